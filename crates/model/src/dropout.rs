@@ -1,0 +1,160 @@
+//! Dropout whose masks depend on nothing but the run, the step, the site and the element.
+//!
+//! Each element's fate is a hash of (run key, step, site, row, column), where the row is the position
+//! of the element's vector inside its run. So a run draws the same masks whether it trains alone or
+//! beside others, and padding a batch wider changes no mask of a real token.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use burn::tensor::{Tensor, TensorData};
+use rayon::prelude::*;
+
+use crate::random::mix;
+
+/// The masks of one training step.
+#[derive(Debug)]
+pub struct Dropout {
+    /// One key per run, from its seed and the step.
+    runs: Vec<u64>,
+    /// Sites are numbered in the order of computation.
+    sites: AtomicU64,
+}
+
+impl Dropout {
+    /// Masks for one step of the runs with these seeds.
+    pub fn new(seeds: &[u64], step: u64) -> Self {
+        Self { runs: seeds.iter().map(|&seed| mix(mix(seed) ^ step)).collect(), sites: AtomicU64::new(0) }
+    }
+
+    /// Drops elements with probability `rate` and scales the others by `1 / (1 - rate)`.
+    ///
+    /// `input` is `[runs, ..., length, width]`.
+    pub fn apply<const D: usize>(&self, input: Tensor<D>, rate: f64) -> Tensor<D> {
+        if rate == 0.0 {
+            return input;
+        }
+        let site = self.next_site();
+        let dims = input.dims();
+        let mask = site.mask(&dims, rate);
+        let mask = Tensor::<D>::from_data(TensorData::new(mask, dims), &input.device().inner());
+        input.clone() * mask.cast(input.dtype())
+    }
+
+    /// The keys of the next site.
+    pub(crate) fn next_site(&self) -> SiteKeys {
+        let site = self.sites.fetch_add(1, Ordering::Relaxed);
+        SiteKeys(self.runs.iter().map(|&run| mix(run ^ mix(site))).collect())
+    }
+}
+
+/// One key per run for one dropout site.
+#[derive(Debug, Clone)]
+pub(crate) struct SiteKeys(Vec<u64>);
+
+impl SiteKeys {
+    /// The multipliers of `[runs, ..., length, width]`: 0 or `1 / (1 - rate)`.
+    fn mask(&self, dims: &[usize], rate: f64) -> Vec<f32> {
+        let [.., length, width] = *dims else {
+            panic!("dropout needs a length and a width");
+        };
+        let rows_per_run: usize = dims[1..dims.len() - 1].iter().product();
+        let keep = Keep::new(rate);
+        let mut mask = vec![0.0; dims.iter().product()];
+        mask.par_chunks_mut(width.max(1)).with_min_len(64).enumerate().for_each(|(row, values)| {
+            let (run, row) = (row / rows_per_run, row % rows_per_run);
+            let key = self.row(run, row / length, row % length);
+            for (column, value) in values.iter_mut().enumerate() {
+                *value = keep.factor(key, column as u32);
+            }
+        });
+        mask
+    }
+
+    /// The key of one vector: `outer` counts sentences (or sentences x heads), `position` the place in it.
+    pub(crate) fn row(&self, run: usize, outer: usize, position: usize) -> u32 {
+        mix(self.0[run] ^ ((outer as u64) << 32 | position as u64)) as u32
+    }
+}
+
+/// The decision for one element.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    threshold: u32,
+    scale: f32,
+}
+
+impl Keep {
+    pub(crate) fn new(rate: f64) -> Self {
+        Self { threshold: (rate * f64::from(1u32 << 24)) as u32, scale: (1.0 / (1.0 - rate)) as f32 }
+    }
+
+    /// 0 for a dropped element, `1 / (1 - rate)` for a kept one.
+    #[inline(always)]
+    pub(crate) fn factor(self, row: u32, column: u32) -> f32 {
+        // 24 bits, so that the comparison is the same in signed arithmetic.
+        let draw = hash(row.wrapping_add(column.wrapping_mul(0x9e37_79b9))) >> 8;
+        if draw < self.threshold { 0.0 } else { self.scale }
+    }
+}
+
+/// A 32-bit finaliser with low bias (Wellons' `lowbias32`); vectorises well.
+#[inline(always)]
+fn hash(x: u32) -> u32 {
+    let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+    let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+    x ^ (x >> 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_and_the_mean_are_right() {
+        let mask = Dropout::new(&[7], 3).next_site().mask(&[1, 40, 50, 64], 0.1);
+        let dropped = mask.iter().filter(|&&m| m == 0.0).count() as f64 / mask.len() as f64;
+        assert!((dropped - 0.1).abs() < 0.003, "{dropped}");
+        let mean = mask.iter().map(|&m| f64::from(m)).sum::<f64>() / mask.len() as f64;
+        assert!((mean - 1.0).abs() < 0.004, "{mean}");
+    }
+
+    #[test]
+    fn neighbouring_elements_are_uncorrelated() {
+        let (rows, width) = (2000, 64);
+        let mask = Dropout::new(&[1], 0).next_site().mask(&[1, 1, rows, width], 0.5);
+        let bit = |row: usize, column: usize| mask[row * width + column] as f64 - 1.0;
+        for (dr, dc) in [(0, 1), (1, 0), (1, 1), (0, 16)] {
+            let mut sum = 0.0;
+            for row in 0..rows - dr {
+                for column in 0..width - dc {
+                    sum += bit(row, column) * bit(row + dr, column + dc);
+                }
+            }
+            let correlation = sum / (rows * width) as f64;
+            assert!(correlation.abs() < 0.02, "({dr}, {dc}): {correlation}");
+        }
+    }
+
+    #[test]
+    fn a_run_draws_the_same_mask_alone_and_in_company() {
+        let alone = Dropout::new(&[5], 9).next_site().mask(&[1, 3, 4, 8], 0.3);
+        let together = Dropout::new(&[4, 5, 6], 9).next_site().mask(&[3, 3, 4, 8], 0.3);
+        assert_eq!(alone, together[96..192]);
+    }
+
+    #[test]
+    fn wider_padding_leaves_the_masks_of_real_positions() {
+        let narrow = Dropout::new(&[5], 9).next_site().mask(&[1, 2, 3, 4], 0.3);
+        let wide = Dropout::new(&[5], 9).next_site().mask(&[1, 2, 7, 4], 0.3);
+        assert_eq!(narrow[..12], wide[..12]);
+        assert_eq!(narrow[12..], wide[28..40]);
+    }
+
+    #[test]
+    fn sites_and_steps_draw_different_masks() {
+        let masks = Dropout::new(&[5], 9);
+        let first = masks.next_site().mask(&[1, 1, 8, 64], 0.5);
+        assert_ne!(first, masks.next_site().mask(&[1, 1, 8, 64], 0.5));
+        assert_ne!(first, Dropout::new(&[5], 10).next_site().mask(&[1, 1, 8, 64], 0.5));
+    }
+}

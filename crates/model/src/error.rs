@@ -1,0 +1,33 @@
+use std::path::PathBuf;
+
+/// What can go wrong when a model or a method is built from files and settings.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    /// A configuration file is malformed or asks for something T5 does not have.
+    #[error("{}: {problem}", path.display())]
+    Config { path: PathBuf, problem: String },
+    /// A checkpoint file is truncated or not in the format that its name promises.
+    #[error("{}: not a readable checkpoint ({problem})", path.display())]
+    Checkpoint { path: PathBuf, problem: String },
+    /// A tensor that the configuration asks for is not in the checkpoint.
+    #[error("{}: tensor `{tensor}` is missing; config.json asks for it", path.display())]
+    MissingTensor { path: PathBuf, tensor: String },
+    /// A tensor has another shape than the configuration says.
+    #[error("{}: tensor `{tensor}` has shape {found:?}, but config.json asks for {expected:?}", path.display())]
+    WrongShape { path: PathBuf, tensor: String, found: Vec<usize>, expected: Vec<usize> },
+    /// No weights in any of the hub's formats.
+    #[error(
+        "{}: no weights found; expected model.safetensors, model.safetensors.index.json or pytorch_model.bin",
+        path.display()
+    )]
+    NoWeights { path: PathBuf },
+    /// A method name that is not in the registry.
+    #[error("unknown method `{name}`{}; known methods: {known}", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
+    UnknownMethod { name: String, suggestion: Option<String>, known: String },
+    /// A setting of a method is unknown or out of range.
+    #[error("method `{method}`: {problem}")]
+    Setting { method: String, problem: String },
+}

@@ -1,0 +1,16 @@
+//! T5 and parameter-efficient fine-tuning (PEFT) methods in Burn.
+//!
+//! Tensors in, tensors out: this crate reads weights and computes losses, log-probabilities and
+//! greedy generations; it knows no task and no command line.
+//!
+//! Every tensor that depends on trainable parameters carries a leading `runs` axis: several seeds
+//! (or learning rates) of one method train side by side over one frozen backbone.
+
+pub mod dropout;
+mod error;
+pub mod ops;
+pub mod peft;
+pub mod random;
+pub mod t5;
+
+pub use error::Error;

@@ -1,0 +1,127 @@
+//! Bottleneck adapters (Houlsby et al. 2019; Pfeiffer et al. 2021).
+
+use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use super::{Checked, Group, Init, Method, Parameter, Registered, learning_rate, positive};
+use crate::ops::{linear_per_run, per_run_bias};
+use crate::t5::{Backbone, Pass, Sublayer, SublayerKind, T5Config};
+
+pub(super) const REGISTERED: Registered =
+    Registered::new::<Adapter>("adapter", "Adapter", "Houlsby et al. 2019");
+
+/// `h + up(activation(down(h)))` on sub-layer outputs, before they join the residual stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Adapter {
+    pub bottleneck: usize,
+    pub placement: Placement,
+    pub activation: Nonlinearity,
+    /// Whether T5's norm scales train too, as in ATTEMPT's lineage.
+    pub train_norms: bool,
+    pub learning_rate: f64,
+}
+
+/// Which sub-layers have an adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// After self-attention and after the feed-forward layer (Houlsby et al. 2019).
+    Houlsby,
+    /// After the feed-forward layer only (Pfeiffer et al. 2021).
+    Pfeiffer,
+}
+
+/// The bottleneck's non-linearity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nonlinearity {
+    /// GELU's tanh approximation.
+    GeluNew,
+    Relu,
+    Silu,
+}
+
+impl Default for Adapter {
+    fn default() -> Self {
+        Self {
+            bottleneck: 24,
+            placement: Placement::Houlsby,
+            activation: Nonlinearity::GeluNew,
+            train_norms: true,
+            learning_rate: 3e-4,
+        }
+    }
+}
+
+/// Small enough that an adapter starts close to the identity.
+const INITIAL_DEVIATION: f64 = 0.01;
+
+impl Checked for Adapter {
+    fn check(&self) -> Result<(), String> {
+        positive("bottleneck", self.bottleneck)?;
+        learning_rate("learning_rate", self.learning_rate)
+    }
+}
+
+impl Adapter {
+    fn adapts(&self, at: &Sublayer) -> bool {
+        match at.kind {
+            SublayerKind::FeedForward => true,
+            SublayerKind::SelfAttention => self.placement == Placement::Houlsby,
+            SublayerKind::CrossAttention => false,
+        }
+    }
+}
+
+impl Method for Adapter {
+    fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
+        let (d, r) = (config.d_model, self.bottleneck);
+        let mut parameters = Vec::new();
+        for at in Sublayer::all(config).iter().filter(|at| self.adapts(at)) {
+            let mut add = |part, shape: &[usize], init| {
+                parameters.push(Parameter::new(name(at, part), shape, Group::Network, init));
+            };
+            add("down.weight", &[r, d], Init::Normal(INITIAL_DEVIATION));
+            add("down.bias", &[r], Init::Zeros);
+            add("up.weight", &[d, r], Init::Normal(INITIAL_DEVIATION));
+            add("up.bias", &[d], Init::Zeros);
+        }
+        if self.train_norms {
+            let norms = Backbone::norms(config).into_iter();
+            parameters.extend(norms.map(|norm| Parameter::backbone(norm, [1, d])));
+        }
+        parameters
+    }
+
+    fn learning_rates(&self) -> Vec<(Group, f64)> {
+        vec![(Group::Network, self.learning_rate)]
+    }
+
+    fn sublayer(&self, pass: &Pass, at: Sublayer, output: Tensor<4>) -> Tensor<4> {
+        if !self.adapts(&at) {
+            return output;
+        }
+        let affine = |input, part: &str| {
+            let weight = pass.parameters.get::<3>(&name(&at, &format!("{part}.weight")));
+            let bias = pass.parameters.get::<2>(&name(&at, &format!("{part}.bias")));
+            linear_per_run(input, weight) + per_run_bias(bias)
+        };
+        let hidden = self.activation.apply(affine(output.clone(), "down"));
+        output + affine(hidden, "up")
+    }
+}
+
+impl Nonlinearity {
+    fn apply(self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Nonlinearity::GeluNew => activation::gelu_approximate(x),
+            Nonlinearity::Relu => activation::relu(x),
+            Nonlinearity::Silu => activation::silu(x),
+        }
+    }
+}
+
+fn name(at: &Sublayer, part: &str) -> String {
+    format!("{}.adapter.{part}", at.path())
+}

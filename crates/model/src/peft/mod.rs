@@ -1,0 +1,229 @@
+//! PEFT methods, each in one file, beside a frozen T5.
+//!
+//! A method declares its trainable parameters as data ([`Method::parameters`]) and changes the
+//! forward pass at a few hooks; counting, initialising, training, saving and running several seeds
+//! side by side follow from that. To add one: write its file, then add its line to [`METHODS`].
+
+mod adapter;
+mod adept;
+mod bitfit;
+mod dept;
+mod full;
+mod lora;
+mod parameters;
+mod prompt;
+mod prompt_tuning;
+
+use std::fmt::Debug;
+
+use burn::tensor::Tensor;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+pub use parameters::{Gradients, Group, Init, Parameter, Parameters};
+pub use prompt::PromptInit;
+
+use crate::Error;
+use crate::t5::{Pass, Site, Stack, Sublayer, T5Config};
+
+/// Embeddings on their way into a stack.
+pub struct Input {
+    /// `[runs, batch, length, d_model]`.
+    pub embeddings: Tensor<4>,
+    /// 1 for real positions, 0 for padding: `[runs, batch, length]`.
+    pub mask: Tensor<3>,
+}
+
+/// A way to adapt a frozen T5. Every hook defaults to "unchanged".
+///
+/// A trainable parameter that has the name of a backbone tensor replaces it.
+pub trait Method: Debug + Send + Sync {
+    /// The trainable parameters, without the runs axis.
+    fn parameters(&self, config: &T5Config) -> Vec<Parameter>;
+
+    /// The learning rate of each parameter group.
+    fn learning_rates(&self) -> Vec<(Group, f64)>;
+
+    /// Called once before training, for settings that are text: `tokenize` gives ids with the end token.
+    fn tokenize(&mut self, tokenize: &dyn Fn(&str) -> Vec<u32>) {
+        let _ = tokenize;
+    }
+
+    /// Changes the embeddings that enter a stack.
+    fn input(&self, pass: &Pass, stack: Stack, input: Input) -> Input {
+        let _ = (pass, stack);
+        input
+    }
+
+    /// Changes what a linear map makes of `input` `[runs, batch, length, in]`.
+    fn projection(&self, pass: &Pass, site: Site, input: &Tensor<4>, output: Tensor<4>) -> Tensor<4> {
+        let _ = (pass, site, input);
+        output
+    }
+
+    /// Changes a sub-layer's output `[runs, batch, length, d_model]` before it joins the residual stream.
+    fn sublayer(&self, pass: &Pass, at: Sublayer, output: Tensor<4>) -> Tensor<4> {
+        let _ = (pass, at);
+        output
+    }
+}
+
+/// Number of trainable parameters of one run.
+pub fn num_trainable(method: &dyn Method, config: &T5Config) -> usize {
+    method.parameters(config).iter().map(Parameter::len).sum()
+}
+
+/// A line of the registry.
+pub struct Registered {
+    /// Name in configuration files and on the command line.
+    pub name: &'static str,
+    /// Name in tables.
+    pub title: &'static str,
+    /// Where the method comes from.
+    pub paper: &'static str,
+    build: fn(Value) -> Result<Built, String>,
+}
+
+/// A method and its settings, defaults filled in.
+#[derive(Debug)]
+pub struct Built {
+    pub method: Box<dyn Method>,
+    pub settings: Map<String, Value>,
+}
+
+/// Every method that the harness knows.
+pub static METHODS: &[Registered] = &[
+    full::REGISTERED,
+    prompt_tuning::REGISTERED,
+    dept::REGISTERED,
+    adept::REGISTERED,
+    adapter::REGISTERED,
+    bitfit::REGISTERED,
+    lora::REGISTERED,
+];
+
+impl Registered {
+    const fn new<M>(name: &'static str, title: &'static str, paper: &'static str) -> Self
+    where
+        M: Method + Checked + Serialize + DeserializeOwned + 'static,
+    {
+        Self { name, title, paper, build: build_as::<M> }
+    }
+}
+
+/// Settings that can be out of range.
+trait Checked {
+    /// Says which setting is wrong and what would be right.
+    fn check(&self) -> Result<(), String>;
+}
+
+fn build_as<M>(settings: Value) -> Result<Built, String>
+where
+    M: Method + Checked + Serialize + DeserializeOwned + 'static,
+{
+    let method: M = serde_json::from_value(settings).map_err(|e| e.to_string())?;
+    method.check()?;
+    let Ok(Value::Object(settings)) = serde_json::to_value(&method) else {
+        unreachable!("settings are a struct of plain values");
+    };
+    Ok(Built { method: Box::new(method), settings })
+}
+
+/// Looks a method up by name.
+///
+/// # Errors
+/// When there is none; the message suggests the nearest name.
+pub fn find(name: &str) -> Result<&'static Registered, Error> {
+    METHODS.iter().find(|m| m.name == name).ok_or_else(|| {
+        let names = METHODS.iter().map(|m| m.name);
+        Error::UnknownMethod {
+            name: name.into(),
+            suggestion: nearest(name, names.clone()).map(str::to_string),
+            known: names.collect::<Vec<_>>().join(", "),
+        }
+    })
+}
+
+/// Builds a method from its settings; those left out take the published defaults.
+///
+/// # Errors
+/// When the method is unknown, or a setting is unknown or out of range.
+pub fn build(name: &str, settings: &Map<String, Value>) -> Result<Built, Error> {
+    let registered = find(name)?;
+    (registered.build)(Value::Object(settings.clone()))
+        .map_err(|problem| Error::Setting { method: name.into(), problem })
+}
+
+/// The candidate most like `name`, if any is like it at all.
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|c| (strsim::jaro_winkler(&name.to_lowercase(), &c.to_lowercase()), c))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, c)| c)
+}
+
+fn positive(setting: &str, value: usize) -> Result<(), String> {
+    if value == 0 {
+        return Err(format!("`{setting}` is 0; it must be at least 1"));
+    }
+    Ok(())
+}
+
+fn learning_rate(setting: &str, value: f64) -> Result<(), String> {
+    if !(value.is_finite() && value > 0.0) {
+        return Err(format!("`{setting}` is {value}; it must be a positive number"));
+    }
+    Ok(())
+}
+
+fn probability(setting: &str, value: f64) -> Result<(), String> {
+    if !(0.0..1.0).contains(&value) {
+        return Err(format!("`{setting}` is {value}; it must be in [0, 1)"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn trainable(name: &str, settings: Value) -> usize {
+        let Value::Object(settings) = settings else { panic!("settings are an object") };
+        let built = build(name, &settings).unwrap();
+        num_trainable(built.method.as_ref(), &T5Config::t5_base())
+    }
+
+    #[test]
+    fn trainable_parameters_on_t5_base_are_the_published_ones() {
+        assert_eq!(trainable("full", json!({})), 222_903_552);
+        assert_eq!(trainable("prompt-tuning", json!({})), 76_800);
+        for (m, r, s) in [(40, 45, 256), (60, 30, 256), (80, 15, 256), (20, 60, 256), (60, 24, 512)] {
+            let settings = json!({"prompt_length": m, "rank": r, "max_length": s});
+            assert_eq!(trainable("dept", settings), 76_800);
+        }
+        for (m, r, count) in
+            [(60, 19, 76_051), (0, 49, 76_081), (20, 39, 76_071), (40, 29, 76_061), (80, 9, 76_041)]
+        {
+            assert_eq!(trainable("adept", json!({"prompt_length": m, "bottleneck": r})), count);
+        }
+        assert_eq!(trainable("adapter", json!({})), 1_855_104);
+        assert_eq!(trainable("bitfit", json!({})), 280_960);
+        assert_eq!(trainable("lora", json!({})), 3_538_944);
+        assert_eq!(trainable("lora", json!({"rank": 34})), 3_760_128);
+    }
+
+    #[test]
+    fn unknown_names_and_bad_settings_are_explained() {
+        let error = find("adapt").err().unwrap().to_string();
+        assert!(error.contains("did you mean `adapter`?"), "{error}");
+        let error = build("lora", json!({"rnk": 8}).as_object().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("rnk") && error.contains("rank"), "{error}");
+        for registered in METHODS {
+            let error = build(registered.name, json!({"learning_rate": -1.0}).as_object().unwrap());
+            let message = error.unwrap_err().to_string();
+            assert!(message.contains(registered.name) && message.contains("learning_rate"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+use std::collections::HashMap;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use rand::Rng;
+use rand::seq::index;
+use rand_distr::{Distribution, Normal, Uniform};
+
+use crate::random::keyed_rng;
+use crate::t5::Backbone;
+
+/// A group of parameters that share a learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// Soft prompts, which want learning rates of 0.3 and more.
+    Prompt,
+    /// Everything else.
+    Network,
+}
+
+impl Group {
+    /// Name of the setting that holds this group's learning rate.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Group::Prompt => "prompt_learning_rate",
+            Group::Network => "learning_rate",
+        }
+    }
+}
+
+/// One trainable tensor, as a method declares it.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    pub name: String,
+    /// Shape of one run's tensor.
+    pub shape: Vec<usize>,
+    pub group: Group,
+    pub init: Init,
+}
+
+impl Parameter {
+    /// Declares a parameter.
+    pub fn new(name: impl Into<String>, shape: &[usize], group: Group, init: Init) -> Self {
+        Self { name: name.into(), shape: shape.to_vec(), group, init }
+    }
+
+    /// Declares that a backbone tensor trains, starting from its pretrained value.
+    pub fn backbone(name: String, shape: [usize; 2]) -> Self {
+        Self::new(name, &shape, Group::Network, Init::Backbone)
+    }
+
+    /// Number of elements of one run's tensor.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether the tensor has no elements, as a prompt of length 0 has.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Where training starts.
+#[derive(Debug, Clone)]
+pub enum Init {
+    Zeros,
+    /// Uniform in `[-bound, bound]`.
+    Uniform(f64),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+    /// The backbone tensor of the same name.
+    Backbone,
+    /// These rows of the embedding table, repeated from the first until the tensor is full.
+    EmbeddingRows(Vec<u32>),
+    /// Distinct random rows among this many first ones of the embedding table.
+    SampledEmbeddingRows(usize),
+}
+
+/// The trainable tensors of several runs of one method.
+///
+/// Values are kept flat, `[runs, elements]` in f32, so that the optimiser, the gradient norm and
+/// checkpoints treat all of them alike.
+#[derive(Debug, Clone)]
+pub struct Parameters {
+    declared: Vec<Parameter>,
+    values: Vec<Tensor<2>>,
+    index: HashMap<String, usize>,
+    runs: usize,
+    dtype: DType,
+}
+
+/// Gradients in the order of the parameters, `[runs, elements]`; `None` where the loss does not depend.
+pub type Gradients = Vec<Option<Tensor<2>>>;
+
+impl Parameters {
+    /// Initialises the parameters of one run per seed. What a run starts from depends on its own
+    /// seed alone.
+    pub fn init(declared: Vec<Parameter>, seeds: &[u64], backbone: &Backbone) -> Self {
+        let values = declared
+            .iter()
+            .map(|parameter| {
+                let flat: Vec<f32> =
+                    seeds.iter().flat_map(|&seed| initial_values(parameter, seed, backbone)).collect();
+                let shape = [seeds.len(), parameter.len()];
+                Tensor::from_data(TensorData::new(flat, shape), backbone.device())
+            })
+            .collect();
+        Self::from_values(declared, values, seeds.len(), backbone.dtype())
+    }
+
+    fn from_values(declared: Vec<Parameter>, values: Vec<Tensor<2>>, runs: usize, dtype: DType) -> Self {
+        let index = declared.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
+        Self { declared, values, index, runs, dtype }
+    }
+
+    /// Number of runs side by side.
+    pub fn runs(&self) -> usize {
+        self.runs
+    }
+
+    /// What the method declared.
+    pub fn declared(&self) -> &[Parameter] {
+        &self.declared
+    }
+
+    /// Values in declaration order, each `[runs, elements]`.
+    pub fn values(&self) -> &[Tensor<2>] {
+        &self.values
+    }
+
+    /// Whether the method trains a tensor of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
+    /// A tensor by name, `[runs, ...shape]`, in the backbone's type.
+    ///
+    /// # Panics
+    /// When the method declared no such parameter, or one of another rank.
+    pub fn get<const D: usize>(&self, name: &str) -> Tensor<D> {
+        let &i = self.index.get(name).unwrap_or_else(|| panic!("no trainable parameter `{name}`"));
+        let mut shape = [self.runs; D];
+        shape[1..].copy_from_slice(&self.declared[i].shape);
+        self.values[i].clone().reshape(shape).cast(self.dtype)
+    }
+
+    /// A copy whose tensors record what is done with them, for one training step.
+    pub fn tracked(&self) -> Self {
+        let values = self.values.iter().map(|v| v.clone().autodiff().require_grad()).collect();
+        Self { values, ..self.clone() }
+    }
+
+    /// Takes the gradients of tracked parameters out of a backward pass.
+    pub fn take_gradients(&self, gradients: &mut burn::tensor::Gradients) -> Gradients {
+        self.values.iter().map(|v| v.grad_remove(gradients)).collect()
+    }
+
+    /// The same parameters with other values.
+    pub fn with_values(&self, values: Vec<Tensor<2>>) -> Self {
+        Self { values, ..self.clone() }
+    }
+
+    /// The parameters of one run.
+    pub fn run(&self, run: usize) -> Self {
+        let values = self.values.iter().map(|v| v.clone().narrow(0, run, 1)).collect();
+        Self { values, runs: 1, ..self.clone() }
+    }
+
+    /// Copies one run's values to the host, in declaration order.
+    pub fn run_to_host(&self, run: usize) -> Vec<Vec<f32>> {
+        self.values
+            .iter()
+            .map(|v| {
+                let row = v.clone().inner().narrow(0, run, 1);
+                row.try_into_vec_as::<f32>().expect("parameters are f32")
+            })
+            .collect()
+    }
+
+    /// Gathers runs from host values, one `Vec` per run as [`Parameters::run_to_host`] gives them.
+    pub fn from_host(
+        declared: Vec<Parameter>,
+        runs: &[Vec<Vec<f32>>],
+        device: &Device,
+        dtype: DType,
+    ) -> Self {
+        let values = (0..declared.len())
+            .map(|i| {
+                let flat: Vec<f32> = runs.iter().flat_map(|run| run[i].iter().copied()).collect();
+                Tensor::from_data(TensorData::new(flat, [runs.len(), declared[i].len()]), device)
+            })
+            .collect();
+        Self::from_values(declared, values, runs.len(), dtype)
+    }
+}
+
+fn initial_values(parameter: &Parameter, seed: u64, backbone: &Backbone) -> Vec<f32> {
+    let count = parameter.len();
+    let mut rng = keyed_rng(seed, &parameter.name);
+    match &parameter.init {
+        Init::Zeros => vec![0.0; count],
+        Init::Uniform(bound) => draw(Uniform::new_inclusive(-bound, bound), count, &mut rng),
+        Init::Normal(deviation) => draw(Normal::new(0.0, *deviation), count, &mut rng),
+        Init::Backbone => to_host(backbone.tensor(&parameter.name).clone()),
+        Init::EmbeddingRows(ids) => {
+            let ids: Vec<u32> = ids.iter().copied().cycle().take(parameter.shape[0]).collect();
+            embedding_rows(&ids, backbone)
+        }
+        Init::SampledEmbeddingRows(first) => {
+            let first = (*first).min(backbone.config().vocab_size);
+            let rows = parameter.shape[0];
+            let ids: Vec<u32> = if rows <= first {
+                index::sample(&mut rng, first, rows).iter().map(|i| i as u32).collect()
+            } else {
+                (0..rows).map(|_| rng.random_range(0..first) as u32).collect()
+            };
+            embedding_rows(&ids, backbone)
+        }
+    }
+}
+
+fn draw<D: Distribution<f64>, E: std::fmt::Debug>(
+    distribution: Result<D, E>,
+    count: usize,
+    rng: &mut impl Rng,
+) -> Vec<f32> {
+    let distribution = distribution.expect("methods declare finite bounds");
+    (0..count).map(|_| distribution.sample(rng) as f32).collect()
+}
+
+fn embedding_rows(ids: &[u32], backbone: &Backbone) -> Vec<f32> {
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+    let count = ids.len();
+    let ids = Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(ids, [count]), backbone.device());
+    to_host(backbone.tensor("shared.weight").clone().select(0, ids))
+}
+
+fn to_host(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.try_into_vec_as::<f32>().expect("converted to f32")
+}

@@ -1,0 +1,98 @@
+//! The committed fixtures: tiny checkpoints and what transformers and peft compute with them.
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+
+use burn::tensor::{DType, Device, Tensor};
+use peft_model::peft::{self, Built, Parameters};
+use peft_model::t5::{Backbone, Batch};
+use safetensors::SafeTensors;
+use serde_json::{Map, Value};
+
+pub const VARIANTS: [&str; 2] = ["original", "v1_1"];
+
+pub fn folder(variant: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(variant)
+}
+
+pub fn backbone(variant: &str) -> Backbone {
+    Backbone::load(&folder(variant), &Device::flex(), DType::F32).unwrap()
+}
+
+/// The reference's numbers by name.
+pub struct Expected(Vec<u8>);
+
+impl Expected {
+    pub fn read(variant: &str) -> Self {
+        Self(std::fs::read(folder(variant).join("expected.safetensors")).unwrap())
+    }
+
+    pub fn floats(&self, name: &str) -> Vec<f32> {
+        let bytes = self.parse().tensor(name).unwrap().data().to_vec();
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    }
+
+    pub fn ints(&self, name: &str) -> Vec<i32> {
+        let bytes = self.parse().tensor(name).unwrap().data().to_vec();
+        bytes.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap())).collect()
+    }
+
+    pub fn shape(&self, name: &str) -> Vec<usize> {
+        self.parse().tensor(name).unwrap().shape().to_vec()
+    }
+
+    /// `(source, target)` ids of each row, without padding.
+    pub fn rows(&self) -> Vec<(Vec<u32>, Vec<u32>)> {
+        let split = |name: &str, padding: i32| -> Vec<Vec<u32>> {
+            let width = self.shape(name)[1];
+            let rows = self.ints(name);
+            let rows = rows.chunks(width);
+            rows.map(|r| r.iter().take_while(|&&id| id != padding).map(|&id| id as u32).collect()).collect()
+        };
+        split("ids", 0).into_iter().zip(split("labels", -100)).collect()
+    }
+
+    /// The fixture's batch, the same for each of so many runs.
+    pub fn batch(&self, runs: usize) -> Batch {
+        let rows = self.rows();
+        let run: Vec<(&[u32], &[u32])> = rows.iter().map(|(s, t)| (&s[..], &t[..])).collect();
+        Batch::new(&vec![run; runs], 0, &Device::flex())
+    }
+
+    fn parse(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(&self.0).unwrap()
+    }
+}
+
+/// Builds a method from settings written as JSON.
+pub fn method(name: &str, settings: Value) -> Built {
+    let settings: Map<String, Value> = settings.as_object().unwrap().clone();
+    let mut built = peft::build(name, &settings).unwrap();
+    built.method.tokenize(&|text| text.bytes().map(|b| u32::from(b) % 96).collect());
+    built
+}
+
+/// A method that trains nothing that matters: the backbone as it is.
+pub fn identity(backbone: &Backbone) -> (Built, Parameters) {
+    let built = method("bitfit", serde_json::json!({}));
+    let parameters = Parameters::init(built.method.parameters(backbone.config()), &[0], backbone);
+    (built, parameters)
+}
+
+pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.try_into_vec_as().unwrap()
+}
+
+/// The largest difference, relative to the largest expected magnitude.
+pub fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
+    largest_difference(found, expected) / largest(expected).max(1e-12)
+}
+
+pub fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    found.iter().zip(expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()))
+}
+
+pub fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0f32, |m, x| m.max(x.abs()))
+}
