@@ -14,3 +14,6 @@ pub mod random;
 pub mod t5;
 
 pub use error::Error;
+
+/// The framework that computes, for the record of a result.
+pub const BURN_VERSION: &str = "0.22.1";

@@ -1,1 +1,19 @@
+//! The benchmark harness: tasks, training, evaluation, grids of cells, result tables.
+//!
+//! Data flows one way: suite, cells, rows, text pairs, token batches, training, record, table.
 
+pub mod atomic;
+pub mod batches;
+pub mod cli;
+pub mod data;
+pub mod device;
+pub mod grid;
+pub mod hub;
+pub mod memory;
+pub mod metric;
+pub mod model;
+pub mod progress;
+pub mod results;
+pub mod task;
+pub mod tokenizer;
+pub mod train;

@@ -91,6 +91,10 @@ impl Method for Dept {
         self.text_ids = tokenize(&self.init_text);
     }
 
+    fn max_source_length(&self) -> Option<usize> {
+        (self.offsets == Offsets::Position).then_some(self.max_length)
+    }
+
     fn input(&self, pass: &Pass, stack: Stack, input: Input) -> Input {
         if stack == Stack::Decoder {
             return input;

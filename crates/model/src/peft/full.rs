@@ -35,4 +35,8 @@ impl Method for FullFineTuning {
     fn learning_rates(&self) -> Vec<(Group, f64)> {
         vec![(Group::Network, self.learning_rate)]
     }
+
+    fn side_by_side(&self) -> bool {
+        false
+    }
 }

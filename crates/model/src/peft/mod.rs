@@ -20,7 +20,7 @@ use burn::tensor::Tensor;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-pub use parameters::{Gradients, Group, Init, Parameter, Parameters};
+pub use parameters::{Gradients, Group, Init, Parameter, Parameters, select_runs};
 pub use prompt::PromptInit;
 
 use crate::Error;
@@ -47,6 +47,16 @@ pub trait Method: Debug + Send + Sync {
     /// Called once before training, for settings that are text: `tokenize` gives ids with the end token.
     fn tokenize(&mut self, tokenize: &dyn Fn(&str) -> Vec<u32>) {
         let _ = tokenize;
+    }
+
+    /// Longest source that the method can take, in tokens; `None` where any length will do.
+    fn max_source_length(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether runs side by side share the backbone; those that do not gain nothing from company.
+    fn side_by_side(&self) -> bool {
+        true
     }
 
     /// Changes the embeddings that enter a stack.
@@ -161,6 +171,24 @@ pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)
+}
+
+/// The backbone as it is: no trainable parameters, every hook unchanged.
+pub fn frozen() -> Built {
+    Built { method: Box::new(Frozen), settings: Map::new() }
+}
+
+#[derive(Debug)]
+struct Frozen;
+
+impl Method for Frozen {
+    fn parameters(&self, _config: &T5Config) -> Vec<Parameter> {
+        Vec::new()
+    }
+
+    fn learning_rates(&self) -> Vec<(Group, f64)> {
+        Vec::new()
+    }
 }
 
 fn positive(setting: &str, value: usize) -> Result<(), String> {

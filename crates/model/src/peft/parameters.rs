@@ -159,10 +159,10 @@ impl Parameters {
         Self { values, ..self.clone() }
     }
 
-    /// The parameters of one run.
-    pub fn run(&self, run: usize) -> Self {
-        let values = self.values.iter().map(|v| v.clone().narrow(0, run, 1)).collect();
-        Self { values, runs: 1, ..self.clone() }
+    /// The parameters of some of the runs, in this order.
+    pub fn select(&self, runs: &[usize]) -> Self {
+        let values = select_runs(&self.values, runs);
+        Self { values, runs: runs.len(), ..self.clone() }
     }
 
     /// Copies one run's values to the host, in declaration order.
@@ -191,6 +191,17 @@ impl Parameters {
             .collect();
         Self::from_values(declared, values, runs.len(), dtype)
     }
+}
+
+/// Some of the runs of each tensor `[runs, elements]`, in this order.
+pub fn select_runs(tensors: &[Tensor<2>], runs: &[usize]) -> Vec<Tensor<2>> {
+    tensors
+        .iter()
+        .map(|tensor| {
+            let rows = runs.iter().map(|&run| tensor.clone().narrow(0, run, 1)).collect::<Vec<_>>();
+            if rows.is_empty() { tensor.clone().narrow(0, 0, 0) } else { Tensor::cat(rows, 0) }
+        })
+        .collect()
 }
 
 fn initial_values(parameter: &Parameter, seed: u64, backbone: &Backbone) -> Vec<f32> {

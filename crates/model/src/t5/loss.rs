@@ -24,21 +24,16 @@ impl Batch {
     pub fn new(rows: &[Vec<(&[u32], &[u32])>], pad: u32, device: &Device) -> Self {
         let sources: Vec<Vec<&[u32]>> = rows.iter().map(|r| r.iter().map(|p| p.0).collect()).collect();
         let targets: Vec<Vec<&[u32]>> = rows.iter().map(|r| r.iter().map(|p| p.1).collect()).collect();
-        let (source, source_mask) = pad_ids(&sources, 0, pad, device);
-        let (target, target_mask) = pad_ids(&targets, 0, pad, device);
+        let (source, source_mask) = pad_ids(&sources, pad, device);
+        let (target, target_mask) = pad_ids(&targets, pad, device);
         Self { source, source_mask, target, target_mask }
     }
 }
 
-/// Pads ids of `[runs][batch]` rows to one width, at least `min_width`; the second tensor is the mask.
-pub fn pad_ids(
-    rows: &[Vec<&[u32]>],
-    min_width: usize,
-    pad: u32,
-    device: &Device,
-) -> (Tensor<3, Int>, Tensor<3>) {
+/// Pads ids of `[runs][batch]` rows to one width; the second tensor is the mask.
+pub fn pad_ids(rows: &[Vec<&[u32]>], pad: u32, device: &Device) -> (Tensor<3, Int>, Tensor<3>) {
     let batch = rows.first().map_or(0, Vec::len);
-    let width = rows.iter().flatten().map(|r| r.len()).max().unwrap_or(0).max(min_width);
+    let width = rows.iter().flatten().map(|r| r.len()).max().unwrap_or(0);
     let mut ids = Vec::with_capacity(rows.len() * batch * width);
     let mut mask = Vec::with_capacity(ids.capacity());
     for run in rows {

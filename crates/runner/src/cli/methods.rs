@@ -1,0 +1,49 @@
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
+use peft_model::peft::{self, METHODS};
+use peft_model::t5::{Backbone, T5Config};
+use serde_json::Map;
+
+use crate::hub::Hub;
+use crate::model;
+use crate::results::thousands;
+
+#[derive(Debug, Args)]
+pub struct Methods {
+    /// Backbone to count for: a folder or a hub id [default: T5-base's configuration]
+    #[arg(long, value_name = "DIR_OR_HUB_ID")]
+    model: Option<String>,
+}
+
+impl Methods {
+    pub fn execute(self) -> Result<ExitCode> {
+        let (name, config) = match &self.model {
+            None => ("T5-base", T5Config::t5_base()),
+            Some(id) => (id.as_str(), model::config(id, &Hub::from_env()?)?),
+        };
+        let total = Backbone::num_parameters(&config);
+        let mut table = Table::new();
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(["method", "title", "trainable", "share", "paper"]);
+        for registered in METHODS {
+            let built = peft::build(registered.name, &Map::new())?;
+            let trainable = peft::num_trainable(built.method.as_ref(), &config);
+            table.add_row([
+                registered.name.to_string(),
+                registered.title.to_string(),
+                thousands(trainable as u64),
+                format!("{:.3} %", 100.0 * trainable as f64 / total as f64),
+                registered.paper.to_string(),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(2).take(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        println!("{name}: {} parameters", thousands(total as u64));
+        println!("{table}");
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,55 @@
+//! The command line: one file per subcommand.
+
+mod methods;
+mod run;
+mod score;
+mod tasks;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Compares parameter-efficient fine-tuning methods on T5.
+#[derive(Debug, Parser)]
+#[command(name = "peft-bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train methods on tasks and compare them (the default)
+    Run(run::Run),
+    /// List the tasks
+    Tasks(tasks::Tasks),
+    /// List the methods and what they train
+    Methods(methods::Methods),
+    /// Score source-target pairs: log-probabilities and greedy generations
+    Score(score::Score),
+}
+
+/// Exit code for bad input: a wrong argument, a broken file, a task that does not fit its rows.
+const BAD_INPUT: u8 = 2;
+
+/// Parses the command line and runs it. Errors go to stderr as one message.
+pub fn main() -> ExitCode {
+    let command = Arguments::parse().command.unwrap_or(Command::Run(run::Run::default()));
+    match dispatch(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(BAD_INPUT)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(run) => run.execute(),
+        Command::Tasks(tasks) => tasks.execute(),
+        Command::Methods(methods) => methods.execute(),
+        Command::Score(score) => score.execute(),
+    }
+}

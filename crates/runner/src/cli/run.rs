@@ -1,0 +1,86 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::device::DeviceName;
+use crate::grid::{self, Overrides};
+use crate::hub::Hub;
+use crate::model::Model;
+use crate::results::{Record, Status, Store, comparison, to_frame, to_text};
+
+/// The suite of `peft-bench run` without a name.
+const DEFAULT_SUITE: &str = "pocket";
+
+/// Exit code when some cells diverged: their records say so, the others have scores.
+const SOME_DIVERGED: u8 = 1;
+
+#[derive(Debug, Args, Default)]
+pub struct Run {
+    /// Suite: an embedded one by name, or a TOML file
+    suite: Option<String>,
+    /// Task, instead of the suite's (repeatable): a name or a TOML file
+    #[arg(long = "task", value_name = "T")]
+    tasks: Vec<String>,
+    /// Method, instead of the suite's (repeatable)
+    #[arg(long = "method", value_name = "M")]
+    methods: Vec<String>,
+    /// Seed, instead of the suite's (repeatable)
+    #[arg(long = "seed", value_name = "S")]
+    seeds: Vec<u64>,
+    /// Backbone, instead of the suite's: a folder or a hub id
+    #[arg(long, value_name = "DIR_OR_HUB_ID")]
+    model: Option<String>,
+    /// Number of updates, instead of the suite's
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// Results folder [default: results/<suite>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// cpu or cuda
+    #[arg(long, default_value = "cpu")]
+    device: Option<DeviceName>,
+}
+
+impl Run {
+    pub fn execute(self) -> Result<ExitCode> {
+        let overrides = Overrides {
+            tasks: self.tasks,
+            methods: self.methods,
+            seeds: self.seeds,
+            model: self.model,
+            steps: self.steps,
+        };
+        let suite = grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides);
+        let plan = grid::plan(suite)?;
+        let hub = Hub::from_env()?;
+        let device = self.device.unwrap_or(DeviceName::Cpu).open();
+        let model = Model::open(&plan.suite.model, &hub, &device)?;
+        let folder = self.out.unwrap_or_else(|| grid::default_output(&plan.suite));
+        let store = Store::open(&folder)?;
+        let title = plan.suite.title.clone();
+        let records = grid::execute(plan, &model, &hub, &store)?;
+        report(&title, &records, &store)?;
+        let diverged = records.iter().any(|r| r.status != Status::Completed);
+        Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })
+    }
+}
+
+fn report(title: &str, records: &[Record], store: &Store) -> Result<()> {
+    let rows = comparison(records);
+    let path = store.write_table("comparison.parquet", to_frame(&rows)?)?;
+    println!("{title}: mean ± standard deviation over seeds, in percent");
+    println!("{}", to_text(&rows));
+    for record in records {
+        if let Status::Diverged(problem) = &record.status {
+            println!("{} on {}, seed {}: {problem}", record.method, record.task, record.seed);
+        }
+    }
+    println!(
+        "table: {}; one Parquet file per cell in {}",
+        path.display(),
+        store.folder().join("cells").display()
+    );
+    Ok(())
+}

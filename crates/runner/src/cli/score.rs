@@ -1,0 +1,164 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use peft_model::peft::{self, Built, Parameters};
+use peft_model::t5::{Batch, Pass, generate, target_log_probabilities};
+use serde::{Deserialize, Serialize};
+
+use crate::atomic;
+use crate::device::DeviceName;
+use crate::hub::Hub;
+use crate::model::Model;
+use crate::results::Adapter;
+
+/// Rows scored together.
+const BATCH: usize = 16;
+
+#[derive(Debug, Args)]
+pub struct Score {
+    /// Backbone: a folder or a hub id
+    #[arg(long, value_name = "DIR_OR_HUB_ID")]
+    model: String,
+    /// Folder of a trained adapter
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// JSON lines with "source" and "target"
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Where the JSON lines go [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Most tokens to generate
+    #[arg(long, default_value_t = 8)]
+    max_new_tokens: usize,
+    /// Longest source in tokens; longer ones are cut
+    #[arg(long, default_value_t = 256)]
+    max_source_length: usize,
+    /// cpu or cuda
+    #[arg(long, default_value = "cpu")]
+    device: DeviceName,
+}
+
+#[derive(Debug, Deserialize)]
+struct PairText {
+    source: String,
+    target: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Scored {
+    source_ids: Vec<u32>,
+    target_ids: Vec<u32>,
+    /// Sum over the target's tokens, end token included.
+    logprob: f32,
+    /// With the leading start token.
+    generated_ids: Vec<u32>,
+    generated_text: String,
+}
+
+impl Score {
+    pub fn execute(self) -> Result<ExitCode> {
+        if self.max_source_length < 2 {
+            bail!(
+                "--max-source-length is {}; a token and the end token need at least 2",
+                self.max_source_length
+            );
+        }
+        let pairs = read_pairs(&self.input)?;
+        let model = Model::open(&self.model, &Hub::from_env()?, &self.device.open())?;
+        let (built, parameters) = self.method(&model)?;
+        let pass = Pass {
+            backbone: &model.backbone,
+            method: built.method.as_ref(),
+            parameters: &parameters,
+            dropout: None,
+        };
+        let mut lines = Vec::new();
+        let mut truncated = 0;
+        for pairs in pairs.chunks(BATCH) {
+            truncated += self.score(&pass, &model, pairs, &mut lines)?;
+        }
+        if truncated > 0 {
+            eprintln!(
+                "note: {truncated} of {} sources are longer than {} tokens and were cut",
+                pairs.len(),
+                self.max_source_length
+            );
+        }
+        match &self.output {
+            Some(path) => {
+                atomic::write(path, &lines).with_context(|| format!("cannot write {}", path.display()))?
+            }
+            None => std::io::stdout().write_all(&lines)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn method(&self, model: &Model) -> Result<(Built, Parameters)> {
+        let backbone = &model.backbone;
+        let Some(folder) = &self.adapter else {
+            return Ok((peft::frozen(), Parameters::init(Vec::new(), &[0], backbone)));
+        };
+        let tokenize = |text: &str| model.tokenizer.encode(text, usize::MAX).ids;
+        let (built, parameters) =
+            Adapter::load(folder, backbone.config(), &tokenize, backbone.device(), backbone.dtype())?;
+        if let Some(most) = built.method.max_source_length().filter(|&most| most < self.max_source_length) {
+            bail!(
+                "the adapter in {} takes sources of up to {most} tokens; set --max-source-length",
+                folder.display()
+            );
+        }
+        Ok((built, parameters))
+    }
+
+    /// Scores a batch; gives the number of sources that were cut.
+    fn score(&self, pass: &Pass, model: &Model, pairs: &[PairText], lines: &mut Vec<u8>) -> Result<usize> {
+        let sources: Vec<&str> = pairs.iter().map(|p| p.source.as_str()).collect();
+        let targets: Vec<&str> = pairs.iter().map(|p| p.target.as_str()).collect();
+        let sources = model.tokenizer.encode_all(&sources, self.max_source_length);
+        let targets = model.tokenizer.encode_all(&targets, usize::MAX);
+        let rows = sources.iter().zip(&targets).map(|(s, t)| (&s.ids[..], &t.ids[..])).collect();
+        let config = model.backbone.config();
+        let batch = Batch::new(&[rows], config.pad_token_id, model.backbone.device());
+        let log_probabilities: Vec<f32> =
+            target_log_probabilities(pass, &batch).try_into_vec_as().context("reading log-probabilities")?;
+        let generated = generate(pass, batch.source, batch.source_mask, self.max_new_tokens);
+        let truncated = sources.iter().filter(|s| s.truncated).count();
+        for (((source, target), logprob), ids) in
+            sources.into_iter().zip(targets).zip(log_probabilities).zip(&generated[0])
+        {
+            let mut generated_ids = vec![config.decoder_start_token_id];
+            generated_ids.extend(ids);
+            let scored = Scored {
+                source_ids: source.ids,
+                target_ids: target.ids,
+                logprob,
+                generated_text: model.tokenizer.decode(&generated_ids),
+                generated_ids,
+            };
+            serde_json::to_writer(&mut *lines, &scored)?;
+            lines.push(b'\n');
+        }
+        Ok(truncated)
+    }
+}
+
+fn read_pairs(path: &Path) -> Result<Vec<PairText>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(i, line)| {
+            serde_json::from_str(line).with_context(|| {
+                format!(
+                    "{}, line {}: expected an object with \"source\" and \"target\"",
+                    path.display(),
+                    i + 1
+                )
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,104 @@
+//! A task's rows as token ids, ready to train on and to score.
+
+use crate::hub::Hub;
+use crate::task::{Example, Role, Task, TaskError};
+use crate::tokenizer::Tokenizer;
+
+/// Ids of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    pub source: Vec<u32>,
+    pub target: Vec<u32>,
+}
+
+/// The rows of one role.
+#[derive(Debug, Clone)]
+pub struct Split {
+    pub examples: Vec<Example>,
+    pub pairs: Vec<Pair>,
+    /// Sources that the limit cut.
+    pub truncated_sources: usize,
+    /// Targets that the limit cut.
+    pub truncated_targets: usize,
+}
+
+/// Everything that training and scoring a task needs.
+#[derive(Debug, Clone)]
+pub struct TaskData {
+    pub train: Split,
+    pub validation: Split,
+    pub test: Split,
+    /// Commit of the dataset, for those on the hub.
+    pub commit: Option<String>,
+    /// Most tokens that an answer may have.
+    pub max_new_tokens: usize,
+}
+
+impl Split {
+    /// Tokenises examples.
+    pub fn new(
+        examples: Vec<Example>,
+        tokenizer: &Tokenizer,
+        source_limit: usize,
+        target_limit: usize,
+    ) -> Self {
+        let sources: Vec<&str> = examples.iter().map(|e| e.source.as_str()).collect();
+        let targets: Vec<&str> = examples.iter().map(|e| e.target.as_str()).collect();
+        let sources = tokenizer.encode_all(&sources, source_limit);
+        let targets = tokenizer.encode_all(&targets, target_limit);
+        let truncated_sources = sources.iter().filter(|s| s.truncated).count();
+        let truncated_targets = targets.iter().filter(|t| t.truncated).count();
+        let pairs =
+            sources.into_iter().zip(targets).map(|(s, t)| Pair { source: s.ids, target: t.ids }).collect();
+        Self { examples, pairs, truncated_sources, truncated_targets }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+}
+
+impl TaskData {
+    /// Loads and tokenises the three roles of a task.
+    ///
+    /// # Errors
+    /// When rows cannot be read or do not fit the task's specification.
+    pub fn load(task: &Task, hub: &Hub, tokenizer: &Tokenizer) -> Result<Self, TaskError> {
+        let source_limit = task.spec.limits.source_tokens;
+        let (target_limit, max_new_tokens) = answer_limits(task, tokenizer);
+        let mut commit = None;
+        let mut split = |role| -> Result<Split, TaskError> {
+            let loaded = task.load(role, hub)?;
+            commit = commit.take().or(loaded.commit);
+            let examples = task.examples(&loaded.rows, &loaded.indices)?;
+            Ok(Split::new(examples, tokenizer, source_limit, target_limit))
+        };
+        let (train, validation, test) = (split(Role::Train)?, split(Role::Validation)?, split(Role::Test)?);
+        for (role, split) in [(Role::Train, &train), (Role::Validation, &validation), (Role::Test, &test)] {
+            if split.is_empty() {
+                return Err(task.empty(role));
+            }
+        }
+        Ok(Self { train, validation, test, commit, max_new_tokens })
+    }
+}
+
+/// Longest target, and most tokens to generate.
+///
+/// No answer longer than every label can be right, so generation stops one token after the longest.
+fn answer_limits(task: &Task, tokenizer: &Tokenizer) -> (usize, usize) {
+    match &task.spec.labels {
+        Some(labels) => {
+            let longest = labels.words().iter().map(|w| tokenizer.encode(w, usize::MAX).ids.len()).max();
+            let longest = longest.unwrap_or(1);
+            (longest, longest + 1)
+        }
+        None => (task.spec.limits.target_tokens, task.spec.limits.target_tokens),
+    }
+}

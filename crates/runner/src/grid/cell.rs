@@ -1,0 +1,76 @@
+use peft_model::peft::Built;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::task::TaskSpec;
+use crate::train::TrainSettings;
+
+/// A method with its settings, under the name it has in tables.
+#[derive(Debug)]
+pub struct Instance {
+    pub name: String,
+    /// Name in the registry.
+    pub method: String,
+    pub built: Built,
+}
+
+/// One result to be: everything that decides what comes out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cell {
+    pub task: String,
+    pub spec: TaskSpec,
+    pub dataset_commit: Option<String>,
+    pub model: String,
+    pub model_revision: String,
+    pub method: String,
+    pub settings: Map<String, Value>,
+    pub training: TrainSettings,
+    pub seed: u64,
+}
+
+/// Changes when the same identity would give another result.
+const RESULTS_VERSION: u32 = 1;
+
+impl Cell {
+    /// The cell's identity, 16 hexadecimal digits: the same inputs have the same id on every machine.
+    ///
+    /// A folder's name is no part of it: the digest of its weights is.
+    pub fn id(&self) -> String {
+        let mut identity = json!(self);
+        identity["version"] = json!(RESULTS_VERSION);
+        identity["model"] = Value::Null;
+        let digest = Sha256::digest(canonical(&identity));
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// JSON with sorted keys and no white space.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut fields: Vec<(&String, &Value)> = map.iter().collect();
+            fields.sort_by_key(|(key, _)| *key);
+            let fields: Vec<String> =
+                fields.iter().map(|(key, value)| format!("{}:{}", json!(key), canonical(value))).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        Value::Array(values) => {
+            format!("[{}]", values.iter().map(canonical).collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_keys_does_not_matter() {
+        let a: Value = serde_json::from_str(r#"{"a":1,"b":{"c":[1,2],"d":"x"}}"#).unwrap();
+        let b: Value = serde_json::from_str(r#"{"b":{"d":"x","c":[1,2]},"a":1}"#).unwrap();
+        assert_eq!(canonical(&a), canonical(&b));
+        assert_eq!(canonical(&a), r#"{"a":1,"b":{"c":[1,2],"d":"x"}}"#);
+    }
+}

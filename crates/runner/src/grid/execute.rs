@@ -1,0 +1,173 @@
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use peft_model::peft::{self, Parameter};
+
+use super::{Cell, Instance, Suite};
+use crate::data::TaskData;
+use crate::hub::Hub;
+use crate::memory;
+use crate::model::Model;
+use crate::progress;
+use crate::results::{Adapter, Record, Store};
+use crate::task::{self, Task};
+use crate::train::{Job, Outcome, RunSettings, TrainSettings, train};
+
+/// A suite whose tasks, methods and settings have been checked.
+#[derive(Debug)]
+pub struct Plan {
+    pub suite: Suite,
+    tasks: Vec<(Task, Vec<(Instance, TrainSettings)>)>,
+}
+
+/// Checks everything that can be checked before anything is loaded.
+///
+/// # Errors
+/// When a task or method is unknown, a setting is wrong, or a method cannot take a task's sources.
+pub fn plan(suite: Suite) -> Result<Plan> {
+    if suite.tasks.is_empty() {
+        bail!("no tasks: name some in the suite or with --task");
+    }
+    if suite.methods().next().is_none() {
+        bail!("no methods: name some in the suite or with --method");
+    }
+    let mut tasks = Vec::new();
+    for name in &suite.tasks {
+        let task = task::find(name)?;
+        let mut methods = Vec::new();
+        for method in suite.methods() {
+            let instance = suite.instance(method, name)?;
+            let limit = task.spec.limits.source_tokens;
+            if let Some(most) = instance.built.method.max_source_length().filter(|&most| most < limit) {
+                bail!(
+                    "method `{method}` has offsets for {most} source tokens, but task `{name}` has sources of up to {limit}; set `max_length`"
+                );
+            }
+            methods.push((instance, suite.training(method, name)?));
+        }
+        tasks.push((task, methods));
+    }
+    Ok(Plan { suite, tasks })
+}
+
+/// Runs the cells of a plan that the store lacks, seed by seed side by side, and gives the records of
+/// all of them.
+///
+/// # Errors
+/// When a task's rows cannot be loaded or a result cannot be written; what is done stays done.
+pub fn execute(mut plan: Plan, model: &Model, hub: &Hub, store: &Store) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    let suite = plan.suite;
+    for (task, methods) in &mut plan.tasks {
+        let data = TaskData::load(task, hub, &model.tokenizer)?;
+        report_truncation(task, &data);
+        for (instance, training) in methods {
+            instance.built.method.tokenize(&|text| model.tokenizer.encode(text, usize::MAX).ids);
+            let group = Group { suite: &suite, task, data: &data, instance, training, model };
+            records.extend(group.run(store)?);
+        }
+    }
+    Ok(records)
+}
+
+fn report_truncation(task: &Task, data: &TaskData) {
+    for (role, split) in [("train", &data.train), ("validation", &data.validation), ("test", &data.test)] {
+        if split.truncated_sources > 0 {
+            eprintln!(
+                "note: {}: {} of {} {role} sources are longer than {} tokens and were cut",
+                task.name,
+                split.truncated_sources,
+                split.len(),
+                task.spec.limits.source_tokens
+            );
+        }
+    }
+}
+
+/// The cells that differ in their seed alone.
+struct Group<'a> {
+    suite: &'a Suite,
+    task: &'a Task,
+    data: &'a TaskData,
+    instance: &'a Instance,
+    training: &'a TrainSettings,
+    model: &'a Model,
+}
+
+impl Group<'_> {
+    fn run(&self, store: &Store) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        let mut missing = Vec::new();
+        for &seed in &self.suite.seeds {
+            let cell = self.cell(seed);
+            match store.read(&cell.id())? {
+                Some(record) => records.push(record),
+                None => missing.push(cell),
+            }
+        }
+        let together = if self.instance.built.method.side_by_side() { missing.len().max(1) } else { 1 };
+        for cells in missing.chunks(together) {
+            records.extend(self.train(cells, store)?);
+        }
+        Ok(records)
+    }
+
+    fn cell(&self, seed: u64) -> Cell {
+        Cell {
+            task: self.task.name.clone(),
+            spec: self.task.spec.clone(),
+            dataset_commit: self.data.commit.clone(),
+            model: self.model.id.clone(),
+            model_revision: self.model.revision.clone(),
+            method: self.instance.method.clone(),
+            settings: self.instance.built.settings.clone(),
+            training: self.training.clone(),
+            seed,
+        }
+    }
+
+    fn train(&self, cells: &[Cell], store: &Store) -> Result<Vec<Record>> {
+        let method = self.instance.built.method.as_ref();
+        let rates = method.learning_rates();
+        let runs: Vec<RunSettings> =
+            cells.iter().map(|cell| RunSettings { seed: cell.seed, rates: rates.clone() }).collect();
+        let job = Job {
+            backbone: &self.model.backbone,
+            tokenizer: &self.model.tokenizer,
+            method,
+            data: self.data,
+            metrics: &self.task.spec.metrics.all(),
+            settings: self.training,
+            runs: &runs,
+        };
+        memory::reset_peak();
+        let mut progress = progress::for_stderr(&format!("{} on {}", self.instance.name, self.task.name));
+        let outcome = train(&job, progress.as_mut())
+            .with_context(|| format!("scoring {} on {}", self.instance.name, self.task.name))?;
+        self.record(cells, outcome, store)
+    }
+
+    fn record(&self, cells: &[Cell], outcome: Outcome, store: &Store) -> Result<Vec<Record>> {
+        let config = self.model.backbone.config();
+        let declared: Vec<Parameter> = self.instance.built.method.parameters(config);
+        let trainable = peft::num_trainable(self.instance.built.method.as_ref(), config);
+        let peak = memory::peak_bytes();
+        let mut records = Vec::new();
+        for (cell, run) in cells.iter().zip(&outcome.runs) {
+            let record =
+                Record::new(cell, self.suite, self.instance, self.data, run, &outcome, trainable, peak);
+            if let Some(best) = &run.best {
+                let adapter = Adapter::new(cell, &declared, &best.values);
+                adapter.write(&store.adapter_folder(&cell.id()))?;
+            }
+            store.write(&record)?;
+            records.push(record);
+        }
+        Ok(records)
+    }
+}
+
+/// Where a suite's results go when the command line does not say.
+pub fn default_output(suite: &Suite) -> std::path::PathBuf {
+    Path::new("results").join(&suite.name)
+}

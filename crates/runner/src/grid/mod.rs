@@ -1,0 +1,9 @@
+//! Suites: which methods train on which tasks with which seeds, and what is already done.
+
+mod cell;
+mod execute;
+mod suite;
+
+pub use cell::{Cell, Instance};
+pub use execute::{Plan, default_output, execute, plan};
+pub use suite::{Overrides, Suite, SuiteError, find, names};

@@ -1,0 +1,146 @@
+//! A trained method on disk: `adapter.json` says what it is, `adapter.safetensors` holds its tensors.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device};
+use peft_model::peft::{Built, Parameter, Parameters};
+use peft_model::t5::T5Config;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::atomic;
+use crate::grid::Cell;
+
+/// What can go wrong with an adapter's folder.
+#[derive(Debug, thiserror::Error)]
+pub enum AdapterError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("{}: {problem}", path.display())]
+    Unreadable { path: PathBuf, problem: String },
+    #[error("{}: tensor `{tensor}` has shape {found:?}, but the model and the method ask for {expected:?}", path.display())]
+    Shape { path: PathBuf, tensor: String, found: Vec<usize>, expected: Vec<usize> },
+    #[error(transparent)]
+    Method(#[from] peft_model::Error),
+}
+
+/// What `adapter.json` says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AdapterConfig {
+    pub method: String,
+    pub settings: Map<String, Value>,
+    /// The backbone that the adapter belongs to.
+    pub model: String,
+    pub model_revision: String,
+    pub task: String,
+    pub seed: u64,
+    /// Identity of the cell that trained it.
+    pub cell: String,
+}
+
+/// A trained method.
+#[derive(Debug)]
+pub struct Adapter {
+    pub config: AdapterConfig,
+    /// Name, shape and values of each tensor.
+    tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+}
+
+const CONFIG: &str = "adapter.json";
+const TENSORS: &str = "adapter.safetensors";
+
+impl Adapter {
+    /// The adapter that a cell trained; values in the order of the declared parameters.
+    pub fn new(cell: &Cell, declared: &[Parameter], values: &[Vec<f32>]) -> Self {
+        let config = AdapterConfig {
+            method: cell.method.clone(),
+            settings: cell.settings.clone(),
+            model: cell.model.clone(),
+            model_revision: cell.model_revision.clone(),
+            task: cell.task.clone(),
+            seed: cell.seed,
+            cell: cell.id(),
+        };
+        let tensors = declared.iter().zip(values);
+        let tensors = tensors.map(|(p, v)| (p.name.clone(), p.shape.clone(), v.clone())).collect();
+        Self { config, tensors }
+    }
+
+    /// Writes the two files.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), AdapterError> {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            atomic::write(&path, bytes).map_err(|source| AdapterError::Write { path, source })
+        };
+        let bytes: Vec<(&str, &[usize], Vec<u8>)> = self
+            .tensors
+            .iter()
+            .map(|(name, shape, values)| {
+                (name.as_str(), shape.as_slice(), values.iter().flat_map(|v| v.to_le_bytes()).collect())
+            })
+            .collect();
+        let views = bytes.iter().map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
+            (*name, view.expect("sizes follow from the declared shapes"))
+        });
+        let tensors = safetensors::serialize(views, None)
+            .map_err(|e| AdapterError::Unreadable { path: folder.join(TENSORS), problem: e.to_string() })?;
+        write(TENSORS, &tensors)?;
+        // The description comes last: a folder that has one is complete.
+        let config = serde_json::to_vec_pretty(&self.config).expect("plain data serialises");
+        write(CONFIG, &config)
+    }
+
+    /// Reads an adapter and builds its method for a model.
+    ///
+    /// # Errors
+    /// When a file is missing or broken, or the tensors do not fit the model.
+    pub fn load(
+        folder: &Path,
+        model: &T5Config,
+        tokenize: &dyn Fn(&str) -> Vec<u32>,
+        device: &Device,
+        dtype: DType,
+    ) -> Result<(Built, Parameters), AdapterError> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read(&path).map_err(|source| AdapterError::Read { path, source })
+        };
+        let config: AdapterConfig = serde_json::from_slice(&read(CONFIG)?)
+            .map_err(|e| AdapterError::Unreadable { path: folder.join(CONFIG), problem: e.to_string() })?;
+        let mut built = peft_model::peft::build(&config.method, &config.settings)?;
+        built.method.tokenize(tokenize);
+        let declared = built.method.parameters(model);
+        let bytes = read(TENSORS)?;
+        let values = read_tensors(&folder.join(TENSORS), &bytes, &declared)?;
+        let parameters = Parameters::from_host(declared, &[values], device, dtype);
+        Ok((built, parameters))
+    }
+}
+
+fn read_tensors(path: &Path, bytes: &[u8], declared: &[Parameter]) -> Result<Vec<Vec<f32>>, AdapterError> {
+    let unreadable = |problem: String| AdapterError::Unreadable { path: path.into(), problem };
+    let tensors = safetensors::SafeTensors::deserialize(bytes).map_err(|e| unreadable(e.to_string()))?;
+    declared
+        .iter()
+        .map(|parameter| {
+            let view = tensors.tensor(&parameter.name).map_err(|e| unreadable(e.to_string()))?;
+            if view.shape() != parameter.shape || view.dtype() != Dtype::F32 {
+                return Err(AdapterError::Shape {
+                    path: path.into(),
+                    tensor: parameter.name.clone(),
+                    found: view.shape().to_vec(),
+                    expected: parameter.shape.clone(),
+                });
+            }
+            let floats = view.data().chunks_exact(4);
+            Ok(floats.map(|b| f32::from_le_bytes(b.try_into().expect("chunks of 4"))).collect())
+        })
+        .collect()
+}

@@ -1,0 +1,11 @@
+//! Results: one Parquet file per cell, tables as queries over them, trained adapters beside them.
+
+mod adapter;
+mod record;
+mod store;
+mod table;
+
+pub use adapter::{Adapter, AdapterError};
+pub use record::{Curve, Record, Status};
+pub use store::{Store, StoreError};
+pub use table::{Comparison, comparison, thousands, to_frame, to_text};

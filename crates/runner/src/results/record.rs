@@ -1,0 +1,263 @@
+use polars::prelude::*;
+use serde_json::json;
+
+use crate::data::TaskData;
+use crate::grid::{Cell, Instance, Suite};
+use crate::train::{Outcome, RunOutcome, Scores};
+
+/// How a cell ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    Completed,
+    /// The loss stopped being finite; the message says when.
+    Diverged(String),
+}
+
+/// Values by update.
+pub type Curve = Vec<(u64, f64)>;
+
+/// One row of results: what came out of a cell, and what made it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    pub cell: String,
+    pub suite: String,
+    pub task: String,
+    pub task_title: String,
+    pub group: String,
+    /// Name of the method in this suite's tables.
+    pub method: String,
+    pub seed: u64,
+    pub status: Status,
+    /// Metric in tables, and its value on the test split, in percent.
+    pub metric: String,
+    pub score: Option<f64>,
+    /// Metric that chose the checkpoint, and its value on the validation split.
+    pub selection_metric: String,
+    pub selection_score: Option<f64>,
+    pub best_step: Option<u64>,
+    /// All metrics on the test and on the validation split, as JSON.
+    pub test_scores: String,
+    pub validation_scores: String,
+    pub trainable_parameters: u64,
+    /// Wall-clock seconds of this run: those of the runs side by side, divided by their number.
+    pub train_seconds: f64,
+    pub evaluate_seconds: f64,
+    pub runs_side_by_side: u32,
+    pub peak_memory_bytes: Option<u64>,
+    pub losses: Curve,
+    pub validation_curve: Curve,
+    pub train_rows: u64,
+    pub validation_rows: u64,
+    pub test_rows: u64,
+    /// Sources over all splits that the length limit cut.
+    pub truncated_sources: u64,
+    pub model: String,
+    pub model_revision: String,
+    pub dataset_commit: Option<String>,
+    /// The method's settings, the training's and the task's, as JSON.
+    pub settings: String,
+    pub training: String,
+    pub task_spec: String,
+    /// Program, framework and device.
+    pub versions: String,
+}
+
+impl Record {
+    /// Gathers what one run of a group came to.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        cell: &Cell,
+        suite: &Suite,
+        instance: &Instance,
+        data: &TaskData,
+        run: &RunOutcome,
+        outcome: &Outcome,
+        trainable: usize,
+        peak: Option<u64>,
+    ) -> Self {
+        let metrics = &cell.spec.metrics;
+        let (metric, selection) = (metrics.reported().to_string(), metrics.select.to_string());
+        let best = run.best.as_ref();
+        let json_scores = |scores: Option<&Scores>| json!(scores.cloned().unwrap_or_default()).to_string();
+        let runs = outcome.runs.len();
+        let status = match &run.status {
+            crate::train::Status::Completed => Status::Completed,
+            crate::train::Status::Diverged { step, loss } => {
+                Status::Diverged(format!("the loss was {loss} by step {step}"))
+            }
+        };
+        Self {
+            cell: cell.id(),
+            suite: suite.name.clone(),
+            task: cell.task.clone(),
+            task_title: cell.spec.title.clone(),
+            group: cell.spec.group.clone(),
+            method: instance.name.clone(),
+            seed: cell.seed,
+            // A diverged run has no score: its best checkpoint says nothing about the method.
+            score: match status {
+                Status::Completed => best.map(|b| b.test[&metric]),
+                Status::Diverged(_) => None,
+            },
+            status,
+            selection_score: best.map(|b| b.validation[&selection]),
+            metric,
+            selection_metric: selection,
+            best_step: best.map(|b| b.step),
+            test_scores: json_scores(best.map(|b| &b.test)),
+            validation_scores: json_scores(best.map(|b| &b.validation)),
+            trainable_parameters: trainable as u64,
+            train_seconds: outcome.train_time.as_secs_f64() / runs as f64,
+            evaluate_seconds: outcome.evaluate_time.as_secs_f64() / runs as f64,
+            runs_side_by_side: runs as u32,
+            peak_memory_bytes: peak,
+            losses: run.losses.clone(),
+            validation_curve: run.validation.clone(),
+            train_rows: data.train.len() as u64,
+            validation_rows: data.validation.len() as u64,
+            test_rows: data.test.len() as u64,
+            truncated_sources: (data.train.truncated_sources
+                + data.validation.truncated_sources
+                + data.test.truncated_sources) as u64,
+            model: cell.model.clone(),
+            model_revision: cell.model_revision.clone(),
+            dataset_commit: cell.dataset_commit.clone(),
+            settings: json!(cell.settings).to_string(),
+            training: json!(cell.training).to_string(),
+            task_spec: json!(cell.spec).to_string(),
+            versions: versions(),
+        }
+    }
+
+    /// The record as a table of one row.
+    pub fn to_frame(&self) -> PolarsResult<DataFrame> {
+        let steps = |curve: &Curve| {
+            list(
+                UInt64Chunked::from_iter_values(PlSmallStr::EMPTY, curve.iter().map(|(step, _)| *step))
+                    .into_series(),
+            )
+        };
+        let values = |curve: &Curve| {
+            list(
+                Float64Chunked::from_iter_values(PlSmallStr::EMPTY, curve.iter().map(|(_, value)| *value))
+                    .into_series(),
+            )
+        };
+        let (status, problem) = match &self.status {
+            Status::Completed => ("completed", None),
+            Status::Diverged(problem) => ("diverged", Some(problem.as_str())),
+        };
+        df!(
+            "cell" => [self.cell.as_str()],
+            "suite" => [self.suite.as_str()],
+            "task" => [self.task.as_str()],
+            "task_title" => [self.task_title.as_str()],
+            "group" => [self.group.as_str()],
+            "method" => [self.method.as_str()],
+            "seed" => [self.seed],
+            "status" => [status],
+            "problem" => [problem],
+            "metric" => [self.metric.as_str()],
+            "score" => [self.score],
+            "selection_metric" => [self.selection_metric.as_str()],
+            "selection_score" => [self.selection_score],
+            "best_step" => [self.best_step],
+            "test_scores" => [self.test_scores.as_str()],
+            "validation_scores" => [self.validation_scores.as_str()],
+            "trainable_parameters" => [self.trainable_parameters],
+            "train_seconds" => [self.train_seconds],
+            "evaluate_seconds" => [self.evaluate_seconds],
+            "runs_side_by_side" => [self.runs_side_by_side],
+            "peak_memory_bytes" => [self.peak_memory_bytes],
+            "loss_steps" => steps(&self.losses),
+            "losses" => values(&self.losses),
+            "validation_steps" => steps(&self.validation_curve),
+            "validation_curve" => values(&self.validation_curve),
+            "train_rows" => [self.train_rows],
+            "validation_rows" => [self.validation_rows],
+            "test_rows" => [self.test_rows],
+            "truncated_sources" => [self.truncated_sources],
+            "model" => [self.model.as_str()],
+            "model_revision" => [self.model_revision.as_str()],
+            "dataset_commit" => [self.dataset_commit.as_deref()],
+            "settings" => [self.settings.as_str()],
+            "training" => [self.training.as_str()],
+            "task_spec" => [self.task_spec.as_str()],
+            "versions" => [self.versions.as_str()],
+        )
+    }
+
+    /// Reads the record back from the first row of a table.
+    pub fn from_frame(frame: &DataFrame) -> PolarsResult<Self> {
+        let text =
+            |name: &str| -> PolarsResult<String> { Ok(optional_text(frame, name)?.unwrap_or_default()) };
+        let number = |name: &str| -> PolarsResult<Option<f64>> { Ok(frame.column(name)?.f64()?.get(0)) };
+        let whole = |name: &str| -> PolarsResult<Option<u64>> { Ok(frame.column(name)?.u64()?.get(0)) };
+        let some = |name: &str| -> PolarsResult<u64> { Ok(whole(name)?.unwrap_or_default()) };
+        let curve = |steps: &str, values: &str| -> PolarsResult<Curve> {
+            let steps = frame.column(steps)?.list()?.get_as_series(0);
+            let values = frame.column(values)?.list()?.get_as_series(0);
+            let (Some(steps), Some(values)) = (steps, values) else { return Ok(Curve::new()) };
+            Ok(steps.u64()?.into_no_null_iter().zip(values.f64()?.into_no_null_iter()).collect())
+        };
+        let status = match optional_text(frame, "problem")? {
+            None => Status::Completed,
+            Some(problem) => Status::Diverged(problem),
+        };
+        Ok(Self {
+            cell: text("cell")?,
+            suite: text("suite")?,
+            task: text("task")?,
+            task_title: text("task_title")?,
+            group: text("group")?,
+            method: text("method")?,
+            seed: some("seed")?,
+            status,
+            metric: text("metric")?,
+            score: number("score")?,
+            selection_metric: text("selection_metric")?,
+            selection_score: number("selection_score")?,
+            best_step: whole("best_step")?,
+            test_scores: text("test_scores")?,
+            validation_scores: text("validation_scores")?,
+            trainable_parameters: some("trainable_parameters")?,
+            train_seconds: number("train_seconds")?.unwrap_or_default(),
+            evaluate_seconds: number("evaluate_seconds")?.unwrap_or_default(),
+            runs_side_by_side: frame.column("runs_side_by_side")?.u32()?.get(0).unwrap_or(1),
+            peak_memory_bytes: whole("peak_memory_bytes")?,
+            losses: curve("loss_steps", "losses")?,
+            validation_curve: curve("validation_steps", "validation_curve")?,
+            train_rows: some("train_rows")?,
+            validation_rows: some("validation_rows")?,
+            test_rows: some("test_rows")?,
+            truncated_sources: some("truncated_sources")?,
+            model: text("model")?,
+            model_revision: text("model_revision")?,
+            dataset_commit: optional_text(frame, "dataset_commit")?,
+            settings: text("settings")?,
+            training: text("training")?,
+            task_spec: text("task_spec")?,
+            versions: text("versions")?,
+        })
+    }
+}
+
+fn optional_text(frame: &DataFrame, name: &str) -> PolarsResult<Option<String>> {
+    Ok(frame.column(name)?.str()?.get(0).map(str::to_string))
+}
+
+/// A list column of one row.
+fn list(values: Series) -> Series {
+    values.implode().map(ListChunked::into_series).unwrap_or_default()
+}
+
+/// What made a result: program, framework, device.
+fn versions() -> String {
+    json!({
+        "peft-bench": env!("CARGO_PKG_VERSION"),
+        "burn": peft_model::BURN_VERSION,
+        "system": format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+        "threads": std::thread::available_parallelism().map_or(1, usize::from),
+    })
+    .to_string()
+}

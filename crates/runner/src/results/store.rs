@@ -1,0 +1,96 @@
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use polars::prelude::*;
+
+use super::Record;
+use crate::atomic;
+
+/// What can go wrong with a results folder.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("cannot read {}: {problem}", path.display())]
+    Read { path: PathBuf, problem: String },
+}
+
+/// A results folder: `cells/<id>.parquet`, `adapters/<id>/`, `comparison.parquet`.
+///
+/// Files are whole or absent, so any number of processes may share a folder.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Opens a results folder, making it where needed.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let cells = folder.join("cells");
+        fs::create_dir_all(&cells)
+            .and_then(|()| tempfile::Builder::new().prefix(".writing-").tempfile_in(&cells).map(drop))
+            .map_err(|source| StoreError::Write { path: cells, source })?;
+        Ok(Self { folder: folder.into() })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the adapter of a cell goes.
+    pub fn adapter_folder(&self, cell: &str) -> PathBuf {
+        self.folder.join("adapters").join(cell)
+    }
+
+    fn cell_path(&self, cell: &str) -> PathBuf {
+        self.folder.join("cells").join(format!("{cell}.parquet"))
+    }
+
+    /// Reads the result of a cell, if there is one.
+    ///
+    /// # Errors
+    /// When the file is broken: the message names it, so that it can be removed.
+    pub fn read(&self, cell: &str) -> Result<Option<Record>, StoreError> {
+        let path = self.cell_path(cell);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let broken = |problem: String| StoreError::Read { path: path.clone(), problem };
+        let file = File::open(&path).map_err(|e| broken(e.to_string()))?;
+        let frame = ParquetReader::new(file).finish().map_err(|e| broken(e.to_string()))?;
+        Record::from_frame(&frame).map(Some).map_err(|e| broken(e.to_string()))
+    }
+
+    /// Writes the result of a cell.
+    ///
+    /// # Errors
+    /// When the disk is full or the folder not writable.
+    pub fn write(&self, record: &Record) -> Result<(), StoreError> {
+        let path = self.cell_path(&record.cell);
+        let frame =
+            record.to_frame().map_err(|e| StoreError::Read { path: path.clone(), problem: e.to_string() })?;
+        self.write_frame(&path, frame)
+    }
+
+    /// Writes a table beside the cells.
+    ///
+    /// # Errors
+    /// When the disk is full or the folder not writable.
+    pub fn write_table(&self, name: &str, frame: DataFrame) -> Result<PathBuf, StoreError> {
+        let path = self.folder.join(name);
+        self.write_frame(&path, frame)?;
+        Ok(path)
+    }
+
+    fn write_frame(&self, path: &Path, mut frame: DataFrame) -> Result<(), StoreError> {
+        let mut bytes = Vec::new();
+        ParquetWriter::new(&mut bytes)
+            .finish(&mut frame)
+            .map_err(|e| StoreError::Read { path: path.into(), problem: e.to_string() })?;
+        atomic::write(path, &bytes).map_err(|source| StoreError::Write { path: path.into(), source })
+    }
+}

@@ -1,0 +1,205 @@
+//! The comparison table: method by task, over seeds.
+
+use comfy_table::{CellAlignment, Table, presets};
+use polars::prelude::*;
+
+use super::{Record, Status};
+
+/// One method on one task, or averaged over a group of tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    pub group: String,
+    /// Title of the task; `average` for a group.
+    pub task: String,
+    pub method: String,
+    pub metric: String,
+    /// Mean score over seeds, in percent.
+    pub mean: Option<f64>,
+    /// Sample standard deviation over seeds; `None` for fewer than two.
+    pub deviation: Option<f64>,
+    pub seeds: u32,
+    /// Seeds whose loss stopped being finite.
+    pub diverged: u32,
+    pub trainable_parameters: u64,
+    /// Mean wall-clock seconds of training and evaluation per run.
+    pub seconds: f64,
+    pub peak_memory_bytes: Option<u64>,
+}
+
+const AVERAGE: &str = "average";
+
+/// Compares methods, in the order in which tasks and methods first occur.
+pub fn comparison(records: &[Record]) -> Vec<Comparison> {
+    let mut rows = Vec::new();
+    for group in distinct(records, |r| &r.group) {
+        let records: Vec<&Record> = records.iter().filter(|r| r.group == group).collect();
+        let start = rows.len();
+        for task in distinct(records.iter().copied(), |r| &r.task_title) {
+            for method in distinct(records.iter().copied(), |r| &r.method) {
+                let cells: Vec<&Record> =
+                    records.iter().copied().filter(|r| r.task_title == task && r.method == method).collect();
+                rows.extend(compare_cells(&cells));
+            }
+        }
+        let averages = average_by_method(&rows[start..]);
+        rows.extend(averages);
+    }
+    rows
+}
+
+fn distinct<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+    key: impl Fn(&'a Record) -> &'a String,
+) -> Vec<String> {
+    let mut seen: Vec<String> = Vec::new();
+    for record in records {
+        if !seen.contains(key(record)) {
+            seen.push(key(record).clone());
+        }
+    }
+    seen
+}
+
+fn compare_cells(cells: &[&Record]) -> Option<Comparison> {
+    let first = cells.first()?;
+    let scores: Vec<f64> = cells.iter().filter_map(|c| c.score).collect();
+    let seconds: f64 = cells.iter().map(|c| c.train_seconds + c.evaluate_seconds).sum();
+    Some(Comparison {
+        group: first.group.clone(),
+        task: first.task_title.clone(),
+        method: first.method.clone(),
+        metric: first.metric.clone(),
+        mean: mean(&scores),
+        deviation: deviation(&scores),
+        seeds: cells.len() as u32,
+        diverged: cells.iter().filter(|c| c.status != Status::Completed).count() as u32,
+        trainable_parameters: first.trainable_parameters,
+        seconds: seconds / cells.len() as f64,
+        peak_memory_bytes: cells.iter().filter_map(|c| c.peak_memory_bytes).max(),
+    })
+}
+
+/// The unweighted mean over a group's tasks, for methods that have a score on every one of them.
+fn average_by_method(rows: &[Comparison]) -> Vec<Comparison> {
+    let mut methods: Vec<&str> = Vec::new();
+    for row in rows {
+        if !methods.contains(&row.method.as_str()) {
+            methods.push(&row.method);
+        }
+    }
+    let tasks = |method: &str| rows.iter().filter(move |r| r.method == method).collect::<Vec<_>>();
+    methods
+        .into_iter()
+        .map(|method| {
+            let own = tasks(method);
+            let means: Option<Vec<f64>> = own.iter().map(|r| r.mean).collect();
+            Comparison {
+                task: AVERAGE.into(),
+                metric: AVERAGE.into(),
+                mean: means.as_deref().and_then(mean),
+                deviation: None,
+                seeds: own.iter().map(|r| r.seeds).min().unwrap_or(0),
+                diverged: own.iter().map(|r| r.diverged).sum(),
+                seconds: own.iter().map(|r| r.seconds).sum::<f64>() / own.len() as f64,
+                peak_memory_bytes: own.iter().filter_map(|r| r.peak_memory_bytes).max(),
+                ..own[0].clone()
+            }
+        })
+        .collect()
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn deviation(values: &[f64]) -> Option<f64> {
+    let mean = mean(values)?;
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
+}
+
+/// The comparison as a table for Parquet.
+///
+/// # Errors
+/// Never in practice: the columns have one length.
+pub fn to_frame(rows: &[Comparison]) -> PolarsResult<DataFrame> {
+    let texts = |f: fn(&Comparison) -> &str| rows.iter().map(f).collect::<Vec<&str>>();
+    df!(
+        "group" => texts(|r| &r.group),
+        "task" => texts(|r| &r.task),
+        "method" => texts(|r| &r.method),
+        "metric" => texts(|r| &r.metric),
+        "mean" => rows.iter().map(|r| r.mean).collect::<Vec<_>>(),
+        "deviation" => rows.iter().map(|r| r.deviation).collect::<Vec<_>>(),
+        "seeds" => rows.iter().map(|r| r.seeds).collect::<Vec<_>>(),
+        "diverged" => rows.iter().map(|r| r.diverged).collect::<Vec<_>>(),
+        "trainable_parameters" => rows.iter().map(|r| r.trainable_parameters).collect::<Vec<_>>(),
+        "seconds" => rows.iter().map(|r| r.seconds).collect::<Vec<_>>(),
+        "peak_memory_bytes" => rows.iter().map(|r| r.peak_memory_bytes).collect::<Vec<_>>(),
+    )
+}
+
+/// The comparison for a terminal: one row per method, one column per task and group average.
+pub fn to_text(rows: &[Comparison]) -> String {
+    let mut columns: Vec<(&str, &str)> = Vec::new();
+    let mut methods: Vec<&str> = Vec::new();
+    for row in rows {
+        if !columns.contains(&(&row.group, &row.task)) {
+            columns.push((&row.group, &row.task));
+        }
+        if !methods.contains(&row.method.as_str()) {
+            methods.push(&row.method);
+        }
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    let mut header = vec!["method".to_string(), "trainable".to_string()];
+    header.extend(columns.iter().map(|(group, task)| match *task {
+        AVERAGE => format!("{group} average"),
+        task => task.to_string(),
+    }));
+    header.extend(["s/run".to_string(), "peak MiB".to_string()]);
+    table.set_header(header);
+    for method in methods {
+        let own: Vec<&Comparison> = rows.iter().filter(|r| r.method == method).collect();
+        let mut line = vec![method.to_string(), thousands(own[0].trainable_parameters)];
+        for &(group, task) in &columns {
+            let cell = own.iter().find(|r| r.group == group && r.task == task);
+            line.push(cell.map_or("-".into(), |c| score_text(c)));
+        }
+        let tasks: Vec<&&Comparison> = own.iter().filter(|r| r.task != AVERAGE).collect();
+        line.push(format!("{:.1}", tasks.iter().map(|r| r.seconds).sum::<f64>() / tasks.len().max(1) as f64));
+        let peak = tasks.iter().filter_map(|r| r.peak_memory_bytes).max();
+        line.push(peak.map_or("-".into(), |bytes| format!("{}", bytes >> 20)));
+        table.add_row(line);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
+}
+
+fn score_text(cell: &Comparison) -> String {
+    let score = match (cell.mean, cell.deviation) {
+        (Some(mean), Some(deviation)) => format!("{mean:.1} ±{deviation:.1}"),
+        (Some(mean), None) => format!("{mean:.1}"),
+        (None, _) => "-".into(),
+    };
+    match cell.diverged {
+        0 => score,
+        diverged => format!("{score} ({diverged} of {} diverged)", cell.seeds),
+    }
+}
+
+/// A count with its digits in groups of three.
+pub fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,126 @@
+//! Where tasks are found: a path, `./datasets`, or the ones embedded in the program.
+
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+use peft_model::peft::nearest;
+
+use super::spec::Templates;
+use super::{Role, Rows, TaskError, TaskSpec};
+use crate::hub::Hub;
+
+static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../datasets");
+
+/// A task, checked and ready to load.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Name on the command line and in results: the TOML's file name.
+    pub name: String,
+    pub spec: TaskSpec,
+    pub(super) templates: Templates,
+    /// The TOML, for messages.
+    pub(super) file: String,
+    /// Local files are relative to this folder.
+    folder: PathBuf,
+}
+
+/// The rows of one role, and where they came from.
+#[derive(Debug)]
+pub struct RoleRows {
+    pub rows: Rows,
+    /// Indices that play the role, in order.
+    pub indices: Vec<u32>,
+    /// Commit of the dataset, for those on the hub.
+    pub commit: Option<String>,
+}
+
+impl Task {
+    /// Parses and checks a task.
+    ///
+    /// # Errors
+    /// When the TOML is malformed, has unknown keys, or contradicts itself.
+    pub fn parse(name: &str, text: &str, file: &str, folder: &Path) -> Result<Self, TaskError> {
+        let wrong = |problem: String| TaskError::Spec { file: file.into(), problem };
+        let spec: TaskSpec = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        let templates = spec.check().map_err(wrong)?;
+        Ok(Self { name: name.into(), spec, templates, file: file.into(), folder: folder.into() })
+    }
+
+    /// Reads the rows that play a role.
+    ///
+    /// # Errors
+    /// When files are missing or broken, or the dataset has no such configuration or split.
+    pub fn load(&self, role: Role, hub: &Hub) -> Result<RoleRows, TaskError> {
+        let split = self.spec.split.split(role);
+        let (paths, commit) = match &self.spec.data.repo {
+            Some(repo) => {
+                let files = hub.split_files(
+                    repo,
+                    self.spec.data.revision.as_deref(),
+                    self.spec.data.config.as_deref(),
+                    split,
+                )?;
+                (files.paths, Some(files.commit))
+            }
+            None => (vec![self.local_file(split)?], None),
+        };
+        let rows = Rows::read(&paths)?;
+        let indices = self.spec.split.rows(role, rows.len());
+        Ok(RoleRows { rows, indices, commit })
+    }
+
+    fn local_file(&self, split: &str) -> Result<PathBuf, TaskError> {
+        let files = &self.spec.data.files;
+        files.get(split).map(|file| self.folder.join(file)).ok_or_else(|| TaskError::Split {
+            file: self.file.clone(),
+            split: split.into(),
+            known: files.keys().cloned().collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+/// Finds a task by path, in `./datasets`, or among the embedded ones, in this order.
+///
+/// # Errors
+/// When there is none, with the nearest name; or when its TOML is wrong.
+pub fn find(name: &str) -> Result<Task, TaskError> {
+    let path = Path::new(name);
+    if path.extension().is_some_and(|e| e == "toml") {
+        return read(path);
+    }
+    let local = Path::new("datasets").join(format!("{name}.toml"));
+    if local.is_file() {
+        return read(&local);
+    }
+    let embedded = EMBEDDED.get_file(format!("{name}.toml")).and_then(|f| f.contents_utf8());
+    match embedded {
+        Some(text) => Task::parse(name, text, &format!("datasets/{name}.toml"), Path::new(".")),
+        None => {
+            let names = names();
+            let suggestion = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
+            Err(TaskError::Unknown { name: name.into(), suggestion })
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Task, TaskError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| TaskError::Read { path: path.into(), source })?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = path.parent().unwrap_or(Path::new("."));
+    Task::parse(&name, &text, &path.display().to_string(), folder)
+}
+
+/// Names of the embedded tasks and of those in `./datasets`.
+pub fn names() -> Vec<String> {
+    let embedded = EMBEDDED.files().map(|f| f.path().to_path_buf());
+    let local = std::fs::read_dir("datasets").into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut names: Vec<String> = embedded
+        .chain(local)
+        .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+        .filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}

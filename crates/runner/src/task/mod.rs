@@ -1,0 +1,163 @@
+//! Tasks as data: a TOML says where the rows are, how they become text, and how they are scored.
+
+mod catalogue;
+mod rows;
+mod spec;
+mod split;
+mod template;
+mod text_functions;
+
+use std::path::PathBuf;
+
+pub use catalogue::{Task, find, names};
+pub use rows::{Rows, Value};
+pub use spec::{Labels, Limits, Metrics, TaskSpec, Words};
+pub use split::{Role, SplitRule, permutation};
+pub use template::Template;
+
+use rows::Row;
+use spec::Templates;
+
+/// What can be wrong with a task or its rows.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    #[error("unknown task `{name}`{}; `peft-bench tasks` lists them, and a path to a TOML works too", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
+    Unknown { name: String, suggestion: Option<String> },
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{file}: {problem}")]
+    Spec { file: String, problem: String },
+    #[error("{}: not readable ({problem})", path.display())]
+    Unreadable { path: PathBuf, problem: String },
+    #[error("{}: unknown file kind `{ending}`; known are parquet, csv, tsv and jsonl", path.display())]
+    Format { path: PathBuf, ending: String },
+    #[error("{file}: {rows}, row {row}: {problem}")]
+    Row { file: String, rows: String, row: usize, problem: String },
+    #[error("{file}: `{key}`: {problem}")]
+    Column { file: String, key: &'static str, problem: String },
+    #[error("{file}: `split`: there is no split `{split}` in `data.files`; there are {known}")]
+    Split { file: String, split: String, known: String },
+    #[error("{file}: the {role} split has no rows")]
+    Empty { file: String, role: &'static str },
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
+}
+
+/// One row as the model and the metrics see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// Index in the dataset's split.
+    pub row: u32,
+    pub source: String,
+    pub target: String,
+    /// Every answer that counts as right, the target first where the task names no others.
+    pub answers: Vec<String>,
+    /// What rows are grouped by for scoring.
+    pub group: Option<String>,
+    /// The raw class, for tasks with labels.
+    pub class: Option<String>,
+}
+
+impl Task {
+    /// Makes examples of the rows with these indices.
+    ///
+    /// # Errors
+    /// When a column is missing, a cell is not what the template needs, or a class is not in
+    /// `labels.words`.
+    pub fn examples(&self, rows: &Rows, indices: &[u32]) -> Result<Vec<Example>, TaskError> {
+        use rayon::prelude::*;
+        self.check_columns(rows)?;
+        let made: Vec<Vec<Example>> = indices
+            .par_iter()
+            .map(|&index| {
+                let row = rows.row(index as usize);
+                examples_of_row(&self.spec, &self.templates, row).map_err(|problem| TaskError::Row {
+                    file: self.file.clone(),
+                    rows: rows.source().into(),
+                    row: index as usize,
+                    problem,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(made.into_iter().flatten().collect())
+    }
+
+    /// The error that a role has no rows.
+    pub fn empty(&self, role: Role) -> TaskError {
+        TaskError::Empty { file: self.file.clone(), role: role.name() }
+    }
+
+    fn check_columns(&self, rows: &Rows) -> Result<(), TaskError> {
+        let present = rows.columns();
+        let templates = [
+            ("text.source", Some(&self.templates.source)),
+            ("text.target", self.templates.target.as_ref()),
+            ("text.answers", self.templates.answers.as_ref()),
+            ("text.group", self.templates.group.as_ref()),
+        ];
+        let mut used: Vec<(&'static str, &str)> = Vec::new();
+        for (key, template) in templates {
+            used.extend(template.iter().flat_map(|t| t.columns()).map(|column| (key, column)));
+        }
+        used.extend(self.spec.labels.iter().map(|l| ("labels.column", l.column.as_str())));
+        match used.into_iter().find(|(_, column)| !present.iter().any(|p| p == column)) {
+            None => Ok(()),
+            Some((key, column)) => Err(TaskError::Column {
+                file: self.file.clone(),
+                key,
+                problem: format!(
+                    "there is no column `{column}` in {}; the columns are {}",
+                    rows.source(),
+                    present.join(", ")
+                ),
+            }),
+        }
+    }
+}
+
+fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<Vec<Example>, String> {
+    let source = templates.source.render(&row)?;
+    let (targets, class) = match (&spec.labels, &templates.target) {
+        (Some(labels), _) => {
+            let (word, class) = label(labels, row)?;
+            (vec![word], Some(class))
+        }
+        (None, Some(target)) if spec.text.expand => (expanded(spec, target, row)?, None),
+        (None, Some(target)) => (vec![target.render(&row)?], None),
+        (None, None) => unreachable!("checked when the specification was read"),
+    };
+    let answers = templates.answers.as_ref().map(|t| t.render_all(&row)).transpose()?;
+    let group = templates.group.as_ref().map(|t| t.render(&row)).transpose()?;
+    Ok(targets
+        .into_iter()
+        .map(|target| Example {
+            row: row.index() as u32,
+            source: source.clone(),
+            answers: answers.clone().unwrap_or_else(|| vec![target.clone()]),
+            target,
+            group: group.clone(),
+            class: class.clone(),
+        })
+        .collect())
+}
+
+fn expanded(spec: &TaskSpec, target: &Template, row: Row) -> Result<Vec<String>, String> {
+    let targets = target.render_all(&row)?;
+    match (&spec.text.empty, targets.is_empty()) {
+        (Some(empty), true) => Ok(vec![empty.clone()]),
+        (None, true) => Err("the target's list is empty; `text.empty` says what stands for it".into()),
+        _ => Ok(targets),
+    }
+}
+
+fn label(labels: &Labels, row: Row) -> Result<(String, String), String> {
+    let class = row.value(&labels.column)?.into_text(&labels.column)?;
+    match labels.word(&class) {
+        Some(word) => Ok((word.to_string(), class)),
+        None => Err(format!(
+            "column `{}` holds `{class}`, which is not in `labels.words`; known classes are {}",
+            labels.column,
+            labels.classes().join(", ")
+        )),
+    }
+}

@@ -1,0 +1,213 @@
+//! A task as data: what a TOML in `datasets/` says.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::split::SplitRule;
+use super::template::Template;
+use crate::metric::Metric;
+
+/// One task, as its TOML describes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSpec {
+    /// Name in tables.
+    pub title: String,
+    /// Group over which tables average, such as GLUE.
+    pub group: String,
+    /// One line about the task.
+    #[serde(default)]
+    pub description: String,
+    pub data: Data,
+    pub split: SplitRule,
+    pub text: Text,
+    #[serde(default)]
+    pub labels: Option<Labels>,
+    pub metrics: Metrics,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Where the rows are: a dataset on the hub, or local files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Dataset on the hub, `owner/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
+    /// Configuration of the dataset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
+    /// Branch, tag or commit; `main` where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Local files by split: parquet, csv, tsv or jsonl, relative to the TOML.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+}
+
+/// How a row becomes text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    /// Template of the source.
+    pub source: String,
+    /// Template of the target; tasks with labels leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Makes one row per element of the target's list.
+    #[serde(default)]
+    pub expand: bool,
+    /// The target of a row whose list is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty: Option<String>,
+    /// Template of every answer that counts as right; the target alone where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<String>,
+    /// Template of what rows are grouped by for scoring, such as a question's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+/// The classes of a task, and the words that stand for them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Labels {
+    /// Column that holds the class.
+    #[serde(default = "label")]
+    pub column: String,
+    /// Target text of each class: a list for classes 0, 1, ..., or a table from the column's values.
+    pub words: Words,
+}
+
+fn label() -> String {
+    "label".into()
+}
+
+/// The target text of each class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Words {
+    List(Vec<String>),
+    Table(BTreeMap<String, String>),
+}
+
+impl Labels {
+    /// The word for a raw class, if the class is known.
+    pub fn word(&self, raw: &str) -> Option<&str> {
+        match &self.words {
+            Words::List(words) => words.get(raw.parse::<usize>().ok()?).map(String::as_str),
+            Words::Table(words) => words.get(raw).map(String::as_str),
+        }
+    }
+
+    /// The raw classes.
+    pub fn classes(&self) -> Vec<String> {
+        match &self.words {
+            Words::List(words) => (0..words.len()).map(|i| i.to_string()).collect(),
+            Words::Table(words) => words.keys().cloned().collect(),
+        }
+    }
+
+    /// The words, one per class.
+    pub fn words(&self) -> Vec<&str> {
+        match &self.words {
+            Words::List(words) => words.iter().map(String::as_str).collect(),
+            Words::Table(words) => words.values().map(String::as_str).collect(),
+        }
+    }
+}
+
+/// What is measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Chooses the checkpoint on the validation split.
+    pub select: Metric,
+    /// Goes into tables; the selecting metric where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Metric>,
+    /// Recorded too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Metric>,
+}
+
+impl Metrics {
+    /// The metric in tables.
+    pub fn reported(&self) -> Metric {
+        self.report.unwrap_or(self.select)
+    }
+
+    /// Every metric once, the selecting one first.
+    pub fn all(&self) -> Vec<Metric> {
+        let mut all = vec![self.select];
+        for &metric in self.report.iter().chain(&self.also) {
+            if !all.contains(&metric) {
+                all.push(metric);
+            }
+        }
+        all
+    }
+}
+
+/// Token limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Longest source, end token included; longer ones are cut and counted.
+    pub source_tokens: usize,
+    /// Longest target of tasks without labels, end token included.
+    pub target_tokens: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { source_tokens: 256, target_tokens: 20 }
+    }
+}
+
+/// The templates of a specification, parsed.
+#[derive(Debug, Clone)]
+pub(super) struct Templates {
+    pub source: Template,
+    pub target: Option<Template>,
+    pub answers: Option<Template>,
+    pub group: Option<Template>,
+}
+
+impl TaskSpec {
+    /// Checks what can be checked without the rows; the error names the key.
+    pub(super) fn check(&self) -> Result<Templates, String> {
+        match (&self.data.repo, self.data.files.is_empty()) {
+            (None, true) => return Err("[data] needs `repo` (a hub dataset) or `files` (local files)".into()),
+            (Some(_), false) => return Err("[data] has both `repo` and `files`; keep one".into()),
+            _ => {}
+        }
+        if self.labels.is_some() == self.text.target.is_some() {
+            return Err("give either [labels] or `text.target`, exactly one".into());
+        }
+        if self.labels.as_ref().is_some_and(|l| l.words().len() < 2) {
+            return Err("`labels.words` needs at least two classes".into());
+        }
+        if self.text.expand && self.text.target.is_none() {
+            return Err("`text.expand` needs `text.target`".into());
+        }
+        for (key, value) in [
+            ("limits.source_tokens", self.limits.source_tokens),
+            ("limits.target_tokens", self.limits.target_tokens),
+        ] {
+            if value < 2 {
+                return Err(format!("`{key}` is {value}; a token and the end token need at least 2"));
+            }
+        }
+        let parse = |key: &str, text: &str| Template::parse(text).map_err(|e| format!("`{key}`: {e}"));
+        let optional = |key: &str, text: &Option<String>| text.as_ref().map(|t| parse(key, t)).transpose();
+        Ok(Templates {
+            source: parse("text.source", &self.text.source)?,
+            target: optional("text.target", &self.text.target)?,
+            answers: optional("text.answers", &self.text.answers)?,
+            group: optional("text.group", &self.text.group)?,
+        })
+    }
+}

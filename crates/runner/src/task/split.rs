@@ -1,0 +1,186 @@
+//! Which rows train, validate and test: the reference's split rules.
+
+use serde::{Deserialize, Serialize};
+
+/// The seed of every split, whatever the training seed.
+const SPLIT_SEED: u32 = 42;
+
+/// One of the three roles that rows play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Train,
+    Validation,
+    Test,
+}
+
+impl Role {
+    /// Train, validation, test.
+    pub const ALL: [Role; 3] = [Role::Train, Role::Validation, Role::Test];
+
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Train => "train",
+            Role::Validation => "validation",
+            Role::Test => "test",
+        }
+    }
+}
+
+/// How the splits that a dataset comes with become train, validation and test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum SplitRule {
+    /// The dataset's own splits.
+    Official {
+        #[serde(default = "train")]
+        train: String,
+        #[serde(default = "validation")]
+        validation: String,
+        #[serde(default = "test")]
+        test: String,
+    },
+    /// Small sets: the first half of the permuted validation split validates, the rest tests.
+    HalveValidation {
+        #[serde(default = "train")]
+        train: String,
+        #[serde(default = "validation")]
+        validation: String,
+    },
+    /// Large sets: the first `held_out` rows of the permuted train split validate, the rest train.
+    HoldOut {
+        #[serde(default = "train")]
+        train: String,
+        #[serde(default = "validation")]
+        test: String,
+        #[serde(default = "thousand")]
+        held_out: usize,
+        /// Most training rows that are kept, in permuted order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_train: Option<usize>,
+    },
+}
+
+fn train() -> String {
+    "train".into()
+}
+fn validation() -> String {
+    "validation".into()
+}
+fn test() -> String {
+    "test".into()
+}
+fn thousand() -> usize {
+    1000
+}
+
+impl SplitRule {
+    /// The dataset's split that feeds a role.
+    pub fn split(&self, role: Role) -> &str {
+        match (self, role) {
+            (Self::Official { train, .. }, Role::Train) => train,
+            (Self::Official { validation, .. }, Role::Validation) => validation,
+            (Self::Official { test, .. }, Role::Test) => test,
+            (Self::HalveValidation { train, .. }, Role::Train) => train,
+            (Self::HalveValidation { validation, .. }, _) => validation,
+            (Self::HoldOut { test, .. }, Role::Test) => test,
+            (Self::HoldOut { train, .. }, _) => train,
+        }
+    }
+
+    /// The row indices of a role, given the size of the split that feeds it.
+    pub fn rows(&self, role: Role, size: usize) -> Vec<u32> {
+        match (self, role) {
+            (Self::HalveValidation { .. }, Role::Validation) => {
+                permutation(size, SPLIT_SEED)[..size / 2].to_vec()
+            }
+            (Self::HalveValidation { .. }, Role::Test) => permutation(size, SPLIT_SEED)[size / 2..].to_vec(),
+            (Self::HoldOut { held_out, .. }, Role::Validation) => {
+                permutation(size, SPLIT_SEED)[..(*held_out).min(size)].to_vec()
+            }
+            (Self::HoldOut { held_out, max_train, .. }, Role::Train) => {
+                let rest = permutation(size, SPLIT_SEED).into_iter().skip(*held_out);
+                rest.take(max_train.unwrap_or(usize::MAX)).collect()
+            }
+            _ => (0..size as u32).collect(),
+        }
+    }
+}
+
+/// PyTorch's `randperm(size)` on the CPU with a generator seeded by `seed`.
+pub fn permutation(size: usize, seed: u32) -> Vec<u32> {
+    let mut generator = MersenneTwister::new(seed);
+    let mut rows: Vec<u32> = (0..size as u32).collect();
+    for i in 0..size.saturating_sub(1) {
+        let offset = generator.next_u32() as usize % (size - i);
+        rows.swap(i, i + offset);
+    }
+    rows
+}
+
+/// MT19937 (Matsumoto and Nishimura 1998), the generator behind PyTorch's CPU random numbers.
+struct MersenneTwister {
+    state: [u32; 624],
+    index: usize,
+}
+
+impl MersenneTwister {
+    fn new(seed: u32) -> Self {
+        let mut state = [seed; 624];
+        for i in 1..624 {
+            let previous = state[i - 1];
+            state[i] = 1_812_433_253u32.wrapping_mul(previous ^ (previous >> 30)).wrapping_add(i as u32);
+        }
+        Self { state, index: 624 }
+    }
+
+    fn next_u32(&mut self) -> u32 {
+        if self.index == 624 {
+            self.twist();
+        }
+        let mut y = self.state[self.index];
+        self.index += 1;
+        y ^= y >> 11;
+        y ^= (y << 7) & 0x9d2c_5680;
+        y ^= (y << 15) & 0xefc6_0000;
+        y ^ (y >> 18)
+    }
+
+    fn twist(&mut self) {
+        for i in 0..624 {
+            let y = (self.state[i] & 0x8000_0000) | (self.state[(i + 1) % 624] & 0x7fff_ffff);
+            let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
+            self.state[i] = self.state[(i + 397) % 624] ^ (y >> 1) ^ odd;
+        }
+        self.index = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_permutation_is_pytorchs() {
+        assert_eq!(permutation(10, 42), [2, 6, 1, 8, 4, 5, 0, 9, 3, 7]);
+        assert!(permutation(0, 42).is_empty());
+    }
+
+    #[test]
+    fn roles_share_no_row() {
+        let halves = SplitRule::HalveValidation { train: train(), validation: validation() };
+        let mut both = halves.rows(Role::Validation, 277);
+        assert_eq!(both.len(), 138);
+        both.extend(halves.rows(Role::Test, 277));
+        both.sort();
+        assert_eq!(both, (0..277).collect::<Vec<u32>>());
+
+        let rule =
+            SplitRule::HoldOut { train: train(), test: validation(), held_out: 10, max_train: Some(50) };
+        let held_out = rule.rows(Role::Validation, 100);
+        let rest = rule.rows(Role::Train, 100);
+        assert_eq!((held_out.len(), rest.len()), (10, 50));
+        assert!(held_out.iter().all(|row| !rest.contains(row)));
+    }
+}

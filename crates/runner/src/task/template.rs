@@ -1,0 +1,216 @@
+//! The small language that turns a row into text: `"question: {question|pad-punctuation}"`.
+//!
+//! Braces hold a column (dots reach into records) and text functions, applied from left to right.
+//! A function's arguments are other columns or quoted text. `{{` and `}}` are literal braces.
+
+use std::fmt;
+
+use super::rows::{Row, Value};
+use super::text_functions::{self, Function};
+
+/// A parsed template.
+#[derive(Debug, Clone)]
+pub struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Literal(String),
+    Field { path: Path, calls: Vec<Call> },
+}
+
+/// A column, or a field of a record in one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path(Vec<String>);
+
+#[derive(Debug, Clone)]
+struct Call {
+    function: &'static Function,
+    arguments: Vec<Argument>,
+}
+
+#[derive(Debug, Clone)]
+enum Argument {
+    Column(Path),
+    Text(String),
+}
+
+impl Path {
+    fn parse(text: &str) -> Result<Self, String> {
+        let parts: Vec<String> = text.trim().split('.').map(|p| p.trim().to_string()).collect();
+        if parts.iter().any(String::is_empty) {
+            return Err(format!("`{text}` is no column name"));
+        }
+        Ok(Self(parts))
+    }
+
+    fn column(&self) -> &str {
+        &self.0[0]
+    }
+
+    fn value(&self, row: &Row) -> Result<Value, String> {
+        let mut value = row.value(self.column())?;
+        for field in &self.0[1..] {
+            value = match value {
+                Value::Record(fields) => fields
+                    .into_iter()
+                    .find(|(name, _)| name == field)
+                    .map(|(_, value)| value)
+                    .ok_or_else(|| format!("`{self}`: there is no field `{field}`"))?,
+                other => return Err(format!("`{self}`: {} has no fields", other.kind())),
+            };
+        }
+        Ok(value)
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
+impl Template {
+    /// Parses a template; the error says what is wrong and where.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            literal.push_str(&rest[..at]);
+            let brace = &rest[at..at + 1];
+            rest = &rest[at + 1..];
+            if rest.starts_with(brace) {
+                literal.push_str(brace);
+                rest = &rest[1..];
+            } else if brace == "}" {
+                return Err(format!("`{text}`: a `}}` without its `{{`; write `}}}}` for the character"));
+            } else {
+                let end = rest.find('}').ok_or_else(|| format!("`{text}`: a `{{` is never closed"))?;
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(std::mem::take(&mut literal)));
+                }
+                parts.push(parse_field(&rest[..end]).map_err(|e| format!("`{text}`: {e}"))?);
+                rest = &rest[end + 1..];
+            }
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        Ok(Self { parts })
+    }
+
+    /// The columns that the template reads.
+    pub fn columns(&self) -> Vec<&str> {
+        let mut columns = Vec::new();
+        for part in &self.parts {
+            if let Part::Field { path, calls } = part {
+                columns.push(path.column());
+                for argument in calls.iter().flat_map(|c| &c.arguments) {
+                    if let Argument::Column(path) = argument {
+                        columns.push(path.column());
+                    }
+                }
+            }
+        }
+        columns
+    }
+
+    /// Renders a row to text.
+    ///
+    /// # Errors
+    /// When a column is missing or holds what a text function cannot take.
+    pub fn render(&self, row: &Row) -> Result<String, String> {
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                Part::Field { path, calls } => text.push_str(&evaluate(path, calls, row)?.into_text(path)?),
+            }
+        }
+        Ok(text)
+    }
+
+    /// Renders a template that is one field holding a list to one text per element.
+    ///
+    /// # Errors
+    /// As [`Template::render`]; other templates give one text.
+    pub fn render_all(&self, row: &Row) -> Result<Vec<String>, String> {
+        if let [Part::Field { path, calls }] = &self.parts[..]
+            && let Value::List(values) = evaluate(path, calls, row)?
+        {
+            return values.into_iter().map(|v| v.into_text(path)).collect();
+        }
+        Ok(vec![self.render(row)?])
+    }
+}
+
+fn evaluate(path: &Path, calls: &[Call], row: &Row) -> Result<Value, String> {
+    let mut value = path.value(row)?;
+    for call in calls {
+        let arguments: Vec<Value> = call
+            .arguments
+            .iter()
+            .map(|argument| match argument {
+                Argument::Column(path) => path.value(row),
+                Argument::Text(text) => Ok(Value::Text(text.clone())),
+            })
+            .collect::<Result<_, _>>()?;
+        value = (call.function.apply)(value, &arguments)
+            .map_err(|e| format!("column `{path}`, function `{}`: {e}", call.function.name))?;
+    }
+    Ok(value)
+}
+
+fn parse_field(text: &str) -> Result<Part, String> {
+    let mut pieces = split_outside(text, '|').into_iter();
+    let path = Path::parse(pieces.next().unwrap_or_default())?;
+    let calls = pieces.map(parse_call).collect::<Result<_, _>>()?;
+    Ok(Part::Field { path, calls })
+}
+
+fn parse_call(text: &str) -> Result<Call, String> {
+    let text = text.trim();
+    let (name, arguments) = match text.split_once('(') {
+        Some((name, rest)) => {
+            let inner = rest.strip_suffix(')').ok_or_else(|| format!("`{text}`: a `(` is never closed"))?;
+            (name.trim(), split_outside(inner, ','))
+        }
+        None => (text, Vec::new()),
+    };
+    let function = text_functions::find(name)?;
+    if arguments.len() != function.arguments {
+        return Err(format!("`{name}` takes {} arguments, not {}", function.arguments, arguments.len()));
+    }
+    let arguments = arguments.into_iter().map(parse_argument).collect::<Result<_, _>>()?;
+    Ok(Call { function, arguments })
+}
+
+fn parse_argument(text: &str) -> Result<Argument, String> {
+    let text = text.trim();
+    match text.strip_prefix('\'').and_then(|t| t.strip_suffix('\'')) {
+        Some(inner) => Ok(Argument::Text(inner.into())),
+        None => Path::parse(text).map(Argument::Column),
+    }
+}
+
+/// Splits at a separator that stands outside quotes and parentheses.
+fn split_outside(text: &str, separator: char) -> Vec<&str> {
+    let (mut pieces, mut start, mut depth, mut quoted) = (Vec::new(), 0, 0, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '\'' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth -= 1,
+            c if c == separator && !quoted && depth == 0 => {
+                pieces.push(&text[start..at]);
+                start = at + c.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    pieces.push(&text[start..]);
+    pieces
+}

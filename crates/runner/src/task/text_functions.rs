@@ -1,0 +1,188 @@
+//! The named text functions of the template language.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::rows::Value;
+
+/// A text function: takes a value and arguments, gives a value.
+#[derive(Debug)]
+pub struct Function {
+    pub name: &'static str,
+    /// Number of arguments.
+    pub arguments: usize,
+    pub apply: fn(Value, &[Value]) -> Result<Value, String>,
+}
+
+/// Every text function.
+pub static FUNCTIONS: &[Function] = &[
+    Function { name: "first", arguments: 0, apply: |value, _| first(value) },
+    Function { name: "join", arguments: 1, apply: |value, arguments| join(value, text(&arguments[0])?) },
+    Function { name: "mark-spans", arguments: 4, apply: mark_spans },
+    Function { name: "one-decimal", arguments: 0, apply: |value, _| one_decimal(&value) },
+    Function { name: "pad-punctuation", arguments: 0, apply: |value, _| map_text(value, &pad_punctuation) },
+    Function { name: "strip-highlights", arguments: 0, apply: |value, _| map_text(value, &strip_highlights) },
+    Function { name: "strip-markup", arguments: 0, apply: |value, _| map_text(value, &strip_markup) },
+];
+
+/// Looks a function up.
+pub fn find(name: &str) -> Result<&'static Function, String> {
+    FUNCTIONS.iter().find(|f| f.name == name).ok_or_else(|| {
+        let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.name).collect();
+        format!("there is no text function `{name}`; there are {}", names.join(", "))
+    })
+}
+
+fn text(value: &Value) -> Result<&str, String> {
+    match value {
+        Value::Text(text) => Ok(text),
+        other => Err(format!("needs text, found {}", other.kind())),
+    }
+}
+
+fn integer(value: &Value) -> Result<i64, String> {
+    match value {
+        Value::Integer(i) => Ok(*i),
+        other => Err(format!("needs an integer, found {}", other.kind())),
+    }
+}
+
+/// Applies a function to a text, or to each text of a list.
+fn map_text(value: Value, function: &dyn Fn(&str) -> String) -> Result<Value, String> {
+    match value {
+        Value::List(values) => {
+            values.into_iter().map(|v| map_text(v, function)).collect::<Result<_, _>>().map(Value::List)
+        }
+        other => text(&other).map(|t| Value::Text(function(t))),
+    }
+}
+
+fn first(value: Value) -> Result<Value, String> {
+    match value {
+        Value::List(values) => values.into_iter().next().ok_or_else(|| "the list is empty".into()),
+        other => Err(format!("needs a list, found {}", other.kind())),
+    }
+}
+
+fn join(value: Value, separator: &str) -> Result<Value, String> {
+    match value {
+        Value::List(values) => {
+            let texts = values.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+            Ok(Value::Text(texts.join(separator)))
+        }
+        other => Err(format!("needs a list, found {}", other.kind())),
+    }
+}
+
+/// A number with one decimal, exact halves to even as Python's `round` has them.
+fn one_decimal(value: &Value) -> Result<Value, String> {
+    match value {
+        Value::Integer(i) => Ok(Value::Text(format!("{i}.0"))),
+        Value::Number(x) => Ok(Value::Text(format!("{x:.1}"))),
+        other => Err(format!("needs a number, found {}", other.kind())),
+    }
+}
+
+/// Puts spaces around everything but `_`, white space, numbers, letters and combining marks, then
+/// collapses white space: T5's preparation of question answering.
+fn pad_punctuation(text: &str) -> String {
+    static PUNCTUATION: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"[^_\s\p{N}\p{L}\p{M}]").expect("a valid pattern"));
+    static SPACE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\s+").expect("a valid pattern"));
+    SPACE.replace_all(&PUNCTUATION.replace_all(text, " $0 "), " ").into_owned()
+}
+
+/// Turns `<br>` into a space and removes `<b>` and `</b>`: MultiRC's markup.
+fn strip_markup(text: &str) -> String {
+    text.replace("<br>", " ").replace("<b>", "").replace("</b>", "")
+}
+
+/// Joins ReCoRD's highlights to the passage as sentences.
+fn strip_highlights(text: &str) -> String {
+    const HIGHLIGHT: &str = "\n@highlight\n";
+    let mut joined = text.to_string();
+    for end in ['.', '?', '!', '"', '\''] {
+        joined = joined.replace(&format!("{end}{HIGHLIGHT}"), &format!("{end} "));
+    }
+    joined.replace(HIGHLIGHT, ". ")
+}
+
+/// Marks two spans of a text, `* first *` and `# second #`: WSC as T5 sees it.
+///
+/// Arguments: the first span, the index of its first word, the second span, its index.
+fn mark_spans(value: Value, arguments: &[Value]) -> Result<Value, String> {
+    let (first, second) = (integer(&arguments[1])?, integer(&arguments[3])?);
+    let marked = mark_span(text(&value)?, text(&arguments[0])?, first, "*");
+    // The first span's two marks are words too.
+    let second = if first < second { second + 2 } else { second };
+    Ok(Value::Text(mark_span(&marked, text(&arguments[2])?, second, "#")))
+}
+
+/// Marks the span that starts at a word index; a span that is not there leaves the text unchanged.
+fn mark_span(text: &str, span: &str, word: i64, mark: &str) -> String {
+    let Some(start) = word_start(text, word) else { return text.to_string() };
+    let (before, after) = text.split_at(start);
+    // The reference uses the span as a pattern, so a `.` in it matches any character.
+    let pattern = Regex::new(&format!("^(?:{span})"))
+        .unwrap_or_else(|_| Regex::new(&format!("^{}", regex::escape(span))).expect("an escaped pattern"));
+    match pattern.find(after) {
+        Some(found) => {
+            let (span, rest) = after.split_at(found.end());
+            format!("{before}{mark} {span} {mark}{rest}")
+        }
+        None => text.to_string(),
+    }
+}
+
+/// Byte offset of the word with this index; words are parted by single white-space characters.
+fn word_start(text: &str, word: i64) -> Option<usize> {
+    let mut start = 0;
+    for _ in 0..word {
+        let rest = &text[start..];
+        let (length, space) = rest.char_indices().find(|(_, c)| c.is_whitespace())?;
+        if length == 0 {
+            return None;
+        }
+        start += length + space.len_utf8();
+    }
+    Some(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn punctuation_is_padded_and_white_space_collapsed() {
+        assert_eq!(pad_punctuation("Who's\t\"he\"?"), "Who ' s \" he \" ? ");
+        assert_eq!(pad_punctuation("snake_case  été"), "snake_case été");
+    }
+
+    #[test]
+    fn one_decimal_rounds_halves_to_even() {
+        let round = |x| one_decimal(&Value::Number(x)).unwrap();
+        assert_eq!(round(0.25), Value::Text("0.2".into()));
+        assert_eq!(round(3.799_999_952_316_284), Value::Text("3.8".into()));
+        assert_eq!(round(5.0), Value::Text("5.0".into()));
+    }
+
+    #[test]
+    fn spans_are_marked_in_either_order() {
+        let mark = |first: &str, i, second: &str, j| {
+            let arguments =
+                [Value::Text(first.into()), Value::Integer(i), Value::Text(second.into()), Value::Integer(j)];
+            mark_spans(Value::Text("The trophy is big because it is new".into()), &arguments).unwrap()
+        };
+        let expected = Value::Text("The * trophy * is big because # it # is new".into());
+        assert_eq!(mark("trophy", 1, "it", 5), expected);
+        let swapped = Value::Text("The # trophy # is big because * it * is new".into());
+        assert_eq!(mark("it", 5, "trophy", 1), swapped);
+    }
+
+    #[test]
+    fn wrong_kinds_are_explained() {
+        assert!(first(Value::Integer(1)).unwrap_err().contains("needs a list"));
+        assert!(map_text(Value::Null, &pad_punctuation).unwrap_err().contains("an empty cell"));
+    }
+}

@@ -1,0 +1,63 @@
+use std::collections::BTreeMap;
+
+use peft_model::t5::{Pass, generate, pad_ids};
+
+use crate::data::Split;
+use crate::metric::{Answer, Metric, MetricError};
+use crate::tokenizer::Tokenizer;
+
+/// Scores by metric name, in percent.
+pub type Scores = BTreeMap<String, f64>;
+
+/// How answers are generated.
+#[derive(Debug, Clone, Copy)]
+pub struct Generation {
+    pub batch_size: usize,
+    pub max_new_tokens: usize,
+}
+
+/// Generates an answer to every row, for each run side by side: texts in the order of the rows.
+pub fn predict(
+    pass: &Pass,
+    split: &Split,
+    tokenizer: &Tokenizer,
+    generation: Generation,
+    mut done: impl FnMut(usize),
+) -> Vec<Vec<String>> {
+    let runs = pass.runs();
+    // Rows of similar length together pad least.
+    let mut order: Vec<usize> = (0..split.len()).collect();
+    order.sort_by_key(|&row| std::cmp::Reverse(split.pairs[row].source.len()));
+    let mut predictions = vec![vec![String::new(); split.len()]; runs];
+    for rows in order.chunks(generation.batch_size) {
+        let sources: Vec<&[u32]> = rows.iter().map(|&row| split.pairs[row].source.as_slice()).collect();
+        let pad = pass.config().pad_token_id;
+        let (ids, mask) = pad_ids(&vec![sources; runs], pad, pass.backbone.device());
+        let generated = generate(pass, ids, mask, generation.max_new_tokens);
+        for (run, answers) in generated.iter().enumerate() {
+            for (&row, ids) in rows.iter().zip(answers) {
+                predictions[run][row] = tokenizer.decode(ids);
+            }
+        }
+        done(rows.len());
+    }
+    predictions
+}
+
+/// Scores one run's predictions.
+///
+/// # Errors
+/// When a metric cannot take the task's targets.
+pub fn score(split: &Split, predictions: &[String], metrics: &[Metric]) -> Result<Scores, MetricError> {
+    let answers: Vec<Answer> = split
+        .examples
+        .iter()
+        .zip(predictions)
+        .map(|(example, prediction)| Answer {
+            prediction: prediction.clone(),
+            targets: example.answers.clone(),
+            group: example.group.clone(),
+        })
+        .collect();
+    metrics.iter().map(|&metric| Ok((metric.to_string(), metric.score(&answers)?))).collect()
+}
