@@ -6,7 +6,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::random::mix;
@@ -26,71 +25,90 @@ impl Dropout {
         Self { runs: seeds.iter().map(|&seed| mix(mix(seed) ^ step)).collect(), sites: AtomicU64::new(0) }
     }
 
-    /// Drops elements with probability `rate` and scales the others by `1 / (1 - rate)`.
+    /// The mask of the next site, for a tensor `[runs, ..., length, width]`.
     ///
-    /// `input` is `[runs, ..., length, width]`.
-    pub fn apply<const D: usize>(&self, input: Tensor<D>, rate: f64) -> Tensor<D> {
-        if rate == 0.0 {
-            return input;
-        }
-        let site = self.next_site();
-        let dims = input.dims();
-        let mask = site.mask(&dims, rate);
-        let mask = Tensor::<D>::from_data(TensorData::new(mask, dims), &input.device().inner());
-        input.clone() * mask.cast(input.dtype())
-    }
-
-    /// The keys of the next site.
-    pub(crate) fn next_site(&self) -> SiteKeys {
+    /// # Panics
+    /// When the tensor has fewer than three axes, or another number of runs.
+    pub fn mask(&self, dims: &[usize], rate: f64) -> Mask {
+        let &[runs, .., length, width] = dims else { panic!("dropout needs runs, a length and a width") };
+        assert_eq!(runs, self.runs.len(), "one seed per run");
         let site = self.sites.fetch_add(1, Ordering::Relaxed);
-        SiteKeys(self.runs.iter().map(|&run| mix(run ^ mix(site))).collect())
+        Mask {
+            keys: self.runs.iter().map(|&run| mix(run ^ mix(site))).collect(),
+            rows_per_run: dims[1..dims.len() - 1].iter().product(),
+            length,
+            width,
+            keep: Keep::new(rate),
+        }
     }
 }
 
-/// One key per run for one dropout site.
+/// Which elements of one tensor are dropped.
 #[derive(Debug, Clone)]
-pub(crate) struct SiteKeys(Vec<u64>);
+pub struct Mask {
+    /// One key per run.
+    keys: Vec<u64>,
+    rows_per_run: usize,
+    length: usize,
+    width: usize,
+    keep: Keep,
+}
 
-impl SiteKeys {
-    /// The multipliers of `[runs, ..., length, width]`: 0 or `1 / (1 - rate)`.
-    fn mask(&self, dims: &[usize], rate: f64) -> Vec<f32> {
-        let [.., length, width] = *dims else {
-            panic!("dropout needs a length and a width");
-        };
-        let rows_per_run: usize = dims[1..dims.len() - 1].iter().product();
-        let keep = Keep::new(rate);
-        let mut mask = vec![0.0; dims.iter().product()];
-        mask.par_chunks_mut(width.max(1)).with_min_len(64).enumerate().for_each(|(row, values)| {
-            let (run, row) = (row / rows_per_run, row % rows_per_run);
-            let key = self.row(run, row / length, row % length);
-            for (column, value) in values.iter_mut().enumerate() {
-                *value = keep.factor(key, column as u32);
-            }
-        });
-        mask
+impl Mask {
+    /// Size of the last axis.
+    pub fn width(&self) -> usize {
+        self.width
     }
 
-    /// The key of one vector: `outer` counts sentences (or sentences x heads), `position` the place in it.
-    pub(crate) fn row(&self, run: usize, outer: usize, position: usize) -> u32 {
-        mix(self.0[run] ^ ((outer as u64) << 32 | position as u64)) as u32
+    /// What kept elements are multiplied by: `1 / (1 - rate)`.
+    pub fn scale(&self) -> f32 {
+        self.keep.scale
+    }
+
+    /// The key of one row, counted over all axes but the last.
+    ///
+    /// It depends on the sentence (or sentence and head) and on the position in it, not on the length.
+    #[inline(always)]
+    pub fn row_key(&self, row: usize) -> u32 {
+        let (run, row) = (row / self.rows_per_run, row % self.rows_per_run);
+        let (outer, position) = ((row / self.length) as u64, (row % self.length) as u64);
+        mix(self.keys[run] ^ (outer << 32 | position)) as u32
+    }
+
+    /// 0 for a dropped element, `1 / (1 - rate)` for a kept one.
+    #[inline(always)]
+    pub fn factor(&self, row_key: u32, column: usize) -> f32 {
+        self.keep.factor(row_key, column as u32)
+    }
+
+    /// All factors, row after row.
+    pub fn factors(&self) -> Vec<f32> {
+        let rows = self.keys.len() * self.rows_per_run;
+        let mut factors = vec![0.0; rows * self.width];
+        factors.par_chunks_mut(self.width.max(1)).with_min_len(64).enumerate().for_each(|(row, factors)| {
+            let key = self.row_key(row);
+            for (column, factor) in factors.iter_mut().enumerate() {
+                *factor = self.factor(key, column);
+            }
+        });
+        factors
     }
 }
 
 /// The decision for one element.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Keep {
+struct Keep {
     threshold: u32,
     scale: f32,
 }
 
 impl Keep {
-    pub(crate) fn new(rate: f64) -> Self {
+    fn new(rate: f64) -> Self {
         Self { threshold: (rate * f64::from(1u32 << 24)) as u32, scale: (1.0 / (1.0 - rate)) as f32 }
     }
 
-    /// 0 for a dropped element, `1 / (1 - rate)` for a kept one.
     #[inline(always)]
-    pub(crate) fn factor(self, row: u32, column: u32) -> f32 {
+    fn factor(self, row: u32, column: u32) -> f32 {
         // 24 bits, so that the comparison is the same in signed arithmetic.
         let draw = hash(row.wrapping_add(column.wrapping_mul(0x9e37_79b9))) >> 8;
         if draw < self.threshold { 0.0 } else { self.scale }
@@ -111,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_rate_and_the_mean_are_right() {
-        let mask = Dropout::new(&[7], 3).next_site().mask(&[1, 40, 50, 64], 0.1);
+        let mask = Dropout::new(&[7], 3).mask(&[1, 40, 50, 64], 0.1).factors();
         let dropped = mask.iter().filter(|&&m| m == 0.0).count() as f64 / mask.len() as f64;
         assert!((dropped - 0.1).abs() < 0.003, "{dropped}");
         let mean = mask.iter().map(|&m| f64::from(m)).sum::<f64>() / mask.len() as f64;
@@ -121,7 +139,7 @@ mod tests {
     #[test]
     fn neighbouring_elements_are_uncorrelated() {
         let (rows, width) = (2000, 64);
-        let mask = Dropout::new(&[1], 0).next_site().mask(&[1, 1, rows, width], 0.5);
+        let mask = Dropout::new(&[1], 0).mask(&[1, 1, rows, width], 0.5).factors();
         let bit = |row: usize, column: usize| mask[row * width + column] as f64 - 1.0;
         for (dr, dc) in [(0, 1), (1, 0), (1, 1), (0, 16)] {
             let mut sum = 0.0;
@@ -137,15 +155,15 @@ mod tests {
 
     #[test]
     fn a_run_draws_the_same_mask_alone_and_in_company() {
-        let alone = Dropout::new(&[5], 9).next_site().mask(&[1, 3, 4, 8], 0.3);
-        let together = Dropout::new(&[4, 5, 6], 9).next_site().mask(&[3, 3, 4, 8], 0.3);
+        let alone = Dropout::new(&[5], 9).mask(&[1, 3, 4, 8], 0.3).factors();
+        let together = Dropout::new(&[4, 5, 6], 9).mask(&[3, 3, 4, 8], 0.3).factors();
         assert_eq!(alone, together[96..192]);
     }
 
     #[test]
     fn wider_padding_leaves_the_masks_of_real_positions() {
-        let narrow = Dropout::new(&[5], 9).next_site().mask(&[1, 2, 3, 4], 0.3);
-        let wide = Dropout::new(&[5], 9).next_site().mask(&[1, 2, 7, 4], 0.3);
+        let narrow = Dropout::new(&[5], 9).mask(&[1, 2, 3, 4], 0.3).factors();
+        let wide = Dropout::new(&[5], 9).mask(&[1, 2, 7, 4], 0.3).factors();
         assert_eq!(narrow[..12], wide[..12]);
         assert_eq!(narrow[12..], wide[28..40]);
     }
@@ -153,8 +171,8 @@ mod tests {
     #[test]
     fn sites_and_steps_draw_different_masks() {
         let masks = Dropout::new(&[5], 9);
-        let first = masks.next_site().mask(&[1, 1, 8, 64], 0.5);
-        assert_ne!(first, masks.next_site().mask(&[1, 1, 8, 64], 0.5));
-        assert_ne!(first, Dropout::new(&[5], 10).next_site().mask(&[1, 1, 8, 64], 0.5));
+        let first = masks.mask(&[1, 1, 8, 64], 0.5).factors();
+        assert_ne!(first, masks.mask(&[1, 1, 8, 64], 0.5).factors());
+        assert_ne!(first, Dropout::new(&[5], 10).mask(&[1, 1, 8, 64], 0.5).factors());
     }
 }

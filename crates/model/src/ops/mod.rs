@@ -1,11 +1,15 @@
-//! The arithmetic that T5 is made of.
+//! The arithmetic that T5 is made of. Each operation has a form composed of Burn's own operations,
+//! which runs on every device, and a fused one for the CPU.
 
 mod attention;
+mod cpu;
+mod dropout;
 mod linear;
 mod log_probabilities;
 mod rms_norm;
 
-pub use attention::{Attention, attention};
+pub use attention::{Attention, attention, attention_composed};
+pub use dropout::{add_dropout, dropout, dropout_composed, relu_dropout};
 pub use linear::{linear, linear_per_run, per_run_bias};
-pub use log_probabilities::log_probabilities;
-pub use rms_norm::rms_norm;
+pub use log_probabilities::{log_probabilities, log_probabilities_composed};
+pub use rms_norm::{rms_norm, rms_norm_composed};

@@ -50,5 +50,5 @@ pub(super) fn residual(
 ) -> Tensor<4> {
     let output = sublayer(pass.norm(&at.norm(), states.clone()));
     let output = pass.method.sublayer(pass, at, output);
-    states + pass.dropout(output)
+    pass.add_dropout(states, output)
 }

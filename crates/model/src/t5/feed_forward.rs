@@ -5,14 +5,16 @@ use super::{Activation, Pass, Projection, Sublayer};
 /// The position-wise feed-forward network, gated in T5 v1.1: `[runs, batch, length, d_model]`.
 pub(super) fn feed_forward(pass: &Pass, at: Sublayer, states: Tensor<4>) -> Tensor<4> {
     let config = pass.config();
-    let hidden = if config.is_gated() {
-        let gate = pass.linear(at.site(Projection::Wi0), states.clone());
-        let linear = pass.linear(at.site(Projection::Wi1), states);
-        activate(config.activation(), gate) * linear
-    } else {
-        activate(config.activation(), pass.linear(at.site(Projection::Wi), states))
+    let linear = |projection, states| pass.linear(at.site(projection), states);
+    let hidden = match (config.activation(), config.is_gated()) {
+        (Activation::Relu, false) => pass.relu_dropout(linear(Projection::Wi, states)),
+        (activation, false) => pass.dropout(activate(activation, linear(Projection::Wi, states))),
+        (activation, true) => {
+            let gate = activate(activation, linear(Projection::Wi0, states.clone()));
+            pass.dropout(gate * linear(Projection::Wi1, states))
+        }
     };
-    pass.linear(at.site(Projection::Wo), pass.dropout(hidden))
+    linear(Projection::Wo, hidden)
 }
 
 fn activate(kind: Activation, x: Tensor<4>) -> Tensor<4> {

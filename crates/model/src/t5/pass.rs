@@ -1,4 +1,4 @@
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, activation};
 
 use super::{Backbone, Site, T5Config};
 use crate::dropout::Dropout;
@@ -86,10 +86,26 @@ impl Pass<'_> {
         self.method_dropout(input, self.config().dropout_rate)
     }
 
+    /// `residual + dropout(update)`.
+    pub(super) fn add_dropout(&self, residual: Tensor<4>, update: Tensor<4>) -> Tensor<4> {
+        match self.dropout {
+            Some(dropout) => ops::add_dropout(residual, update, dropout, self.config().dropout_rate),
+            None => residual + update,
+        }
+    }
+
+    /// `dropout(max(input, 0))`.
+    pub(super) fn relu_dropout(&self, input: Tensor<4>) -> Tensor<4> {
+        match self.dropout {
+            Some(dropout) => ops::relu_dropout(input, dropout, self.config().dropout_rate),
+            None => activation::relu(input),
+        }
+    }
+
     /// Dropout at a rate of the method's own, with a mask of its own for every call.
     pub fn method_dropout(&self, input: Tensor<4>, rate: f64) -> Tensor<4> {
         match self.dropout {
-            Some(dropout) => dropout.apply(input, rate),
+            Some(dropout) => ops::dropout(input, dropout, rate),
             None => input,
         }
     }

@@ -1,0 +1,143 @@
+//! The fused CPU operations against the same arithmetic composed of Burn's own operations.
+
+mod common;
+
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use common::{largest, largest_difference, values};
+use peft_model::dropout::Dropout;
+use peft_model::ops;
+
+fn device() -> Device {
+    Device::flex()
+}
+
+fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device())
+}
+
+/// Compares two functions of the same inputs: their values, and their gradients for a random direction.
+fn assert_same<const D: usize>(
+    inputs: Vec<Tensor<4>>,
+    fused: impl Fn(&[Tensor<4>]) -> Tensor<D>,
+    composed: impl Fn(&[Tensor<4>]) -> Tensor<D>,
+) {
+    let direction = random(fused(&inputs).dims());
+    let run = |f: &dyn Fn(&[Tensor<4>]) -> Tensor<D>| {
+        let inputs: Vec<Tensor<4>> = inputs.iter().map(|t| t.clone().autodiff().require_grad()).collect();
+        let out = f(&inputs);
+        let mut gradients = (out.clone() * direction.clone()).sum().backward();
+        let mut all = vec![values(out.inner())];
+        all.extend(inputs.iter().map(|t| values(t.grad_remove(&mut gradients).unwrap())));
+        all
+    };
+    for (i, (a, b)) in run(&fused).iter().zip(run(&composed)).enumerate() {
+        let error = largest_difference(a, &b) / largest(&b).max(1e-6);
+        assert!(error < 1e-5, "part {i}: {error:.1e}");
+    }
+    // Without gradients the operation takes another path.
+    let (a, b) = (values(fused(&inputs)), values(composed(&inputs)));
+    assert!(largest_difference(&a, &b) / largest(&b).max(1e-6) < 1e-5);
+}
+
+#[test]
+fn rms_norm() {
+    for (runs, scales, width) in [(1, 1, 32), (3, 1, 33), (3, 3, 7)] {
+        let inputs = vec![random([runs, 2, 5, width]), random([scales, 1, 1, width])];
+        let scale = |t: &Tensor<4>| t.clone().reshape([scales, 1, width]);
+        assert_same(
+            inputs,
+            |t| ops::rms_norm(t[0].clone(), scale(&t[1]), 1e-6),
+            |t| ops::rms_norm_composed(t[0].clone(), scale(&t[1]), 1e-6),
+        );
+    }
+}
+
+#[test]
+fn linear() {
+    for shape in [[1, 1, 1, 8], [2, 3, 5, 16], [1, 40, 20, 64]] {
+        let out = 48;
+        let inputs = vec![random(shape), random([1, 1, out, shape[3]])];
+        let weight = |t: &Tensor<4>| t.clone().reshape([out, shape[3]]);
+        let flat = |t: &Tensor<4>| t.clone().reshape([shape[0] * shape[1] * shape[2], shape[3]]);
+        assert_same(
+            inputs,
+            |t| ops::linear(t[0].clone(), weight(&t[1])),
+            |t| flat(&t[0]).matmul(weight(&t[1]).transpose()).reshape([shape[0], shape[1], shape[2], out]),
+        );
+    }
+}
+
+#[test]
+fn attention() {
+    for (runs, biases, queries, keys, rate) in
+        [(1, 1, 6, 6, 0.0), (2, 1, 5, 9, 0.2), (2, 2, 7, 7, 0.2), (3, 3, 1, 4, 0.1)]
+    {
+        let (batch, heads, size) = (5, 3, 8);
+        let rows = |length| random([runs, batch, length, heads * size]);
+        let inputs = vec![rows(queries), rows(keys), rows(keys), random([biases, heads, queries, keys])];
+        let hidden: Vec<f32> =
+            (0..runs * batch * keys).map(|i| if i % keys > i % 3 + 1 { -1e9 } else { 0.0 }).collect();
+        let mask = Tensor::from_data(TensorData::new(hidden, [runs, batch, keys]), &device());
+        let seeds: Vec<u64> = (0..runs as u64).collect();
+        let attend = |t: &[Tensor<4>], f: fn(ops::Attention, usize, Option<(&Dropout, f64)>) -> Tensor<4>| {
+            let input = ops::Attention {
+                queries: t[0].clone(),
+                keys: t[1].clone(),
+                values: t[2].clone(),
+                bias: Some(t[3].clone()),
+                mask: Some(mask.clone()),
+            };
+            f(input, heads, Some((&Dropout::new(&seeds, 7), rate)))
+        };
+        assert_same(inputs, |t| attend(t, ops::attention), |t| attend(t, ops::attention_composed));
+    }
+}
+
+#[test]
+fn attention_without_bias_and_mask() {
+    let inputs = vec![random([2, 3, 2, 16]), random([2, 3, 11, 16]), random([2, 3, 11, 16])];
+    let attend = |t: &[Tensor<4>], f: fn(ops::Attention, usize, Option<(&Dropout, f64)>) -> Tensor<4>| {
+        let (queries, keys, values) = (t[0].clone(), t[1].clone(), t[2].clone());
+        f(ops::Attention { queries, keys, values, bias: None, mask: None }, 2, None)
+    };
+    assert_same(inputs, |t| attend(t, ops::attention), |t| attend(t, ops::attention_composed));
+}
+
+#[test]
+fn dropout_alone_and_with_its_neighbours() {
+    let masks = || Dropout::new(&[3, 4], 1);
+    let shape = [2, 3, 5, 40];
+    assert_same(
+        vec![random(shape)],
+        |t| ops::dropout(t[0].clone(), &masks(), 0.3),
+        |t| ops::dropout_composed(t[0].clone(), &masks(), 0.3),
+    );
+    assert_same(
+        vec![random(shape), random(shape)],
+        |t| ops::add_dropout(t[0].clone(), t[1].clone(), &masks(), 0.3),
+        |t| t[0].clone() + ops::dropout_composed(t[1].clone(), &masks(), 0.3),
+    );
+    assert_same(
+        vec![random(shape)],
+        |t| ops::relu_dropout(t[0].clone(), &masks(), 0.3),
+        |t| ops::dropout_composed(burn::tensor::activation::relu(t[0].clone()), &masks(), 0.3),
+    );
+}
+
+#[test]
+fn log_probabilities() {
+    let ids: Vec<i64> = (0..12).map(|i| (i * 7) % 50).collect();
+    let targets = Tensor::<3, Int>::from_data(TensorData::new(ids, [2, 3, 2]), &device());
+    assert_same(
+        vec![random([2, 3, 2, 50]) * 5.0],
+        |t| ops::log_probabilities(t[0].clone(), targets.clone()),
+        |t| ops::log_probabilities_composed(t[0].clone(), targets.clone()),
+    );
+}
+
+#[test]
+fn extreme_scores_give_no_nan() {
+    let logits = Tensor::<4>::from_floats([[[[1e30, -1e30, 0.0, 88.0]]]], &device());
+    let target = Tensor::<3, Int>::from_ints([[[0]]], &device());
+    assert_eq!(values(ops::log_probabilities(logits, target)), [0.0]);
+}
