@@ -1,0 +1,94 @@
+//! Correlations of predictions and targets that are numbers written as text.
+
+use super::{Answer, MetricError, each, mean};
+
+/// What a prediction that is no number counts as; the scales that are scored start at 0.
+const UNREADABLE: f64 = -1.0;
+
+pub(super) fn pearson(answers: &[Answer]) -> Result<f64, MetricError> {
+    let (predictions, targets) = numbers(answers)?;
+    Ok(correlation(&predictions, &targets))
+}
+
+pub(super) fn spearman(answers: &[Answer]) -> Result<f64, MetricError> {
+    let (predictions, targets) = numbers(answers)?;
+    Ok(correlation(&ranks(&predictions), &ranks(&targets)))
+}
+
+/// Predictions and targets as numbers.
+fn numbers(answers: &[Answer]) -> Result<(Vec<f64>, Vec<f64>), MetricError> {
+    let pairs = each(answers, |row, answer| {
+        let text = answer.target(row)?;
+        match number(text) {
+            Some(target) if target.is_finite() => {
+                Ok((number(&answer.prediction).unwrap_or(UNREADABLE), target))
+            }
+            _ => Err(MetricError::NotANumber { row, target: text.into() }),
+        }
+    })?;
+    Ok(pairs.into_iter().unzip())
+}
+
+/// Reads what Python's `float` reads, save digit groups (`1_000`) and digits outside ASCII.
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok()
+}
+
+/// Pearson's r; 0 where it is undefined: one side is constant, or not all finite.
+fn correlation(x: &[f64], y: &[f64]) -> f64 {
+    match (standardised(x), standardised(y)) {
+        (Some(x), Some(y)) => x.iter().zip(&y).map(|(x, y)| x * y).sum::<f64>().clamp(-1.0, 1.0),
+        _ => 0.0,
+    }
+}
+
+/// The values centred, then scaled to length 1; none where that cannot be done.
+fn standardised(values: &[f64]) -> Option<Vec<f64>> {
+    // A constant's mean can be off by rounding, which would leave noise of length 1.
+    if values.iter().all(|value| *value == values[0]) {
+        return None;
+    }
+    let mean = mean(values);
+    let mut centred: Vec<f64> = values.iter().map(|value| value - mean).collect();
+    // Dividing by the largest first keeps the squares from overflowing.
+    let largest = centred.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    centred.iter_mut().for_each(|value| *value /= largest);
+    let length = centred.iter().map(|value| value * value).sum::<f64>().sqrt();
+    centred.iter_mut().for_each(|value| *value /= length);
+    centred.iter().all(|value| value.is_finite()).then_some(centred)
+}
+
+/// Ranks from 1, equal values sharing the mean of theirs; all NaN if any value is.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    if values.iter().any(|value| value.is_nan()) {
+        return vec![f64::NAN; values.len()];
+    }
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut before = 0;
+    for ties in order.chunk_by(|&a, &b| values[a] == values[b]) {
+        let shared = before as f64 + (ties.len() + 1) as f64 / 2.0;
+        ties.iter().for_each(|&at| ranks[at] = shared);
+        before += ties.len();
+    }
+    ranks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_values_share_their_mean_rank() {
+        assert_eq!(ranks(&[3.0, 1.0, 3.0, -0.0, 0.0, 3.0]), [5.0, 3.0, 5.0, 1.5, 1.5, 5.0]);
+    }
+
+    #[test]
+    fn a_large_offset_costs_no_precision() {
+        let small: Vec<f64> = (0..1000).map(|i| f64::from(i * i % 97)).collect();
+        let large: Vec<f64> = small.iter().map(|value| value + 1e12).collect();
+        let other: Vec<f64> = (0..1000).map(|i| f64::from(i % 89)).collect();
+        assert!((correlation(&small, &other) - correlation(&large, &other)).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,197 @@
+//! Metrics over generated text, as ATTEMPT, DePT and ADePT compute them.
+
+mod classification;
+mod correlation;
+mod error;
+mod question_answering;
+
+use std::fmt;
+use std::str::FromStr;
+
+use peft_model::peft::nearest;
+use serde::{Deserialize, Serialize};
+
+pub use error::MetricError;
+use question_answering::{exact_match, token_f1};
+
+/// A generated text beside what the task wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What the model wrote.
+    pub prediction: String,
+    /// The accepted answers, at least one.
+    pub targets: Vec<String>,
+    /// What rows of one question share: the question's id in MultiRC, the query's in ReCoRD.
+    pub group: Option<String>,
+}
+
+impl Answer {
+    /// Every accepted answer.
+    fn targets(&self, row: usize) -> Result<&[String], MetricError> {
+        if self.targets.is_empty() {
+            return Err(MetricError::NoTarget { row });
+        }
+        Ok(&self.targets)
+    }
+
+    /// The one accepted answer.
+    fn target(&self, row: usize) -> Result<&str, MetricError> {
+        match self.targets(row)? {
+            [target] => Ok(target),
+            several => Err(MetricError::SeveralTargets { row, found: several.len() }),
+        }
+    }
+
+    fn group(&self, row: usize) -> Result<&str, MetricError> {
+        self.group.as_deref().ok_or(MetricError::NoGroup { row })
+    }
+}
+
+/// A score of a whole split, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
+pub enum Metric {
+    /// Share of predictions equal to the target.
+    Accuracy,
+    /// F1 of class `1`; a prediction other than `0` and `1` counts as the wrong one of the two.
+    F1,
+    /// Unweighted mean of every class's F1. The classes are the distinct targets of the rows scored, so an
+    /// invalid prediction is a miss for its row's class and no class of its own.
+    MacroF1,
+    /// Matthews correlation; with more than two labels, invalid ones included, Gorodkin's R_K (2004).
+    Matthews,
+    /// Pearson's r; a prediction that is no number counts as -1.
+    Pearson,
+    /// Spearman's rho, ties sharing their mean rank; a prediction that is no number counts as -1.
+    Spearman,
+    /// Share of predictions equal to any accepted answer after SQuAD v1.1's normalisation.
+    ExactMatch,
+    /// Token F1 after SQuAD v1.1's normalisation, best over the accepted answers.
+    SquadF1,
+    /// [`Metric::ExactMatch`] against the first accepted answer only, as the reference scores MRQA.
+    ExactMatchFirst,
+    /// [`Metric::SquadF1`] against the first accepted answer only, as the reference scores MRQA.
+    SquadF1First,
+    /// [`Metric::ExactMatch`] over ReCoRD's queries: the first row of each group stands for it.
+    RecordExactMatch,
+    /// [`Metric::SquadF1`] over ReCoRD's queries: the first row of each group stands for it.
+    RecordF1,
+    /// MultiRC's F1 over all answer options, whatever their question: [`Metric::F1`] under SuperGLUE's name.
+    MultircF1a,
+    /// Share of MultiRC's questions (groups) with every answer option right.
+    MultircExactMatch,
+}
+
+impl Metric {
+    /// Every metric, in the order of declaration.
+    pub const ALL: [Self; 14] = [
+        Self::Accuracy,
+        Self::F1,
+        Self::MacroF1,
+        Self::Matthews,
+        Self::Pearson,
+        Self::Spearman,
+        Self::ExactMatch,
+        Self::SquadF1,
+        Self::ExactMatchFirst,
+        Self::SquadF1First,
+        Self::RecordExactMatch,
+        Self::RecordF1,
+        Self::MultircF1a,
+        Self::MultircExactMatch,
+    ];
+
+    /// Name in configuration files, on the command line and in results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::F1 => "f1",
+            Self::MacroF1 => "macro-f1",
+            Self::Matthews => "matthews",
+            Self::Pearson => "pearson",
+            Self::Spearman => "spearman",
+            Self::ExactMatch => "exact-match",
+            Self::SquadF1 => "squad-f1",
+            Self::ExactMatchFirst => "exact-match-first",
+            Self::SquadF1First => "squad-f1-first",
+            Self::RecordExactMatch => "record-exact-match",
+            Self::RecordF1 => "record-f1",
+            Self::MultircF1a => "multirc-f1a",
+            Self::MultircExactMatch => "multirc-exact-match",
+        }
+    }
+
+    /// Scores a split: 0 to 100, correlations -100 to 100, and 0 where the formula is undefined.
+    ///
+    /// # Errors
+    /// When there are no rows, or a row lacks what the metric needs.
+    pub fn score(self, answers: &[Answer]) -> Result<f64, MetricError> {
+        if answers.is_empty() {
+            return Err(MetricError::Empty);
+        }
+        let share = match self {
+            Self::Accuracy => classification::accuracy(answers),
+            Self::F1 => classification::binary_f1(answers),
+            Self::MacroF1 => classification::macro_f1(answers),
+            Self::Matthews => classification::matthews(answers),
+            Self::Pearson => correlation::pearson(answers),
+            Self::Spearman => correlation::spearman(answers),
+            Self::ExactMatch => question_answering::any_target(answers, exact_match),
+            Self::SquadF1 => question_answering::any_target(answers, token_f1),
+            Self::ExactMatchFirst => question_answering::first_target(answers, exact_match),
+            Self::SquadF1First => question_answering::first_target(answers, token_f1),
+            Self::RecordExactMatch => question_answering::first_of_group(answers, exact_match),
+            Self::RecordF1 => question_answering::first_of_group(answers, token_f1),
+            Self::MultircF1a => classification::binary_f1(answers),
+            Self::MultircExactMatch => classification::whole_groups(answers),
+        }?;
+        Ok(100.0 * share)
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Metric {
+    type Err = MetricError;
+
+    fn from_str(name: &str) -> Result<Self, MetricError> {
+        Self::ALL.into_iter().find(|metric| metric.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name);
+            MetricError::Unknown {
+                name: name.into(),
+                suggestion: nearest(name, names.into_iter()),
+                known: names.join(", "),
+            }
+        })
+    }
+}
+
+impl TryFrom<String> for Metric {
+    type Error = MetricError;
+
+    fn try_from(name: String) -> Result<Self, MetricError> {
+        name.parse()
+    }
+}
+
+impl From<Metric> for &'static str {
+    fn from(metric: Metric) -> Self {
+        metric.name()
+    }
+}
+
+/// Reads something off every row.
+fn each<'a, T>(
+    answers: &'a [Answer],
+    read: impl Fn(usize, &'a Answer) -> Result<T, MetricError>,
+) -> Result<Vec<T>, MetricError> {
+    answers.iter().enumerate().map(|(row, answer)| read(row, answer)).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}

@@ -1,0 +1,110 @@
+//! Scores of free text after SQuAD v1.1's normalisation (Rajpurkar et al., 2016).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::{Answer, MetricError, each, mean};
+
+/// How well a prediction agrees with one accepted answer, both normalised: 0 to 1.
+type Agreement = fn(&str, &str) -> f64;
+
+pub(super) fn exact_match(prediction: &str, target: &str) -> f64 {
+    f64::from(prediction == target)
+}
+
+/// F1 of the two bags of tokens; 0 where no token is shared, so also for two empty texts, as in SQuAD v1.1.
+pub(super) fn token_f1(prediction: &str, target: &str) -> f64 {
+    let (mut predicted, mut wanted, mut shared) = (0, 0, 0);
+    let mut unmatched: HashMap<&str, usize> = HashMap::new();
+    for token in target.split_ascii_whitespace() {
+        wanted += 1;
+        *unmatched.entry(token).or_default() += 1;
+    }
+    for token in prediction.split_ascii_whitespace() {
+        predicted += 1;
+        if let Some(left) = unmatched.get_mut(token).filter(|left| **left > 0) {
+            *left -= 1;
+            shared += 1;
+        }
+    }
+    if shared == 0 { 0.0 } else { f64::from(2 * shared) / f64::from(predicted + wanted) }
+}
+
+/// Mean agreement with the best of the accepted answers.
+pub(super) fn any_target(answers: &[Answer], agreement: Agreement) -> Result<f64, MetricError> {
+    let scores = each(answers, |row, answer| Ok(best(answer, answer.targets(row)?, agreement)))?;
+    Ok(mean(&scores))
+}
+
+/// Mean agreement with the first accepted answer.
+pub(super) fn first_target(answers: &[Answer], agreement: Agreement) -> Result<f64, MetricError> {
+    let scores = each(answers, |row, answer| Ok(best(answer, &answer.targets(row)?[..1], agreement)))?;
+    Ok(mean(&scores))
+}
+
+/// [`any_target`] over the first row of each group.
+pub(super) fn first_of_group(answers: &[Answer], agreement: Agreement) -> Result<f64, MetricError> {
+    let mut rows = each(answers, |row, answer| Ok((answer.group(row)?, answer, answer.targets(row)?)))?;
+    let mut seen = HashSet::new();
+    rows.retain(|(group, ..)| seen.insert(*group));
+    let scores: Vec<f64> =
+        rows.into_iter().map(|(_, answer, targets)| best(answer, targets, agreement)).collect();
+    Ok(mean(&scores))
+}
+
+fn best(answer: &Answer, targets: &[String], agreement: Agreement) -> f64 {
+    let prediction = normalise(&answer.prediction);
+    targets.iter().map(|target| agreement(&prediction, &normalise(target))).fold(0.0, f64::max)
+}
+
+/// Lower case, without ASCII punctuation and English articles, words joined by single spaces.
+///
+/// What bounds a word is what the reference's `regex` package says: a combining mark belongs to it. The
+/// official script's `re` differs there.
+fn normalise(text: &str) -> String {
+    static ARTICLE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\b(a|an|the)\b").expect("a valid pattern"));
+    let mut text = text.to_lowercase();
+    text.retain(|c| !c.is_ascii_punctuation());
+    let text = ARTICLE.replace_all(&text, " ");
+    let words: Vec<&str> = text.split(is_python_space).filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}
+
+/// What Python's `str.split` splits at: Unicode's white space and the four ASCII separators.
+fn is_python_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalising_removes_case_punctuation_articles_and_white_space() {
+        for (text, normal) in [
+            ("The Cat,  a dog\tand AN owl.", "cat dog and owl"),
+            ("", ""),
+            (" .a! ", ""),
+            ("a.n", ""),
+            ("theatre banana a1 a_b", "theatre banana a1 ab"),
+            ("U.S.A. the-end", "usa theend"),
+            ("“the” ‘a’ €5 – ½", "“ ” ‘ ’ €5 – ½"),
+            ("İSTANBUL ΣΟΦΟΣ STRASSE ẞ", "i\u{307}stanbul σοφος strasse ß"),
+            ("x\u{1f}y\u{85}z\u{a0}a\u{3000}w\u{200b}v", "x y z w\u{200b}v"),
+            ("a\u{301} a\u{200d} a² aé", "a\u{301} a\u{200d} ² aé"),
+        ] {
+            assert_eq!(normalise(text), normal, "{text:?}");
+            assert_eq!(normalise(normal), normal, "{text:?} again");
+        }
+    }
+
+    #[test]
+    fn shared_tokens_count_as_often_as_both_have_them() {
+        assert_eq!(token_f1("x x y", "x x x z"), 4.0 / 7.0);
+        assert_eq!(token_f1("", ""), 0.0);
+        assert_eq!(exact_match("", ""), 1.0);
+    }
+}
