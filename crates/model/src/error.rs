@@ -6,6 +6,9 @@ pub enum Error {
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    /// A file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
     /// A configuration file is malformed or asks for something T5 does not have.
     #[error("{}: {problem}", path.display())]
     Config { path: PathBuf, problem: String },

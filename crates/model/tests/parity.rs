@@ -2,8 +2,11 @@
 
 mod common;
 
+use burn::tensor::kind::Numeric;
+use burn::tensor::{DType, Device, Tensor};
 use common::{Expected, VARIANTS, backbone, identity, relative_error, values};
-use peft_model::t5::{Pass, generate, target_log_probabilities, target_logits, target_loss};
+use peft_model::dropout::Dropout;
+use peft_model::t5::{Backbone, Batch, Pass, generate, target_log_probabilities, target_logits, target_loss};
 
 #[test]
 fn logits_losses_and_log_probabilities_agree() {
@@ -48,6 +51,86 @@ fn greedy_ids_are_identical() {
             padded.insert(0, 0);
             padded.resize(width, 0);
             assert_eq!(padded, theirs, "{variant}");
+        }
+    }
+}
+
+#[test]
+fn padding_to_256_changes_nothing() {
+    for variant in VARIANTS {
+        let (backbone, expected) = (backbone(variant), Expected::read(variant));
+        let (built, parameters) = identity(&backbone);
+        let loss = |batch: &Batch, training: bool| {
+            let dropout = Dropout::new(&[3], 5);
+            let pass = Pass {
+                backbone: &backbone,
+                method: built.method.as_ref(),
+                parameters: &parameters,
+                dropout: training.then_some(&dropout),
+            };
+            values(target_loss(&pass, batch).per_run)
+        };
+        let narrow = expected.batch(1);
+        let wide = Batch {
+            source: pad_to(narrow.source.clone(), 256),
+            source_mask: pad_to(narrow.source_mask.clone(), 256),
+            target: pad_to(narrow.target.clone(), 20),
+            target_mask: pad_to(narrow.target_mask.clone(), 20),
+        };
+        // In training too: the dropout masks of real tokens do not depend on the width.
+        for training in [false, true] {
+            let error = relative_error(&loss(&wide, training), &loss(&narrow, training));
+            println!("{variant}, training {training}: relative error of the loss {error:.1e}");
+            assert!(error < 1e-6);
+        }
+        assert_ne!(loss(&narrow, true), loss(&narrow, false));
+    }
+}
+
+fn pad_to<K: Numeric>(tensor: Tensor<3, K>, width: usize) -> Tensor<3, K> {
+    let [runs, batch, length] = tensor.dims();
+    let padding = Tensor::zeros([runs, batch, width - length], &tensor.device());
+    Tensor::cat(vec![tensor, padding], 2)
+}
+
+#[test]
+fn relative_positions_fall_into_the_reference_buckets() {
+    let expected = Expected::read("original");
+    for (buckets, furthest) in [(32, 128), (8, 20)] {
+        for (stack, bidirectional) in [("encoder", true), ("decoder", false)] {
+            let reference = expected.ints(&format!("buckets.{stack}.{buckets}"));
+            for (i, &reference) in reference.iter().enumerate() {
+                let distance = i as i64 - 700;
+                let ours =
+                    peft_model::t5::relative_position_bucket(distance, bidirectional, buckets, furthest);
+                assert_eq!(ours, i64::from(reference), "{stack}, {buckets} buckets, distance {distance}");
+            }
+        }
+    }
+}
+
+#[test]
+fn checkpoints_of_every_format_and_precision_load() {
+    let reference = backbone("original");
+    let folder = |name: &str| common::folder("formats").join(name);
+    for (name, tolerance) in [("sharded", 0.0), ("pytorch", 0.0), ("f16", 1e-3), ("bf16", 1e-2)] {
+        let loaded = Backbone::load(&folder(name), &Device::flex(), DType::F32).unwrap();
+        for (tensor, expected) in reference.tensors() {
+            let error = relative_error(&values(loaded.tensor(tensor).clone()), &values(expected.clone()));
+            assert!(error <= tolerance, "{name}, {tensor}: {error:.1e}");
+        }
+    }
+}
+
+#[test]
+fn a_saved_backbone_loads_as_it_was() {
+    for variant in VARIANTS {
+        let (backbone, folder) = (backbone(variant), tempfile::tempdir().unwrap());
+        backbone.save(folder.path(), DType::F32).unwrap();
+        let loaded = Backbone::load(folder.path(), &Device::flex(), DType::F32).unwrap();
+        assert_eq!(loaded.config(), backbone.config());
+        for (name, tensor) in backbone.tensors() {
+            assert_eq!(values(loaded.tensor(name).clone()), values(tensor.clone()), "{name}");
         }
     }
 }

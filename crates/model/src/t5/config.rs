@@ -90,6 +90,15 @@ impl T5Config {
         Ok(config)
     }
 
+    /// The text of a `config.json` that transformers reads too.
+    pub fn to_json(&self) -> String {
+        let mut fields = serde_json::json!(self);
+        fields["model_type"] = "t5".into();
+        fields["architectures"] = serde_json::json!(["T5ForConditionalGeneration"]);
+        fields["is_encoder_decoder"] = true.into();
+        serde_json::to_string_pretty(&fields).expect("plain values serialise") + "\n"
+    }
+
     /// Original T5-base, the backbone of the ADePT paper.
     pub fn t5_base() -> Self {
         Self {

@@ -11,6 +11,7 @@ mod load;
 mod loss;
 mod pass;
 mod position;
+mod save;
 mod site;
 
 pub use backbone::Backbone;
@@ -20,4 +21,5 @@ pub use encoder::{Encoded, encode};
 pub use generate::generate;
 pub use loss::{Batch, TargetLoss, pad_ids, target_log_probabilities, target_logits, target_loss};
 pub use pass::{Pass, Weight};
+pub use position::relative_position_bucket;
 pub use site::{Projection, Site, Stack, Sublayer, SublayerKind};

@@ -20,7 +20,7 @@ pub(super) fn self_attention_bias(
     let mut buckets = Vec::with_capacity(queries * keys);
     for query in first_query..first_query + queries {
         for key in 0..keys {
-            buckets.push(bucket(
+            buckets.push(relative_position_bucket(
                 key as i64 - query as i64,
                 bidirectional,
                 config.relative_attention_num_buckets,
@@ -52,7 +52,12 @@ fn causal_mask(first_query: usize, queries: usize, keys: usize, device: &burn::t
 }
 
 /// The bucket of a relative position (key - query): exact for small distances, logarithmic beyond.
-fn bucket(relative: i64, bidirectional: bool, buckets: usize, max_distance: usize) -> i64 {
+pub fn relative_position_bucket(
+    relative: i64,
+    bidirectional: bool,
+    buckets: usize,
+    max_distance: usize,
+) -> i64 {
     let (offset, distance, buckets) = if bidirectional {
         let half = buckets as i64 / 2;
         (if relative > 0 { half } else { 0 }, relative.abs(), half)
@@ -75,17 +80,17 @@ mod tests {
 
     #[test]
     fn near_positions_have_buckets_of_their_own() {
-        assert_eq!(bucket(0, true, 32, 128), 0);
-        assert_eq!(bucket(-7, true, 32, 128), 7);
-        assert_eq!(bucket(7, true, 32, 128), 23);
-        assert_eq!(bucket(-15, false, 32, 128), 15);
-        assert_eq!(bucket(3, false, 32, 128), 0);
+        assert_eq!(relative_position_bucket(0, true, 32, 128), 0);
+        assert_eq!(relative_position_bucket(-7, true, 32, 128), 7);
+        assert_eq!(relative_position_bucket(7, true, 32, 128), 23);
+        assert_eq!(relative_position_bucket(-15, false, 32, 128), 15);
+        assert_eq!(relative_position_bucket(3, false, 32, 128), 0);
     }
 
     #[test]
     fn far_positions_share_the_last_bucket() {
-        assert_eq!(bucket(-128, true, 32, 128), 15);
-        assert_eq!(bucket(5000, true, 32, 128), 31);
-        assert_eq!(bucket(-5000, false, 32, 128), 31);
+        assert_eq!(relative_position_bucket(-128, true, 32, 128), 15);
+        assert_eq!(relative_position_bucket(5000, true, 32, 128), 31);
+        assert_eq!(relative_position_bucket(-5000, false, 32, 128), 31);
     }
 }
