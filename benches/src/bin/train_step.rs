@@ -1,0 +1,88 @@
+//! Milliseconds and peak memory of one training step, method by method, on made-up ids.
+//!
+//! One JSON line per method; `benches/side_by_side.py` sets them beside PyTorch and peft.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use burn::tensor::{DType, Device};
+use clap::Parser;
+use peft_bench::memory;
+use peft_bench::train::{AdamW, AdamWSettings};
+use peft_benches::{BatchSize, batch};
+use peft_model::dropout::Dropout;
+use peft_model::peft::{self, METHODS, Parameters};
+use peft_model::t5::{Backbone, Pass, target_loss};
+use serde_json::{Map, json};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+struct Arguments {
+    /// Folder of a T5 in the hub's layout
+    #[arg(long)]
+    model: PathBuf,
+    /// Methods; all where left out
+    #[arg(long = "method")]
+    methods: Vec<String>,
+    #[arg(long, default_value_t = 1)]
+    runs: usize,
+    #[arg(long, default_value_t = 16)]
+    rows: usize,
+    #[arg(long, default_value_t = 64)]
+    source: usize,
+    #[arg(long, default_value_t = 3)]
+    target: usize,
+    #[arg(long, default_value_t = 5)]
+    steps: u64,
+}
+
+const SETTINGS: AdamWSettings = AdamWSettings { epsilon: 1e-6, weight_decay: 0.0, max_gradient_norm: 1.0 };
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let backbone = Backbone::load(&arguments.model, &Device::flex(), DType::F32)?;
+    let all = METHODS.iter().map(|m| m.name.to_string());
+    let methods: Vec<String> =
+        if arguments.methods.is_empty() { all.collect() } else { arguments.methods.clone() };
+    for name in methods {
+        println!("{}", measure(&name, &backbone, &arguments)?);
+    }
+    Ok(())
+}
+
+fn measure(name: &str, backbone: &Backbone, arguments: &Arguments) -> Result<serde_json::Value> {
+    let mut built = peft::build(name, &Map::new())?;
+    built.method.tokenize(&|_| vec![3, 4, 5]);
+    let method = built.method.as_ref();
+    let seeds: Vec<u64> = (0..arguments.runs as u64).collect();
+    let mut parameters = Parameters::init(method.parameters(backbone.config()), &seeds, backbone);
+    let mut optimizer = AdamW::new(&parameters, SETTINGS);
+    let rates = vec![method.learning_rates(); arguments.runs];
+    let &Arguments { runs, rows, source, target, .. } = arguments;
+    let batch = batch(backbone.config(), BatchSize { runs, rows, source, target }, backbone.device());
+    memory::reset_peak();
+    let mut milliseconds = Vec::new();
+    // The first step warms caches and is not counted.
+    for step in 0..=arguments.steps {
+        let started = Instant::now();
+        let dropout = Dropout::new(&seeds, step);
+        let tracked = parameters.tracked();
+        let pass = Pass { backbone, method, parameters: &tracked, dropout: Some(&dropout) };
+        let loss = target_loss(&pass, &batch).per_run.sum();
+        let gradients = tracked.take_gradients(&mut loss.backward());
+        parameters = optimizer.step(&parameters, gradients, step + 1, &rates, 1e-3);
+        if step > 0 {
+            milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    milliseconds.sort_by(f64::total_cmp);
+    Ok(json!({
+        "method": name,
+        "ms_per_step": milliseconds[milliseconds.len() / 2],
+        "ms_min": milliseconds[0],
+        "peak_mib": memory::peak_bytes().map(|b| b >> 20),
+    }))
+}
