@@ -1,0 +1,228 @@
+//! The program as a user meets it: what it writes, and how it refuses bad input.
+
+mod common;
+
+use std::fs;
+
+use common::{Workspace, assert_refused, assert_success, files, stderr, stdout};
+use peft_bench::results::{Status, Store};
+use serde_json::Value;
+
+#[test]
+fn a_suite_runs_and_leaves_whole_files() {
+    let w = Workspace::new();
+    let output = w.run(&["run", "tiny-suite.toml", "--out", "out"]);
+    assert_success(&output);
+    let table = stdout(&output);
+    for part in ["Tiny suite", "lora", "prompt-tuning", "Tests average", "comparison.parquet"] {
+        assert!(table.contains(part), "{table}");
+    }
+    assert_eq!(files(&w.path("out")), ["adapters", "cells", "comparison.parquet"]);
+    let cells = files(&w.path("out/cells"));
+    assert_eq!(cells.len(), 4, "two methods, two seeds: {cells:?}");
+    let store = Store::open(&w.path("out")).unwrap();
+    for cell in &cells {
+        let record = store.read(cell.trim_end_matches(".parquet")).unwrap().unwrap();
+        assert_eq!(record.status, Status::Completed);
+        assert!(record.score.unwrap() >= 0.0 && record.losses.last().unwrap().0 == 12);
+        assert_eq!(record.validation_curve.iter().map(|p| p.0).collect::<Vec<_>>(), [6, 12]);
+        assert_eq!((record.train_rows, record.validation_rows, record.test_rows), (40, 12, 12));
+        assert_eq!(record.runs_side_by_side, 2);
+        assert!(record.test_scores.contains("f1"));
+        assert!(files(&store.adapter_folder(&record.cell)).contains(&"adapter.json".to_string()));
+    }
+}
+
+#[test]
+fn running_again_computes_nothing_and_gives_the_same_table() {
+    let w = Workspace::new();
+    let first = w.train("lora", &["--out", "out"]);
+    assert_success(&first);
+    let again = w.train("lora", &["--out", "out"]);
+    assert_success(&again);
+    assert_eq!(stdout(&first), stdout(&again));
+    assert!(!stderr(&again).contains("steps"), "{}", stderr(&again));
+    let more = w.train("lora", &["--out", "out", "--seed", "1", "--seed", "2", "--seed", "3"]);
+    assert_success(&more);
+    assert!(stderr(&more).contains("1 runs"), "only the new seed is missing: {}", stderr(&more));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits() {
+    let w = Workspace::new();
+    for out in ["a", "b"] {
+        assert_success(&w.run(&["run", "tiny-suite.toml", "--out", out]));
+    }
+    for cell in files(&w.path("a/adapters")) {
+        let tensors =
+            |out: &str| fs::read(w.path(out).join("adapters").join(&cell).join("adapter.safetensors"));
+        assert_eq!(tensors("a").unwrap(), tensors("b").unwrap(), "{cell}");
+    }
+    let (a, b) = (Store::open(&w.path("a")).unwrap(), Store::open(&w.path("b")).unwrap());
+    for cell in files(&w.path("a/cells")) {
+        let id = cell.trim_end_matches(".parquet");
+        let (a, b) = (a.read(id).unwrap().unwrap(), b.read(id).unwrap().unwrap());
+        assert_eq!((a.score, a.losses, a.validation_curve), (b.score, b.losses, b.validation_curve));
+    }
+}
+
+#[test]
+fn a_run_whose_loss_explodes_ends_alone() {
+    let w = Workspace::new();
+    w.edit("tiny-suite.toml", "learning_rate = 0.01", "learning_rate = 1e38");
+    let output = w.run(&["run", "tiny-suite.toml", "--out", "out", "--steps", "30"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let table = stdout(&output);
+    assert!(table.contains("2 of 2 diverged") && table.contains("the loss was NaN by step"), "{table}");
+    let store = Store::open(&w.path("out")).unwrap();
+    for cell in files(&w.path("out/cells")) {
+        let record = store.read(cell.trim_end_matches(".parquet")).unwrap().unwrap();
+        match record.method.as_str() {
+            "lora" => assert!(record.score.is_none() && matches!(record.status, Status::Diverged(_))),
+            _ => assert!(record.score.is_some() && record.status == Status::Completed),
+        }
+    }
+}
+
+#[test]
+fn scoring_pairs() {
+    let w = Workspace::new();
+    w.write(
+        "pairs.jsonl",
+        "{\"source\": \"sentence: the film was good\", \"target\": \"1\"}\n\n\
+         {\"source\": \"sentence: the book was very very very bad\", \"target\": \"0\"}\n",
+    );
+    let score = |more: &[&str]| {
+        let mut arguments =
+            vec!["score", "--model", "model", "--input", "pairs.jsonl", "--output", "out.jsonl"];
+        arguments.extend(more);
+        let output = w.run(&arguments);
+        assert_success(&output);
+        let lines: Vec<Value> =
+            w.read("out.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (lines, stderr(&output))
+    };
+    let (lines, _) = score(&[]);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["source_ids"], serde_json::json!([6, 11, 9, 13, 7, 1]));
+    assert_eq!(lines[0]["target_ids"], serde_json::json!([4, 1]));
+    assert!(lines[0]["logprob"].as_f64().unwrap() < 0.0);
+    let generated = lines[0]["generated_ids"].as_array().unwrap();
+    assert!(generated[0] == 0 && generated.len() <= 9);
+    assert!(lines[0]["generated_text"].is_string());
+
+    let (cut, message) = score(&["--max-source-length", "4", "--max-new-tokens", "2"]);
+    assert_eq!(cut[1]["source_ids"], serde_json::json!([6, 11, 10, 1]));
+    assert!(message.contains("2 of 2 sources are longer than 4 tokens"), "{message}");
+    assert!(cut[1]["generated_ids"].as_array().unwrap().len() <= 3);
+
+    assert_success(&w.train("lora", &["--out", "out"]));
+    let adapter = format!("out/adapters/{}", files(&w.path("out/adapters"))[0]);
+    let (adapted, _) = score(&["--adapter", &adapter]);
+    assert_ne!(adapted[0]["logprob"], lines[0]["logprob"]);
+}
+
+#[test]
+fn unknown_names_are_refused_with_the_nearest() {
+    let w = Workspace::new();
+    assert_refused(
+        &w.run(&["run", "tiny-suite.toml", "--task", "colla"]),
+        &["unknown task `colla`", "`cola`"],
+    );
+    assert_refused(&w.train("prompt-tunning", &[]), &["unknown method `prompt-tunning`", "`prompt-tuning`"]);
+    assert_refused(&w.run(&["run", "gleu"]), &["unknown suite `gleu`", "`glue`"]);
+    assert_refused(&w.run(&["run", "missing.toml"]), &["cannot read missing.toml"]);
+    assert_refused(&w.train("lora", &["--task", "missing.toml"]), &["cannot read missing.toml"]);
+    assert!(!w.path("results").exists(), "nothing may be written");
+}
+
+#[test]
+fn malformed_files_are_named_with_the_line() {
+    let w = Workspace::new();
+    w.edit("tiny.toml", "rule = \"official\"", "rule = \"official");
+    assert_refused(&w.train("lora", &[]), &["tiny.toml", "line 9"]);
+    let w = Workspace::new();
+    w.edit("tiny.toml", "select =", "selekt =");
+    assert_refused(&w.train("lora", &[]), &["tiny.toml", "selekt", "select"]);
+    let w = Workspace::new();
+    w.edit("tiny-suite.toml", "steps = 12", "stepz = 12");
+    assert_refused(&w.train("lora", &[]), &["tiny-suite.toml", "stepz", "steps"]);
+    let w = Workspace::new();
+    w.edit("tiny-suite.toml", "rank = 2", "rnk = 2");
+    assert_refused(&w.train("lora", &[]), &["tiny-suite.toml", "methods.lora", "rnk"]);
+}
+
+#[test]
+fn rows_that_do_not_fit_the_task_are_explained() {
+    let w = Workspace::new();
+    w.edit("tiny.toml", "{text}", "{txt}");
+    assert_refused(&w.train("lora", &[]), &["tiny.toml", "text.source", "`txt`", "text, label"]);
+    let w = Workspace::new();
+    w.edit("rows/validation.csv", "the book was very good,1", "the book was very good,7");
+    assert_refused(
+        &w.train("lora", &[]),
+        &["tiny.toml", "validation.csv", "row 1", "`label` holds `7`", "0, 1"],
+    );
+    let w = Workspace::new();
+    w.edit("tiny.toml", "{text}", "{text|pad-punct}");
+    assert_refused(&w.train("lora", &[]), &["tiny.toml", "text.source", "pad-punct", "pad-punctuation"]);
+    let w = Workspace::new();
+    w.edit("tiny.toml", "rows/test.csv", "rows/nothing.csv");
+    assert_refused(&w.train("lora", &[]), &["cannot read", "nothing.csv"]);
+    let w = Workspace::new();
+    w.edit("tiny.toml", ", test = \"rows/test.csv\"", "");
+    assert_refused(&w.train("lora", &[]), &["tiny.toml", "no split `test`", "train, validation"]);
+}
+
+#[test]
+fn truncated_files_are_refused() {
+    let w = Workspace::new();
+    let bytes = fs::read(w.path("model/model.safetensors")).unwrap();
+    fs::write(w.path("model/model.safetensors"), &bytes[..bytes.len() / 2]).unwrap();
+    assert_refused(&w.train("lora", &[]), &["model.safetensors", "not a readable checkpoint"]);
+
+    let w = Workspace::new();
+    w.edit("tiny.toml", "rows/train.csv", "rows/train.parquet");
+    w.write("rows/train.parquet", "PAR1 cut off in the middle");
+    assert_refused(&w.train("lora", &[]), &["train.parquet", "not readable"]);
+
+    let w = Workspace::new();
+    w.edit("model/config.json", "\"d_ff\": 24", "\"d_ff\": 32");
+    assert_refused(&w.train("lora", &[]), &["model.safetensors", "wi.weight", "[24, 16]", "[32, 16]"]);
+}
+
+#[test]
+fn sources_over_the_limit_are_cut_and_counted() {
+    let w = Workspace::new();
+    w.edit("tiny.toml", "also = [\"f1\"]", "also = [\"f1\"]\n\n[limits]\nsource_tokens = 6");
+    let output = w.train("lora", &["--out", "out"]);
+    assert_success(&output);
+    assert!(stderr(&output).contains("train sources are longer than 6 tokens and were cut"));
+}
+
+#[test]
+fn dept_refuses_sources_beyond_its_positions() {
+    let w = Workspace::new();
+    w.edit("tiny-suite.toml", "[methods.lora]", "[methods.dept]\nmax_length = 8\n\n[methods.lora]");
+    assert_refused(&w.train("dept", &[]), &["dept", "8 source tokens", "256", "max_length"]);
+}
+
+#[test]
+fn a_results_folder_that_cannot_be_written_is_refused_before_training() {
+    let w = Workspace::new();
+    w.write("file", "in the way");
+    let output = w.train("lora", &["--out", "file"]);
+    assert_refused(&output, &["cannot write", "file"]);
+    assert!(!stderr(&output).contains("steps"));
+}
+
+#[test]
+fn listings() {
+    let w = Workspace::new();
+    let output = w.run(&["methods", "--model", "model"]);
+    assert_success(&output);
+    assert!(stdout(&output).contains("prompt-tuning"));
+    let output = w.run(&["tasks"]);
+    assert_success(&output);
+    assert!(stdout(&output).contains("nyu-mll/glue (cola)"));
+}
