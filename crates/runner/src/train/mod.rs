@@ -164,13 +164,13 @@ pub fn train(job: &Job, progress: &mut dyn Progress) -> Result<Outcome, MetricEr
     let mut training = Training::start(job);
     progress.start(job.settings.steps, &format!("{} runs", job.runs.len()));
     for step in 0..job.settings.steps {
-        if training.alive.is_empty() {
-            break;
-        }
         training.update(step, progress);
         let done = step + 1;
         if done % LOSS_INTERVAL == 0 || done == job.settings.steps {
             training.look_at_losses(done, progress);
+        }
+        if training.alive.is_empty() {
+            break;
         }
         if done % job.settings.evaluate_every == 0 || done == job.settings.steps {
             training.validate(done, progress)?;
@@ -300,8 +300,10 @@ impl<'a> Training<'a> {
     /// Goes on with some of the living runs only.
     fn keep(&mut self, positions: &[usize]) {
         self.alive = positions.iter().map(|&position| self.alive[position]).collect();
-        self.parameters = self.parameters.select(positions);
-        self.optimizer = self.optimizer.select(positions);
+        if !positions.is_empty() {
+            self.parameters = self.parameters.select(positions);
+            self.optimizer = self.optimizer.select(positions);
+        }
     }
 
     fn validate(&mut self, step: u64, progress: &mut dyn Progress) -> Result<(), MetricError> {
