@@ -73,7 +73,8 @@ fn measure(name: &str, backbone: &Backbone, arguments: &Arguments) -> Result<ser
         let pass = Pass { backbone, method, parameters: &tracked, dropout: Some(&dropout) };
         let loss = target_loss(&pass, &batch).per_run.sum();
         let gradients = tracked.take_gradients(&mut loss.backward());
-        parameters = optimizer.step(&parameters, gradients, step + 1, &rates, 1e-3);
+        drop(tracked);
+        parameters = optimizer.step(parameters, gradients, step + 1, &rates, 1e-3);
         if step > 0 {
             milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
         }

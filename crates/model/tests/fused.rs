@@ -141,3 +141,27 @@ fn extreme_scores_give_no_nan() {
     let target = Tensor::<3, Int>::from_ints([[[0]]], &device());
     assert_eq!(values(ops::log_probabilities(logits, target)), [0.0]);
 }
+
+#[test]
+fn adamw() {
+    let (runs, elements) = (3, 40_000);
+    let tensors: Vec<Tensor<2>> = (0..4).map(|_| random([runs, elements])).collect();
+    let state = || ops::Moments {
+        value: tensors[0].clone(),
+        first: tensors[1].clone(),
+        second: tensors[2].clone().abs(),
+    };
+    let run = |i: usize| ops::RunStep { rate: 0.1 * i as f32, clip: 0.5 + i as f32, decay: 0.01 };
+    let step = ops::AdamWStep { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, runs: (0..runs).map(run).collect() };
+    let fused = ops::adamw(state(), tensors[3].clone(), &step);
+    let composed = ops::adamw_composed(state(), tensors[3].clone(), &step);
+    let pairs =
+        [(fused.value, composed.value), (fused.first, composed.first), (fused.second, composed.second)];
+    for (a, b) in pairs {
+        let (a, b) = (values(a), values(b));
+        assert!(largest_difference(&a, &b) / largest(&b) < 1e-6);
+    }
+    let sums = ops::sum_of_squares(&tensors[3]);
+    let expected = values(tensors[3].clone().square().sum_dim(1));
+    assert!(largest_difference(&sums, &expected) / largest(&expected) < 1e-5);
+}

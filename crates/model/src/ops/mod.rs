@@ -1,6 +1,7 @@
 //! The arithmetic that T5 is made of. Each operation has a form composed of Burn's own operations,
 //! which runs on every device, and a fused one for the CPU.
 
+mod adamw;
 mod attention;
 mod cpu;
 mod dropout;
@@ -8,6 +9,7 @@ mod linear;
 mod log_probabilities;
 mod rms_norm;
 
+pub use adamw::{AdamWStep, Moments, RunStep, adamw, adamw_composed, sum_of_squares};
 pub use attention::{Attention, attention, attention_composed};
 pub use dropout::{add_dropout, dropout, dropout_composed, relu_dropout};
 pub use linear::{linear, linear_per_run, per_run_bias};

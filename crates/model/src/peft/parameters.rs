@@ -88,6 +88,13 @@ pub struct Parameters {
     dtype: DType,
 }
 
+impl Default for Parameters {
+    /// No parameters and no runs.
+    fn default() -> Self {
+        Self::from_values(Vec::new(), Vec::new(), 0, DType::F32)
+    }
+}
+
 /// Gradients in the order of the parameters, `[runs, elements]`; `None` where the loss does not depend.
 pub type Gradients = Vec<Option<Tensor<2>>>;
 
@@ -152,6 +159,12 @@ impl Parameters {
     /// Takes the gradients of tracked parameters out of a backward pass.
     pub fn take_gradients(&self, gradients: &mut burn::tensor::Gradients) -> Gradients {
         self.values.iter().map(|v| v.grad_remove(gradients)).collect()
+    }
+
+    /// Changes each value, given its place in the declaration.
+    pub fn map_values(self, mut change: impl FnMut(usize, Tensor<2>) -> Tensor<2>) -> Self {
+        let values = self.values.into_iter().enumerate().map(|(i, value)| change(i, value)).collect();
+        Self { values, ..self }
     }
 
     /// The same parameters with other values.

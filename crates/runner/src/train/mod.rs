@@ -252,7 +252,10 @@ impl<'a> Training<'a> {
         let rates: Vec<Rates> = self.alive.iter().map(|&run| self.job.runs[run].rates.clone()).collect();
         let factor = linear(step, settings.warmup_steps, settings.steps);
         let gradients = gradients.expect("at least one batch per update");
-        self.parameters = self.optimizer.step(&self.parameters, gradients, step + 1, &rates, factor);
+        drop(tracked);
+        // Taken out, so that the update can work in place.
+        let parameters = std::mem::take(&mut self.parameters);
+        self.parameters = self.optimizer.step(parameters, gradients, step + 1, &rates, factor);
         self.train_time += started.elapsed();
         progress.step();
     }

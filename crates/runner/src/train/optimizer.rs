@@ -1,6 +1,6 @@
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
+use peft_model::ops::{AdamWStep, Moments, RunStep, adamw, sum_of_squares};
 use peft_model::peft::{Gradients, Group, Parameters, select_runs};
-use serde::{Deserialize, Serialize};
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -18,7 +18,7 @@ pub struct AdamW {
 }
 
 /// What the optimiser can be told.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWSettings {
     pub epsilon: f64,
     pub weight_decay: f64,
@@ -32,13 +32,18 @@ pub type Rates = Vec<(Group, f64)>;
 impl AdamW {
     /// An optimiser that has seen no gradient yet.
     pub fn new(parameters: &Parameters, settings: AdamWSettings) -> Self {
-        let zeros: Vec<Tensor<2>> = parameters.values().iter().map(Tensor::zeros_like).collect();
-        Self { first: zeros.clone(), second: zeros, settings }
+        let zeros = || parameters.values().iter().map(Tensor::zeros_like).collect();
+        Self { first: zeros(), second: zeros(), settings }
     }
 
     /// First and second moments in the order of the parameters, `[runs, elements]`.
     pub fn moments(&self) -> (&[Tensor<2>], &[Tensor<2>]) {
         (&self.first, &self.second)
+    }
+
+    /// Puts moments back, to resume.
+    pub fn with_moments(self, first: Vec<Tensor<2>>, second: Vec<Tensor<2>>) -> Self {
+        Self { first, second, ..self }
     }
 
     /// The optimiser of some of the runs, in this order.
@@ -50,44 +55,50 @@ impl AdamW {
         }
     }
 
-    /// Puts moments back, to resume.
-    pub fn with_moments(self, first: Vec<Tensor<2>>, second: Vec<Tensor<2>>) -> Self {
-        Self { first, second, ..self }
-    }
-
     /// One update; `step` counts from 1, `factor` is the schedule's.
     pub fn step(
         &mut self,
-        parameters: &Parameters,
+        parameters: Parameters,
         gradients: Gradients,
         step: u64,
         rates: &[Rates],
         factor: f64,
     ) -> Parameters {
-        let clip = clip_factors(&gradients, self.settings.max_gradient_norm);
+        let clip = self.clip_factors(&gradients, rates.len());
         let correction = (1.0 - BETA2.powi(step as i32)).sqrt() / (1.0 - BETA1.powi(step as i32));
-        let mut values = parameters.values().to_vec();
-        for (i, gradient) in gradients.into_iter().enumerate() {
-            let Some(gradient) = gradient else { continue };
-            let gradient = match &clip {
-                Some(clip) => gradient * clip.clone(),
-                None => gradient,
+        let groups: Vec<Group> = parameters.declared().iter().map(|p| p.group).collect();
+        parameters.map_values(|i, value| {
+            let Some(gradient) = &gradients[i] else { return value };
+            let runs = rates.iter().zip(&clip).map(|(rates, &clip)| {
+                let rate = rate_of(rates, groups[i]) * factor;
+                let decay = (rate * self.settings.weight_decay) as f32;
+                RunStep { rate: (rate * correction) as f32, clip, decay }
+            });
+            let step = AdamWStep {
+                beta1: BETA1 as f32,
+                beta2: BETA2 as f32,
+                epsilon: self.settings.epsilon as f32,
+                runs: runs.collect(),
             };
-            let group = parameters.declared()[i].group;
-            let device = gradient.device();
-            let rate = column(rates.iter().map(|r| rate_of(r, group) * factor), &device);
-            let first = self.first[i].clone() * BETA1 + gradient.clone() * (1.0 - BETA1);
-            let second = self.second[i].clone() * BETA2 + gradient.square() * (1.0 - BETA2);
-            let update = first.clone() / (second.clone().sqrt() + self.settings.epsilon);
-            let mut value = values[i].clone();
-            value = value - update * (rate.clone() * correction);
-            if self.settings.weight_decay > 0.0 {
-                value = value.clone() - value * (rate * self.settings.weight_decay);
+            // Taken out, so that the update can work in place.
+            let (first, second) = (take(&mut self.first[i]), take(&mut self.second[i]));
+            let updated = adamw(Moments { value, first, second }, gradient.clone(), &step);
+            (self.first[i], self.second[i]) = (updated.first, updated.second);
+            updated.value
+        })
+    }
+
+    /// What each run's gradients are multiplied by so that their norm is at most the limit.
+    fn clip_factors(&self, gradients: &Gradients, runs: usize) -> Vec<f32> {
+        let mut squares = vec![0f32; runs];
+        for gradient in gradients.iter().flatten() {
+            for (total, sum) in squares.iter_mut().zip(sum_of_squares(gradient)) {
+                *total += sum;
             }
-            values[i] = value;
-            (self.first[i], self.second[i]) = (first, second);
         }
-        parameters.with_values(values)
+        let limit = self.settings.max_gradient_norm as f32;
+        // A norm that is no number must stay none: the run then ends as diverged.
+        squares.iter().map(|s| limit / (s.sqrt() + 1e-6)).map(|f| if f > 1.0 { 1.0 } else { f }).collect()
     }
 }
 
@@ -95,15 +106,45 @@ fn rate_of(rates: &Rates, group: Group) -> f64 {
     rates.iter().find(|(g, _)| *g == group).map_or(0.0, |(_, rate)| *rate)
 }
 
-/// What each run's gradients are multiplied by so that their norm is at most `limit`: `[runs, 1]`.
-fn clip_factors(gradients: &Gradients, limit: f64) -> Option<Tensor<2>> {
-    let squares = gradients.iter().flatten().map(|g| g.clone().square().sum_dim(1));
-    let norm = squares.reduce(|a, b| a + b)?.sqrt();
-    Some(((norm + 1e-6).recip() * limit).clamp_max(1.0))
+fn take(tensor: &mut Tensor<2>) -> Tensor<2> {
+    let device = tensor.device();
+    std::mem::replace(tensor, Tensor::zeros([1, 1], &device))
 }
 
-fn column(values: impl Iterator<Item = f64>, device: &burn::tensor::Device) -> Tensor<2> {
-    let values: Vec<f32> = values.map(|v| v as f32).collect();
-    let runs = values.len();
-    Tensor::from_data(TensorData::new(values, [runs, 1]), device)
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{DType, Device};
+    use peft_model::peft::{Init, Parameter};
+
+    use super::*;
+
+    fn train(values: &[Vec<f32>], gradients: [[f32; 3]; 4], factors: [f64; 4]) -> Vec<Vec<f32>> {
+        let declared = vec![Parameter::new("p", &[3], Group::Network, Init::Zeros)];
+        let runs: Vec<Vec<Vec<f32>>> = values.iter().map(|v| vec![v.clone()]).collect();
+        let mut parameters = Parameters::from_host(declared, &runs, &Device::flex(), DType::F32);
+        let settings = AdamWSettings { epsilon: 1e-12, weight_decay: 0.0, max_gradient_norm: 1.0 };
+        let mut optimizer = AdamW::new(&parameters, settings);
+        let rates = vec![vec![(Group::Network, 0.1)]; runs.len()];
+        for (i, (gradient, factor)) in gradients.into_iter().zip(factors).enumerate() {
+            let gradient = Tensor::<1>::from_floats(gradient, &Device::flex()).unsqueeze::<2>();
+            let gradient = gradient.repeat_dim(0, runs.len());
+            parameters = optimizer.step(parameters, vec![Some(gradient)], i as u64 + 1, &rates, factor);
+        }
+        (0..runs.len()).map(|run| parameters.run_to_host(run).remove(0)).collect()
+    }
+
+    /// Expected values from `torch.optim.AdamW` after `clip_grad_norm_(1.0)`.
+    #[test]
+    fn four_clipped_updates_agree_with_torch() {
+        let gradients = [[0.3, -0.2, 0.1], [3.0, 4.0, 0.0], [-0.1, 0.05, 0.2], [0.0, 0.0, 1.0]];
+        let factors = [1.0, 0.75, 0.5, 0.25];
+        let runs = train(&[vec![0.5, -1.0, 2.0], vec![0.0; 3]], gradients, factors);
+        let expected = [0.282_245_67, -0.975_114_9, 1.791_834_4];
+        for (found, expected) in runs[0].iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{runs:?}");
+        }
+        for ((a, b), start) in runs[0].iter().zip(&runs[1]).zip([0.5, -1.0, 2.0]) {
+            assert!((a - start - b).abs() < 1e-6, "runs start apart and move alike");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! Under automatic differentiation Burn takes attention, norms and losses apart and keeps every
 //! intermediate; these keep what a gradient needs and compute the rest again.
 
+mod adamw;
 mod attention;
 mod cross_entropy;
 mod elementwise;
@@ -17,6 +18,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use super::AdamWStep;
 use crate::dropout::Mask;
 use gemm::View;
 
@@ -51,6 +53,19 @@ pub trait CpuOps: Backend {
     fn add_dropout(residual: FloatTensor<Self>, update: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
     fn relu_dropout(input: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
     fn log_probabilities(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// The optimiser's pass over memory; it needs no gradients.
+#[backend_extension(Flex)]
+pub trait CpuOptimizer: Backend {
+    fn adamw(
+        value: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    fn sum_of_squares(gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 type Floats = FloatTensor<Flex>;
@@ -119,6 +134,27 @@ impl CpuOps for Flex {
         let [rows, vocabulary] = shape(&logits);
         let (out, _) = cross_entropy::forward(slice(&logits), &targets, vocabulary);
         from_vec(out, [rows])
+    }
+}
+
+impl CpuOptimizer for Flex {
+    fn adamw(
+        value: Floats,
+        first: Floats,
+        second: Floats,
+        gradient: Floats,
+        step: AdamWStep,
+    ) -> (Floats, Floats, Floats) {
+        let [mut value, mut first, mut second, gradient] = [value, first, second, gradient].map(contiguous);
+        let (v, m, s) = (value.storage_mut(), first.storage_mut(), second.storage_mut());
+        adamw::update(v, m, s, slice(&gradient), &step);
+        (value, first, second)
+    }
+
+    fn sum_of_squares(gradient: Floats) -> Floats {
+        let gradient = contiguous(gradient);
+        let [runs, _] = shape(&gradient);
+        from_vec(adamw::sum_of_squares(slice(&gradient), runs), [runs])
     }
 }
 

@@ -1,0 +1,53 @@
+//! One AdamW update in one pass over memory.
+
+use rayon::prelude::*;
+
+use super::simd::{sum, vectorize};
+use crate::ops::AdamWStep;
+
+/// Elements that one task handles.
+const BLOCK: usize = 1 << 14;
+
+/// Updates values and moments of `[runs, elements]` in place.
+pub fn update(values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamWStep) {
+    let runs = step.runs.len();
+    let elements = values.len() / runs.max(1);
+    let rows = values
+        .par_chunks_mut(elements)
+        .zip(first.par_chunks_mut(elements))
+        .zip(second.par_chunks_mut(elements))
+        .zip(gradient.par_chunks(elements))
+        .zip(&step.runs);
+    rows.for_each(|((((values, first), second), gradient), run)| {
+        let blocks = values
+            .par_chunks_mut(BLOCK)
+            .zip(first.par_chunks_mut(BLOCK))
+            .zip(second.par_chunks_mut(BLOCK))
+            .zip(gradient.par_chunks(BLOCK));
+        blocks.for_each(|(((values, first), second), gradient)| {
+            vectorize(|| {
+                for (((value, m), v), g) in values.iter_mut().zip(first).zip(second).zip(gradient) {
+                    let g = g * run.clip;
+                    *m = *m * step.beta1 + g * (1.0 - step.beta1);
+                    *v = *v * step.beta2 + g * g * (1.0 - step.beta2);
+                    let updated = *value - run.rate * *m / (v.sqrt() + step.epsilon);
+                    *value = updated - updated * run.decay;
+                }
+            })
+        });
+    });
+}
+
+/// Sum of squares of each run's elements, in blocks of fixed size: the same on any number of threads.
+pub fn sum_of_squares(gradient: &[f32], runs: usize) -> Vec<f32> {
+    let elements = gradient.len() / runs.max(1);
+    gradient
+        .chunks(elements)
+        .map(|run| {
+            let blocks = run.par_chunks(BLOCK);
+            let sums: Vec<f32> =
+                blocks.map(|block| vectorize(|| sum(block.len(), |i| block[i] * block[i]))).collect();
+            sums.iter().sum()
+        })
+        .collect()
+}
