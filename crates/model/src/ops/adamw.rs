@@ -6,8 +6,8 @@ use super::cpu::{self, CpuOptimizer};
 /// One update's numbers.
 #[derive(Debug, Clone)]
 pub struct AdamWStep {
-    pub beta1: f32,
-    pub beta2: f32,
+    pub beta1: f64,
+    pub beta2: f64,
     pub epsilon: f32,
     pub runs: Vec<RunStep>,
 }
