@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// Listens to a training.
 pub trait Progress {
-    /// A training of so many updates begins.
-    fn start(&mut self, steps: u64, what: &str);
+    /// A training of so many updates begins, or goes on after `done` of them.
+    fn start(&mut self, done: u64, steps: u64, what: &str);
     /// An update is done.
     fn step(&mut self);
     /// So many rows were trained on.
@@ -25,7 +25,7 @@ pub trait Progress {
 pub struct Silent;
 
 impl Progress for Silent {
-    fn start(&mut self, _steps: u64, _what: &str) {}
+    fn start(&mut self, _done: u64, _steps: u64, _what: &str) {}
     fn step(&mut self) {}
     fn examples(&mut self, _rows: usize) {}
     fn loss(&mut self, _loss: f64) {}
@@ -42,6 +42,8 @@ pub fn for_stderr(title: &str) -> Box<dyn Progress> {
 struct Meter {
     title: String,
     steps: u64,
+    /// Updates that an earlier process did.
+    first: u64,
     done: u64,
     rows: usize,
     loss: Option<f64>,
@@ -50,7 +52,15 @@ struct Meter {
 
 impl Meter {
     fn new(title: &str) -> Self {
-        Self { title: title.into(), steps: 0, done: 0, rows: 0, loss: None, started: Instant::now() }
+        Self {
+            title: title.into(),
+            steps: 0,
+            first: 0,
+            done: 0,
+            rows: 0,
+            loss: None,
+            started: Instant::now(),
+        }
     }
 
     fn rows_per_second(&self) -> f64 {
@@ -58,7 +68,7 @@ impl Meter {
     }
 
     fn remaining(&self) -> Duration {
-        let per_step = self.started.elapsed().as_secs_f64() / self.done.max(1) as f64;
+        let per_step = self.started.elapsed().as_secs_f64() / (self.done - self.first).max(1) as f64;
         Duration::from_secs_f64(per_step * (self.steps - self.done.min(self.steps)) as f64)
     }
 
@@ -80,8 +90,8 @@ impl Bar {
 }
 
 impl Progress for Bar {
-    fn start(&mut self, steps: u64, what: &str) {
-        self.meter = Meter { steps, ..Meter::new(&self.meter.title) };
+    fn start(&mut self, done: u64, steps: u64, what: &str) {
+        self.meter = Meter { steps, done, first: done, ..Meter::new(&self.meter.title) };
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {msg}, {eta} left");
         self.bar = ProgressBar::new(steps).with_style(style.expect("a valid template"));
         self.bar.set_prefix(format!("{} ({what})", self.meter.title));
@@ -125,9 +135,10 @@ impl Lines {
 }
 
 impl Progress for Lines {
-    fn start(&mut self, steps: u64, what: &str) {
-        self.meter = Meter { steps, ..Meter::new(&self.meter.title) };
-        eprintln!("{}: {steps} steps, {what}", self.meter.title);
+    fn start(&mut self, done: u64, steps: u64, what: &str) {
+        self.meter = Meter { steps, done, first: done, ..Meter::new(&self.meter.title) };
+        let from = if done > 0 { format!(", going on after {done}") } else { String::new() };
+        eprintln!("{}: {steps} steps, {what}{from}", self.meter.title);
     }
 
     fn step(&mut self) {

@@ -67,6 +67,37 @@ fn the_same_seed_gives_the_same_bits() {
 }
 
 #[test]
+fn a_killed_run_goes_on_to_the_same_bits() {
+    let w = Workspace::new();
+    w.edit("tiny-suite.toml", "steps = 12", "steps = 400");
+    w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = 100");
+    let arguments =
+        |out| ["run", "tiny-suite.toml", "--method", "lora", "--checkpoint-every", "0", "--out", out];
+    let mut child = w.command(&arguments("a")).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let started = std::time::Instant::now();
+    // Late enough that a best checkpoint is part of the state.
+    while files(&w.path("a/state")).is_empty() || started.elapsed().as_millis() < 300 {
+        assert!(started.elapsed().as_secs() < 60, "no state was written");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let killed_on_the_way = files(&w.path("a/cells")).iter().all(|name| name.starts_with('.'));
+    let resumed = w.run(&arguments("a"));
+    assert_success(&resumed);
+    assert_success(&w.run(&arguments("b")));
+    if killed_on_the_way {
+        assert!(stderr(&resumed).contains("going on after"), "{}", stderr(&resumed));
+    }
+    assert!(!w.path("a/state").exists(), "the state goes when the results are there");
+    for cell in files(&w.path("b/adapters")) {
+        let tensors =
+            |out: &str| fs::read(w.path(out).join("adapters").join(&cell).join("adapter.safetensors"));
+        assert_eq!(tensors("a").unwrap(), tensors("b").unwrap(), "{cell}");
+    }
+}
+
+#[test]
 fn a_run_whose_loss_explodes_ends_alone() {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "learning_rate = 0.01", "learning_rate = 1e38");

@@ -167,15 +167,15 @@ impl Parameters {
         Self { values, ..self }
     }
 
-    /// The same parameters with other values.
+    /// The same parameters with other values, `[runs, elements]` each, maybe of another number of runs.
     pub fn with_values(&self, values: Vec<Tensor<2>>) -> Self {
-        Self { values, ..self.clone() }
+        let runs = values.first().map_or(self.runs, |v| v.dims()[0]);
+        Self { values, runs, ..self.clone() }
     }
 
     /// The parameters of some of the runs, in this order.
     pub fn select(&self, runs: &[usize]) -> Self {
-        let values = select_runs(&self.values, runs);
-        Self { values, runs: runs.len(), ..self.clone() }
+        self.with_values(select_runs(&self.values, runs))
     }
 
     /// Copies one run's values to the host, in declaration order.

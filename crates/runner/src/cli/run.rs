@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -41,6 +42,9 @@ pub struct Run {
     /// cpu or cuda
     #[arg(long, default_value = "cpu")]
     device: Option<DeviceName>,
+    /// Seconds between checkpoints from which an interrupted run goes on
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    checkpoint_every: Option<u64>,
 }
 
 impl Run {
@@ -59,8 +63,9 @@ impl Run {
         let model = Model::open(&plan.suite.model, &hub, &device)?;
         let folder = self.out.unwrap_or_else(|| grid::default_output(&plan.suite));
         let store = Store::open(&folder)?;
+        let interval = Duration::from_secs(self.checkpoint_every.unwrap_or(60));
         let title = plan.suite.title.clone();
-        let records = grid::execute(plan, &model, &hub, &store)?;
+        let records = grid::execute(plan, &model, &hub, &store, interval)?;
         report(&title, &records, &store)?;
         let diverged = records.iter().any(|r| r.status != Status::Completed);
         Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })

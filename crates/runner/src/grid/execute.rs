@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use peft_model::peft::{self, Parameter};
@@ -11,7 +12,7 @@ use crate::model::Model;
 use crate::progress;
 use crate::results::{Adapter, Record, Store};
 use crate::task::{self, Task};
-use crate::train::{Job, Outcome, RunSettings, TrainSettings, train};
+use crate::train::{Job, Outcome, RunSettings, StateFile, TrainSettings, train};
 
 /// A suite whose tasks, methods and settings have been checked.
 #[derive(Debug)]
@@ -55,7 +56,13 @@ pub fn plan(suite: Suite) -> Result<Plan> {
 ///
 /// # Errors
 /// When a task's rows cannot be loaded or a result cannot be written; what is done stays done.
-pub fn execute(mut plan: Plan, model: &Model, hub: &Hub, store: &Store) -> Result<Vec<Record>> {
+pub fn execute(
+    mut plan: Plan,
+    model: &Model,
+    hub: &Hub,
+    store: &Store,
+    checkpoint_interval: Duration,
+) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     let suite = plan.suite;
     for (task, methods) in &mut plan.tasks {
@@ -63,7 +70,8 @@ pub fn execute(mut plan: Plan, model: &Model, hub: &Hub, store: &Store) -> Resul
         report_truncation(task, &data);
         for (instance, training) in methods {
             instance.built.method.tokenize(&|text| model.tokenizer.encode(text, usize::MAX).ids);
-            let group = Group { suite: &suite, task, data: &data, instance, training, model };
+            let group =
+                Group { suite: &suite, task, data: &data, instance, training, model, checkpoint_interval };
             records.extend(group.run(store)?);
         }
     }
@@ -92,6 +100,7 @@ struct Group<'a> {
     instance: &'a Instance,
     training: &'a TrainSettings,
     model: &'a Model,
+    checkpoint_interval: Duration,
 }
 
 impl Group<'_> {
@@ -142,9 +151,13 @@ impl Group<'_> {
         };
         memory::reset_peak();
         let mut progress = progress::for_stderr(&format!("{} on {}", self.instance.name, self.task.name));
-        let outcome = train(&job, progress.as_mut())
-            .with_context(|| format!("scoring {} on {}", self.instance.name, self.task.name))?;
-        self.record(cells, outcome, store)
+        let ids: Vec<String> = cells.iter().map(Cell::id).collect();
+        let state = StateFile::new(store.state_path(&ids), self.checkpoint_interval);
+        let outcome = train(&job, state, progress.as_mut())
+            .with_context(|| format!("{} on {}", self.instance.name, self.task.name))?;
+        let records = self.record(cells, outcome, store)?;
+        store.remove_state(&ids);
+        Ok(records)
     }
 
     fn record(&self, cells: &[Cell], outcome: Outcome, store: &Store) -> Result<Vec<Record>> {

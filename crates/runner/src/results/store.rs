@@ -2,6 +2,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::Record;
 use crate::atomic;
@@ -44,6 +45,20 @@ impl Store {
     /// Where the adapter of a cell goes.
     pub fn adapter_folder(&self, cell: &str) -> PathBuf {
         self.folder.join("adapters").join(cell)
+    }
+
+    /// Where the cells that train side by side keep their state on the way.
+    pub fn state_path(&self, cells: &[String]) -> PathBuf {
+        let digest = Sha256::digest(cells.join(" "));
+        let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        self.folder.join("state").join(format!("{name}.safetensors"))
+    }
+
+    /// Removes the state of cells that are done.
+    pub fn remove_state(&self, cells: &[String]) {
+        // A file that stays costs space and nothing else: results are looked for first.
+        let _ = fs::remove_file(self.state_path(cells));
+        let _ = fs::remove_dir(self.folder.join("state"));
     }
 
     fn cell_path(&self, cell: &str) -> PathBuf {

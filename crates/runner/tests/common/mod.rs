@@ -72,16 +72,21 @@ impl Workspace {
 
     /// Runs the program in this folder, cut off from the hub and from the user's settings.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_peft-bench"))
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The program with these arguments, ready to start.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_peft-bench"));
+        command
             .args(arguments)
             .current_dir(self.folder.path())
             .env("HF_HOME", self.path("hf-home"))
             .env("HF_HUB_OFFLINE", "1")
             .env_remove("HF_HUB_CACHE")
             .env_remove("HF_ENDPOINT")
-            .env_remove("HF_TOKEN")
-            .output()
-            .unwrap()
+            .env_remove("HF_TOKEN");
+        command
     }
 
     /// Runs the tiny task for a few steps.

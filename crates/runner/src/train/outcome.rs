@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Scores;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Status {
+    Completed,
+    /// The loss stopped being a finite number at this update.
+    Diverged {
+        step: u64,
+        loss: f64,
+    },
+}
+
+/// What came of one run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunOutcome {
+    pub seed: u64,
+    pub status: Status,
+    /// Update of the best checkpoint, its validation and its test scores.
+    pub best: Option<Best>,
+    /// Mean training loss since the previous point, by update.
+    pub losses: Vec<(u64, f64)>,
+    /// Score of the selecting metric on the validation split, by update.
+    pub validation: Vec<(u64, f64)>,
+}
+
+/// The best checkpoint of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Best {
+    pub step: u64,
+    pub validation: Scores,
+    pub test: Scores,
+    /// Trained values in declaration order.
+    #[serde(skip)]
+    pub values: Vec<Vec<f32>>,
+}
+
+/// What came of runs side by side.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub runs: Vec<RunOutcome>,
+    pub train_time: Duration,
+    pub evaluate_time: Duration,
+}
+
+impl RunOutcome {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, status: Status::Completed, best: None, losses: Vec::new(), validation: Vec::new() }
+    }
+}

@@ -1,0 +1,71 @@
+use serde::{Deserialize, Serialize};
+
+/// How long and how hard to train.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainSettings {
+    /// Number of updates.
+    pub steps: u64,
+    /// Rows per update and run, over all accumulated batches.
+    pub batch_size: usize,
+    /// Batches whose gradients are averaged for one update.
+    pub accumulation: usize,
+    /// Updates over which the learning rate rises.
+    pub warmup_steps: u64,
+    /// Updates between evaluations on the validation split.
+    pub evaluate_every: u64,
+    pub epsilon: f64,
+    pub weight_decay: f64,
+    pub max_gradient_norm: f64,
+    /// Rows per generated batch.
+    pub eval_batch_size: usize,
+}
+
+impl Default for TrainSettings {
+    fn default() -> Self {
+        Self {
+            steps: 30_000,
+            batch_size: 32,
+            accumulation: 1,
+            warmup_steps: 500,
+            evaluate_every: 1000,
+            epsilon: 1e-6,
+            weight_decay: 0.0,
+            max_gradient_norm: 1.0,
+            eval_batch_size: 32,
+        }
+    }
+}
+
+impl TrainSettings {
+    /// Says which setting is out of range.
+    pub fn check(&self) -> Result<(), String> {
+        for (key, value) in [
+            ("steps", self.steps),
+            ("batch_size", self.batch_size as u64),
+            ("accumulation", self.accumulation as u64),
+            ("evaluate_every", self.evaluate_every),
+            ("eval_batch_size", self.eval_batch_size as u64),
+        ] {
+            if value == 0 {
+                return Err(format!("`training.{key}` is 0; it must be at least 1"));
+            }
+        }
+        if !self.batch_size.is_multiple_of(self.accumulation) {
+            return Err(format!(
+                "`training.batch_size` ({}) must be a multiple of `training.accumulation` ({})",
+                self.batch_size, self.accumulation
+            ));
+        }
+        for (key, value, positive) in [
+            ("epsilon", self.epsilon, true),
+            ("weight_decay", self.weight_decay, false),
+            ("max_gradient_norm", self.max_gradient_norm, true),
+        ] {
+            if !value.is_finite() || value < 0.0 || (positive && value == 0.0) {
+                return Err(format!("`training.{key}` is {value}; it must be a positive number"));
+            }
+        }
+        Ok(())
+    }
+}
