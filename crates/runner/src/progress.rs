@@ -17,6 +17,8 @@ pub trait Progress {
     fn loss(&mut self, loss: f64);
     /// Scoring a split has come so far.
     fn scoring(&mut self, split: &str, done: usize, rows: usize);
+    /// Something worth a line of its own.
+    fn note(&mut self, line: &str);
     /// The training is over.
     fn finish(&mut self);
 }
@@ -30,6 +32,7 @@ impl Progress for Silent {
     fn examples(&mut self, _rows: usize) {}
     fn loss(&mut self, _loss: f64) {}
     fn scoring(&mut self, _split: &str, _done: usize, _rows: usize) {}
+    fn note(&mut self, _line: &str) {}
     fn finish(&mut self) {}
 }
 
@@ -115,6 +118,10 @@ impl Progress for Bar {
         self.bar.set_message(format!("{}, {split} {done}/{rows}", self.meter.message()));
     }
 
+    fn note(&mut self, line: &str) {
+        self.bar.println(line);
+    }
+
     fn finish(&mut self) {
         self.bar.finish_and_clear();
     }
@@ -164,6 +171,10 @@ impl Progress for Lines {
             self.last = Instant::now();
             eprintln!("{}: scoring {split} {done}/{rows}", self.meter.title);
         }
+    }
+
+    fn note(&mut self, line: &str) {
+        eprintln!("{}: {line}", self.meter.title);
     }
 
     fn finish(&mut self) {

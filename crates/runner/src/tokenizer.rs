@@ -52,6 +52,21 @@ impl Tokenizer {
         }
     }
 
+    /// The id of a piece, if it is one.
+    pub fn id(&self, piece: &str) -> Option<u32> {
+        self.inner.token_to_id(piece)
+    }
+
+    /// Number of pieces.
+    pub fn len(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// Whether there are no pieces.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Ids of a text with the end token, at most `limit` of them; a cut text keeps its end token.
     pub fn encode(&self, text: &str, limit: usize) -> Encoded {
         // Encoding fails only for pair inputs and truncation, and neither is in use.

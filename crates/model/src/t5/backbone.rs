@@ -4,6 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand_distr::{Distribution, Normal};
 
 use super::{Projection, Site, Stack, Sublayer, T5Config};
+use crate::peft::Parameters;
 use crate::random::keyed_rng;
 
 /// A frozen T5: loaded once, never changed, shared by every run of every method.
@@ -36,6 +37,27 @@ impl Backbone {
             .into_iter()
             .map(|(name, shape)| {
                 let values = initial_values(config, &name, shape, seed);
+                (name, Tensor::from_data(TensorData::new(values, shape), device))
+            })
+            .collect();
+        Self::new(config.clone(), tensors, device.clone())
+    }
+
+    /// A backbone of what full fine-tuning or pretraining made of one, from its first run.
+    ///
+    /// # Panics
+    /// When a tensor of the configuration is not among the parameters.
+    pub fn from_parameters(config: &T5Config, parameters: &Parameters, device: &Device) -> Self {
+        let trained: HashMap<&str, Vec<f32>> = parameters
+            .declared()
+            .iter()
+            .zip(parameters.run_to_host(0))
+            .map(|(parameter, values)| (parameter.name.as_str(), values))
+            .collect();
+        let tensors = Self::shapes(config)
+            .into_iter()
+            .map(|(name, shape)| {
+                let values = trained[name.as_str()].clone();
                 (name, Tensor::from_data(TensorData::new(values, shape), device))
             })
             .collect();

@@ -14,7 +14,8 @@ static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../datasets");
 /// A task, checked and ready to load.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// Name on the command line and in results: the TOML's file name.
+    /// Name on the command line and in results: the TOML's file name, `@` and the variant where one was
+    /// asked for.
     pub name: String,
     pub spec: TaskSpec,
     pub(super) templates: Templates,
@@ -38,10 +39,12 @@ impl Task {
     /// Parses and checks a task.
     ///
     /// # Errors
-    /// When the TOML is malformed, has unknown keys, or contradicts itself.
+    /// When the TOML is malformed, has unknown keys, or contradicts itself; or has no such variant.
     pub fn parse(name: &str, text: &str, file: &str, folder: &Path) -> Result<Self, TaskError> {
         let wrong = |problem: String| TaskError::Spec { file: file.into(), problem };
         let spec: TaskSpec = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        let variant = name.split_once('@').map(|(_, variant)| variant);
+        let spec = spec.with_variant(variant).map_err(wrong)?;
         let templates = spec.check().map_err(wrong)?;
         Ok(Self { name: name.into(), spec, templates, file: file.into(), folder: folder.into() })
     }
@@ -79,34 +82,39 @@ impl Task {
     }
 }
 
-/// Finds a task by path, in `./datasets`, or among the embedded ones, in this order.
+/// Finds a task by path, in `./datasets`, or among the embedded ones, in this order; `task@variant`
+/// chooses a variant.
 ///
 /// # Errors
 /// When there is none, with the nearest name; or when its TOML is wrong.
 pub fn find(name: &str) -> Result<Task, TaskError> {
-    let path = Path::new(name);
+    let (base, variant) = name.split_once('@').map_or((name, None), |(base, variant)| (base, Some(variant)));
+    let path = Path::new(base);
     if path.extension().is_some_and(|e| e == "toml") {
-        return read(path);
+        return read(path, variant);
     }
-    let local = Path::new("datasets").join(format!("{name}.toml"));
+    let local = Path::new("datasets").join(format!("{base}.toml"));
     if local.is_file() {
-        return read(&local);
+        return read(&local, variant);
     }
-    let embedded = EMBEDDED.get_file(format!("{name}.toml")).and_then(|f| f.contents_utf8());
+    let embedded = EMBEDDED.get_file(format!("{base}.toml")).and_then(|f| f.contents_utf8());
     match embedded {
-        Some(text) => Task::parse(name, text, &format!("datasets/{name}.toml"), Path::new(".")),
+        Some(text) => Task::parse(name, text, &format!("datasets/{base}.toml"), Path::new(".")),
         None => {
             let names = names();
-            let suggestion = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
+            let suggestion = nearest(base, names.iter().map(String::as_str)).map(str::to_string);
             Err(TaskError::Unknown { name: name.into(), suggestion })
         }
     }
 }
 
-fn read(path: &Path) -> Result<Task, TaskError> {
+fn read(path: &Path, variant: Option<&str>) -> Result<Task, TaskError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| TaskError::Read { path: path.into(), source })?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    if let Some(variant) = variant {
+        name = format!("{name}@{variant}");
+    }
     let folder = path.parent().unwrap_or(Path::new("."));
     Task::parse(&name, &text, &path.display().to_string(), folder)
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 pub use catalogue::{Task, find, names};
 pub use rows::{Rows, Value};
-pub use spec::{Labels, Limits, Metrics, TaskSpec, Words};
+pub use spec::{Labels, Limits, Metrics, TaskSpec, Variants, Words};
 pub use split::{Role, SplitRule, permutation};
 pub use template::Template;
 
@@ -50,7 +50,7 @@ pub struct Example {
     pub row: u32,
     pub source: String,
     pub target: String,
-    /// Every answer that counts as right, the target first where the task names no others.
+    /// Every answer that counts as right, the row's own target first.
     pub answers: Vec<String>,
     /// What rows are grouped by for scoring.
     pub group: Option<String>,
@@ -133,12 +133,18 @@ fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<V
         .map(|target| Example {
             row: row.index() as u32,
             source: source.clone(),
-            answers: answers.clone().unwrap_or_else(|| vec![target.clone()]),
+            answers: own_answer_first(&target, answers.as_deref()),
             target,
             group: group.clone(),
             class: class.clone(),
         })
         .collect())
+}
+
+/// The row's own answer, then the others that count as right.
+fn own_answer_first(target: &str, answers: Option<&[String]>) -> Vec<String> {
+    let others = answers.unwrap_or_default().iter().filter(|answer| *answer != target);
+    std::iter::once(target.to_string()).chain(others.cloned()).collect()
 }
 
 fn expanded(spec: &TaskSpec, target: &Template, row: Row) -> Result<Vec<String>, String> {

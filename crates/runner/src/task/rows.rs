@@ -61,13 +61,18 @@ impl Value {
     }
 
     fn from_struct(value: AnyValue) -> Self {
-        let names: Vec<String> = match &value {
-            AnyValue::Struct(_, _, fields) => fields.iter().map(|f| f.name().to_string()).collect(),
-            AnyValue::StructOwned(owned) => owned.1.iter().map(|f| f.name().to_string()).collect(),
-            _ => Vec::new(),
+        let record = |names: &[Field], values: Vec<Value>| {
+            Value::Record(names.iter().map(|f| f.name().to_string()).zip(values).collect())
         };
-        let values = value._iter_struct_av().map(Value::from_any);
-        Value::Record(names.into_iter().zip(values).collect())
+        match &value {
+            AnyValue::Struct(_, _, fields) => {
+                record(fields, value._iter_struct_av().map(Value::from_any).collect())
+            }
+            AnyValue::StructOwned(owned) => {
+                record(&owned.1, owned.0.iter().cloned().map(Value::from_any).collect())
+            }
+            _ => Value::Null,
+        }
     }
 }
 

@@ -27,6 +27,26 @@ pub struct TaskSpec {
     pub metrics: Metrics,
     #[serde(default)]
     pub limits: Limits,
+    /// Other ways to make the text, such as with a fault of the reference corrected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variants: Option<Variants>,
+}
+
+/// Named ways to make a task's text; `task@variant` on the command line chooses one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Variants {
+    /// Name of the text as the task's own keys have it.
+    pub default: String,
+    #[serde(flatten)]
+    pub others: BTreeMap<String, Variant>,
+}
+
+/// What a variant changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// Template of the source.
+    pub source: String,
 }
 
 /// Where the rows are: a dataset on the hub, or local files.
@@ -177,6 +197,29 @@ pub(super) struct Templates {
 }
 
 impl TaskSpec {
+    /// The task as a variant has it, its title saying which; the error lists those there are.
+    pub(super) fn with_variant(mut self, name: Option<&str>) -> Result<Self, String> {
+        let Some(variants) = self.variants.take() else {
+            return match name {
+                None => Ok(self),
+                Some(name) => Err(format!("there is no variant `{name}`: the task has none")),
+            };
+        };
+        let chosen = name.unwrap_or(&variants.default);
+        if let Some(variant) = variants.others.get(chosen) {
+            self.text.source = variant.source.clone();
+        } else if chosen != variants.default {
+            let known: Vec<&str> = variants.others.keys().map(String::as_str).collect();
+            return Err(format!(
+                "there is no variant `{chosen}`; there are {}, {}",
+                variants.default,
+                known.join(", ")
+            ));
+        }
+        self.title = format!("{} ({chosen})", self.title);
+        Ok(self)
+    }
+
     /// Checks what can be checked without the rows; the error names the key.
     pub(super) fn check(&self) -> Result<Templates, String> {
         match (&self.data.repo, self.data.files.is_empty()) {

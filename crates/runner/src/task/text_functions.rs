@@ -75,11 +75,11 @@ fn join(value: Value, separator: &str) -> Result<Value, String> {
     }
 }
 
-/// A number with one decimal, exact halves to even as Python's `round` has them.
+/// A number with one decimal, ten times it rounded half to even as numpy does.
 fn one_decimal(value: &Value) -> Result<Value, String> {
     match value {
         Value::Integer(i) => Ok(Value::Text(format!("{i}.0"))),
-        Value::Number(x) => Ok(Value::Text(format!("{x:.1}"))),
+        Value::Number(x) => Ok(Value::Text(format!("{:.1}", (x * 10.0).round_ties_even() / 10.0))),
         other => Err(format!("needs a number, found {}", other.kind())),
     }
 }
