@@ -1,7 +1,9 @@
 //! A task's rows as token ids, ready to train on and to score.
 
+use std::sync::Arc;
+
 use crate::hub::Hub;
-use crate::task::{Example, Role, Task, TaskError};
+use crate::task::{Example, Role, Task, TaskError, few_shot};
 use crate::tokenizer::Tokenizer;
 
 /// Ids of one row.
@@ -25,9 +27,9 @@ pub struct Split {
 /// Everything that training and scoring a task needs.
 #[derive(Debug, Clone)]
 pub struct TaskData {
-    pub train: Split,
-    pub validation: Split,
-    pub test: Split,
+    pub train: Arc<Split>,
+    pub validation: Arc<Split>,
+    pub test: Arc<Split>,
     /// Commit of the dataset, for those on the hub.
     pub commit: Option<String>,
     /// Most tokens that an answer may have.
@@ -51,6 +53,16 @@ impl Split {
         let pairs =
             sources.into_iter().zip(targets).map(|(s, t)| Pair { source: s.ids, target: t.ids }).collect();
         Self { examples, pairs, truncated_sources, truncated_targets }
+    }
+
+    /// Some of the rows, in this order.
+    fn select(&self, rows: &[u32]) -> Self {
+        let rows = || rows.iter().map(|&row| row as usize);
+        Self {
+            examples: rows().map(|row| self.examples[row].clone()).collect(),
+            pairs: rows().map(|row| self.pairs[row].clone()).collect(),
+            ..*self
+        }
     }
 
     /// Number of rows.
@@ -85,7 +97,14 @@ impl TaskData {
                 return Err(task.empty(role));
             }
         }
+        let [train, validation, test] = [train, validation, test].map(Arc::new);
         Ok(Self { train, validation, test, commit, max_new_tokens })
+    }
+
+    /// The same task with so many training rows, chosen by a run's seed.
+    pub fn with_shots(&self, shots: usize, seed: u64) -> Self {
+        let classes: Vec<Option<&str>> = self.train.examples.iter().map(|e| e.class.as_deref()).collect();
+        Self { train: Arc::new(self.train.select(&few_shot(&classes, shots, seed))), ..self.clone() }
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Cell {
     pub task: String,
     pub spec: TaskSpec,
     pub dataset_commit: Option<String>,
+    /// Number of training rows, where not all of them train.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shots: Option<usize>,
     pub model: String,
     pub model_revision: String,
     pub method: String,

@@ -68,11 +68,25 @@ pub fn execute(
     for (task, methods) in &mut plan.tasks {
         let data = TaskData::load(task, hub, &model.tokenizer)?;
         report_truncation(task, &data);
+        let shots: Vec<Option<usize>> = match &suite.shots[..] {
+            [] => vec![None],
+            some => some.iter().map(|&shots| Some(shots)).collect(),
+        };
         for (instance, training) in methods {
             instance.built.method.tokenize(&|text| model.tokenizer.encode(text, usize::MAX).ids);
-            let group =
-                Group { suite: &suite, task, data: &data, instance, training, model, checkpoint_interval };
-            records.extend(group.run(store)?);
+            for &shots in &shots {
+                let group = Group {
+                    suite: &suite,
+                    task,
+                    data: &data,
+                    shots,
+                    instance,
+                    training: &training.for_rows(shots.unwrap_or(data.train.len())),
+                    model,
+                    checkpoint_interval,
+                };
+                records.extend(group.run(store)?);
+            }
         }
     }
     Ok(records)
@@ -97,6 +111,7 @@ struct Group<'a> {
     suite: &'a Suite,
     task: &'a Task,
     data: &'a TaskData,
+    shots: Option<usize>,
     instance: &'a Instance,
     training: &'a TrainSettings,
     model: &'a Model,
@@ -114,7 +129,9 @@ impl Group<'_> {
                 None => missing.push(cell),
             }
         }
-        let together = if self.instance.built.method.side_by_side() { missing.len().max(1) } else { 1 };
+        // Few-shot runs have rows of their own, so their batches have no common width.
+        let apart = self.shots.is_some() || !self.instance.built.method.side_by_side();
+        let together = if apart { 1 } else { missing.len().max(1) };
         for cells in missing.chunks(together) {
             records.extend(self.train(cells, store)?);
         }
@@ -126,6 +143,7 @@ impl Group<'_> {
             task: self.task.name.clone(),
             spec: self.task.spec.clone(),
             dataset_commit: self.data.commit.clone(),
+            shots: self.shots,
             model: self.model.id.clone(),
             model_revision: self.model.revision.clone(),
             method: self.instance.method.clone(),
@@ -140,11 +158,13 @@ impl Group<'_> {
         let rates = method.learning_rates();
         let runs: Vec<RunSettings> =
             cells.iter().map(|cell| RunSettings { seed: cell.seed, rates: rates.clone() }).collect();
+        let few = self.shots.map(|shots| self.data.with_shots(shots, cells[0].seed));
+        let data = few.as_ref().unwrap_or(self.data);
         let job = Job {
             backbone: &self.model.backbone,
             tokenizer: &self.model.tokenizer,
             method,
-            data: self.data,
+            data,
             metrics: &self.task.spec.metrics.all(),
             settings: self.training,
             runs: &runs,
@@ -155,20 +175,25 @@ impl Group<'_> {
         let state = StateFile::new(store.state_path(&ids), self.checkpoint_interval);
         let outcome = train(&job, state, progress.as_mut())
             .with_context(|| format!("{} on {}", self.instance.name, self.task.name))?;
-        let records = self.record(cells, outcome, store)?;
+        let records = self.record(cells, data, outcome, store)?;
         store.remove_state(&ids);
         Ok(records)
     }
 
-    fn record(&self, cells: &[Cell], outcome: Outcome, store: &Store) -> Result<Vec<Record>> {
+    fn record(
+        &self,
+        cells: &[Cell],
+        data: &TaskData,
+        outcome: Outcome,
+        store: &Store,
+    ) -> Result<Vec<Record>> {
         let config = self.model.backbone.config();
         let declared: Vec<Parameter> = self.instance.built.method.parameters(config);
         let trainable = peft::num_trainable(self.instance.built.method.as_ref(), config);
         let peak = memory::peak_bytes();
         let mut records = Vec::new();
         for (cell, run) in cells.iter().zip(&outcome.runs) {
-            let record =
-                Record::new(cell, self.suite, self.instance, self.data, run, &outcome, trainable, peak);
+            let record = Record::new(cell, self.suite, self.instance, data, run, &outcome, trainable, peak);
             if let Some(best) = &run.best {
                 let adapter = Adapter::new(cell, &declared, &best.values);
                 adapter.write(&store.adapter_folder(&cell.id()))?;

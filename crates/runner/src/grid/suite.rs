@@ -24,29 +24,42 @@ pub enum SuiteError {
 }
 
 /// A grid of tasks, methods and seeds.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default)]
 pub struct Suite {
     /// The TOML's file name.
-    #[serde(skip)]
     pub name: String,
-    #[serde(skip)]
     file: String,
     pub title: String,
-    #[serde(default)]
     pub description: String,
     /// Backbone: a hub id or a folder.
     pub model: String,
     pub tasks: Vec<String>,
-    #[serde(default = "default_seeds")]
     pub seeds: Vec<u64>,
+    /// Numbers of training rows; empty for all rows.
+    pub shots: Vec<usize>,
     /// Settings of the training, as written: what is left out takes the paper's values.
-    #[serde(default)]
     training: toml::Table,
     /// Methods by the name they have in tables; `method` says which one it is, where the name does not.
-    #[serde(default)]
     methods: toml::Table,
     /// Exceptions for some tasks or methods, applied in order.
+    exceptions: Vec<Exception>,
+}
+
+/// A suite as its TOML has it: a base fills in what is left out.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SuiteFile {
+    base: Option<String>,
+    title: Option<String>,
+    description: Option<String>,
+    model: Option<String>,
+    tasks: Option<Vec<String>>,
+    seeds: Option<Vec<u64>>,
+    shots: Option<Vec<usize>>,
+    #[serde(default)]
+    training: toml::Table,
+    #[serde(default)]
+    methods: toml::Table,
     #[serde(default, rename = "for")]
     exceptions: Vec<Exception>,
 }
@@ -80,30 +93,44 @@ fn default_seeds() -> Vec<u64> {
 }
 
 impl Suite {
-    /// Parses a suite.
+    /// Parses a suite; its base is an embedded suite or a file.
     ///
     /// # Errors
-    /// When the TOML is malformed or has unknown keys.
+    /// When the TOML is malformed, has unknown keys, or lacks a model.
     pub fn parse(name: &str, text: &str, file: &str) -> Result<Self, SuiteError> {
-        let suite: Self = toml::from_str(text)
-            .map_err(|e| SuiteError::Spec { file: file.into(), problem: e.to_string() })?;
-        Ok(Self { name: name.into(), file: file.into(), ..suite })
+        let wrong = |problem: String| SuiteError::Spec { file: file.into(), problem };
+        let own: SuiteFile = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        let mut suite = match &own.base {
+            Some(base) => find(base)?,
+            None => Self { seeds: default_seeds(), ..Self::default() },
+        };
+        (suite.name, suite.file) = (name.into(), file.into());
+        suite.title = own.title.unwrap_or(suite.title);
+        suite.description = own.description.unwrap_or(suite.description);
+        suite.model = own.model.unwrap_or(suite.model);
+        suite.tasks = own.tasks.unwrap_or(suite.tasks);
+        suite.seeds = own.seeds.unwrap_or(suite.seeds);
+        suite.shots = own.shots.unwrap_or(suite.shots);
+        for (key, value) in own.training {
+            suite.set_training(&key, value);
+        }
+        suite.methods.extend(own.methods);
+        suite.exceptions.extend(own.exceptions);
+        if suite.model.is_empty() {
+            return Err(wrong("`model` is missing: a hub id or a folder".into()));
+        }
+        Ok(suite)
     }
 
-    /// A suite of the command line alone: the paper's settings, on the tasks and methods named there.
-    pub fn adhoc(model: &str) -> Self {
-        Self {
-            name: "adhoc".into(),
-            file: "command line".into(),
-            title: "Ad hoc".into(),
-            description: String::new(),
-            model: model.into(),
-            tasks: Vec::new(),
-            seeds: default_seeds(),
-            training: toml::Table::new(),
-            methods: toml::Table::new(),
-            exceptions: Vec::new(),
+    /// Sets the training of every cell, whatever the exceptions so far say.
+    fn set_training(&mut self, key: &str, value: toml::Value) {
+        let length = ["steps", "epochs"];
+        let replaced = if length.contains(&key) { length.to_vec() } else { vec![key] };
+        let tables = self.exceptions.iter_mut().map(|e| &mut e.training).chain([&mut self.training]);
+        for table in tables {
+            table.retain(|other, _| !replaced.contains(&other));
         }
+        self.training.insert(key.into(), value);
     }
 
     /// Applies what the command line says.
@@ -118,10 +145,7 @@ impl Suite {
             self.model = model.clone();
         }
         if let Some(steps) = overrides.steps {
-            self.training.insert("steps".into(), (steps as i64).into());
-            for exception in &mut self.exceptions {
-                exception.training.remove("steps");
-            }
+            self.set_training("steps", (steps as i64).into());
         }
         if !overrides.methods.is_empty() {
             let all = std::mem::take(&mut self.methods);
@@ -223,4 +247,43 @@ pub fn names() -> Vec<String> {
     let mut names: Vec<String> = stems.map(|s| s.to_string_lossy().into_owned()).collect();
     names.sort();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_embedded_suite_fits_its_tasks_and_methods() {
+        for name in names() {
+            let suite = find(&name).unwrap();
+            assert!(!suite.tasks.is_empty() && suite.methods().count() > 0, "{name}");
+            crate::grid::plan(suite).unwrap_or_else(|e| panic!("{name}: {e:#}"));
+        }
+    }
+
+    #[test]
+    fn the_paper_suite_has_the_released_settings() {
+        let suite = find("paper").unwrap();
+        assert_eq!(suite.tasks.len(), 22);
+        let dept = |task| suite.instance("dept", task).unwrap().built.settings;
+        assert_eq!(dept("cola")["prompt_length"], 80);
+        assert_eq!((&dept("cola")["rank"], &dept("nq")["max_length"]), (&15.into(), &512.into()));
+        assert_eq!(dept("qqp")["prompt_learning_rate"], 0.4);
+        assert_eq!(suite.training("adept", "mnli").unwrap().steps, 250_000);
+        assert_eq!(suite.training("adept", "nq").unwrap().accumulation, 2);
+        let full = suite.training("full", "cola").unwrap().for_rows(8551);
+        assert_eq!((full.steps, full.epochs), (20 * 268, None));
+    }
+
+    #[test]
+    fn a_derived_suite_and_the_command_line_overrule_exceptions() {
+        let suite = find("few-shot").unwrap();
+        assert_eq!(suite.training("full", "cb").unwrap().for_rows(16).steps, 1000);
+        let overrides = Overrides { steps: Some(7), ..Overrides::default() };
+        let suite = find("paper").unwrap().with(&overrides);
+        for method in ["full", "dept"] {
+            assert_eq!(suite.training(method, "nq").unwrap().for_rows(100).steps, 7);
+        }
+    }
 }

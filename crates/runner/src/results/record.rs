@@ -90,7 +90,10 @@ impl Record {
             cell: cell.id(),
             suite: suite.name.clone(),
             task: cell.task.clone(),
-            task_title: cell.spec.title.clone(),
+            task_title: match cell.shots {
+                Some(shots) => format!("{} (k={shots})", cell.spec.title),
+                None => cell.spec.title.clone(),
+            },
             group: cell.spec.group.clone(),
             method: instance.name.clone(),
             seed: cell.seed,

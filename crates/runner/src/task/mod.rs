@@ -1,6 +1,7 @@
 //! Tasks as data: a TOML says where the rows are, how they become text, and how they are scored.
 
 mod catalogue;
+mod few_shot;
 mod rows;
 mod spec;
 mod split;
@@ -10,6 +11,7 @@ mod text_functions;
 use std::path::PathBuf;
 
 pub use catalogue::{Task, find, names};
+pub use few_shot::few_shot;
 pub use rows::{Rows, Value};
 pub use spec::{Labels, Limits, Metrics, TaskSpec, Variants, Words};
 pub use split::{Role, SplitRule, permutation};
@@ -54,7 +56,7 @@ pub struct Example {
     pub answers: Vec<String>,
     /// What rows are grouped by for scoring.
     pub group: Option<String>,
-    /// The raw class, for tasks with labels.
+    /// The raw class, for tasks with classes: labels, or the two sides of `few_shot_threshold`.
     pub class: Option<String>,
 }
 
@@ -123,7 +125,11 @@ fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<V
             (vec![word], Some(class))
         }
         (None, Some(target)) if spec.text.expand => (expanded(spec, target, row)?, None),
-        (None, Some(target)) => (vec![target.render(&row)?], None),
+        (None, Some(target)) => {
+            let target = target.render(&row)?;
+            let class = side(spec.few_shot_threshold, &target);
+            (vec![target], class)
+        }
         (None, None) => unreachable!("checked when the specification was read"),
     };
     let answers = templates.answers.as_ref().map(|t| t.render_all(&row)).transpose()?;
@@ -139,6 +145,12 @@ fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<V
             class: class.clone(),
         })
         .collect())
+}
+
+/// The side of a threshold on which a number lies.
+fn side(threshold: Option<f64>, target: &str) -> Option<String> {
+    let above = target.parse::<f64>().ok()? >= threshold?;
+    Some(if above { "above" } else { "below" }.into())
 }
 
 /// The row's own answer, then the others that count as right.

@@ -27,6 +27,9 @@ pub struct TaskSpec {
     pub metrics: Metrics,
     #[serde(default)]
     pub limits: Limits,
+    /// Where a number target is cut into two classes for few-shot training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub few_shot_threshold: Option<f64>,
     /// Other ways to make the text, such as with a fault of the reference corrected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variants: Option<Variants>,

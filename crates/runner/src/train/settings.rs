@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 pub struct TrainSettings {
     /// Number of updates.
     pub steps: u64,
+    /// Passes over the training rows, instead of `steps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
     /// Rows per update and run, over all accumulated batches.
     pub batch_size: usize,
     /// Batches whose gradients are averaged for one update.
@@ -25,6 +28,7 @@ impl Default for TrainSettings {
     fn default() -> Self {
         Self {
             steps: 30_000,
+            epochs: None,
             batch_size: 32,
             accumulation: 1,
             warmup_steps: 500,
@@ -38,10 +42,21 @@ impl Default for TrainSettings {
 }
 
 impl TrainSettings {
+    /// The settings with epochs turned into updates, for so many training rows.
+    pub fn for_rows(&self, rows: usize) -> Self {
+        let per_epoch = rows.div_ceil(self.batch_size) as u64;
+        Self {
+            steps: self.epochs.map_or(self.steps, |epochs| epochs * per_epoch),
+            epochs: None,
+            ..self.clone()
+        }
+    }
+
     /// Says which setting is out of range.
     pub fn check(&self) -> Result<(), String> {
         for (key, value) in [
             ("steps", self.steps),
+            ("epochs", self.epochs.unwrap_or(1)),
             ("batch_size", self.batch_size as u64),
             ("accumulation", self.accumulation as u64),
             ("evaluate_every", self.evaluate_every),
