@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod methods;
+mod pretrain;
 mod run;
 mod score;
 mod tasks;
@@ -26,6 +27,8 @@ enum Command {
     Tasks(tasks::Tasks),
     /// List the methods and what they train
     Methods(methods::Methods),
+    /// Pretrain a T5 by a recipe
+    Pretrain(pretrain::Pretrain),
     /// Score source-target pairs: log-probabilities and greedy generations
     Score(score::Score),
 }
@@ -50,6 +53,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Run(run) => run.execute(),
         Command::Tasks(tasks) => tasks.execute(),
         Command::Methods(methods) => methods.execute(),
+        Command::Pretrain(pretrain) => pretrain.execute(),
         Command::Score(score) => score.execute(),
     }
 }

@@ -1,0 +1,65 @@
+//! Is the sentence good English? In the shape of CoLA.
+
+use rand::Rng as _;
+
+use super::grammar::{Clause, Form, Head, NounPhrase, Pronoun, Tag, Word, join};
+use super::lexicon::{chance, choose};
+use super::{Label, PocketTask, Rng, Row};
+
+pub const TASK: PocketTask =
+    PocketTask { name: "acceptability", columns: &["sentence"], classes: &["bad", "good"], draw };
+
+fn draw(rng: &mut Rng) -> Row {
+    let good = chance(rng, 0.5);
+    loop {
+        let words = clause(rng).words(Form::random(rng));
+        let text = if good { Some(join(&words)) } else { broken(&words, rng) };
+        if let Some(text) = text {
+            return Row { texts: vec![text + "."], label: Label::Class(usize::from(good)) };
+        }
+    }
+}
+
+/// A clause, at times about a pronoun.
+fn clause(rng: &mut Rng) -> Clause {
+    let mut clause = Clause::random(rng);
+    if chance(rng, 0.2) {
+        let pronoun = *choose(rng, &[Pronoun::He, Pronoun::She, Pronoun::They]);
+        clause.agent = NounPhrase { head: Head::Pronoun(pronoun), adjective: None, ..clause.agent };
+    }
+    clause
+}
+
+/// The words with one fault, or none if this kind of fault does not fit them.
+fn broken(words: &[Word], rng: &mut Rng) -> Option<String> {
+    let mut faulty = words.to_vec();
+    match rng.random_range(0..6) {
+        0..=2 => {
+            let at = pick(words, rng, |word| word.wrong.is_some())?;
+            faulty[at].text = words[at].wrong?;
+        }
+        3 => {
+            let at = pick(words, rng, |word| word.tag == Tag::SingularDeterminer)?;
+            match chance(rng, 0.5) {
+                true => drop(faulty.remove(at)),
+                false => faulty.insert(at, words[at]),
+            }
+        }
+        4 => {
+            let at = pick(words, rng, |word| word.tag == Tag::Adjective)?;
+            faulty.swap(at, at + 1);
+        }
+        _ => {
+            let at = pick(words, rng, |word| word.tag == Tag::Finite)?;
+            let verb = faulty.remove(at);
+            faulty.push(verb);
+        }
+    }
+    let (right, wrong) = (join(words), join(&faulty));
+    (right != wrong).then_some(wrong)
+}
+
+fn pick(words: &[Word], rng: &mut Rng, admits: impl Fn(&Word) -> bool) -> Option<usize> {
+    let places: Vec<usize> = (0..words.len()).filter(|&i| admits(&words[i])).collect();
+    (!places.is_empty()).then(|| *choose(rng, &places))
+}

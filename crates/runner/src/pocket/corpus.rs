@@ -1,0 +1,151 @@
+//! Text to pretrain on: passages for span corruption, and tasks asked in words.
+
+use peft_model::random::keyed_rng;
+use rand::Rng as _;
+use rand::seq::{IndexedRandom, SliceRandom};
+
+use super::grammar::{Clause, Form};
+use super::lexicon::*;
+use super::meaning::{reworded, weakened};
+use super::story::Story;
+use super::{Label, Part, PocketTask, Rng, TASKS};
+
+/// An endless stream of text, none of which is in a task's train, validation or test part.
+pub struct Corpus {
+    rng: Rng,
+}
+
+/// Words that may stand for a class in an instruction. "0", "1" and "2", which stand for classes in the
+/// tasks' own targets, are left out.
+static LABEL_WORDS: [&str; 24] = [
+    "3", "4", "5", "6", "7", "8", "9", "red", "blue", "green", "black", "white", "dog", "cat", "tom", "mary",
+    "big", "small", "a", "b", "c", "x", "y", "z",
+];
+
+impl Corpus {
+    /// The stream of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self { rng: keyed_rng(seed, "corpus") }
+    }
+
+    /// A passage of a few sentences.
+    pub fn plain(&mut self) -> String {
+        let mut sentences = Vec::new();
+        for _ in 0..self.rng.random_range(1..=3) {
+            sentences.push(self.sentences());
+        }
+        sentences.join(" ")
+    }
+
+    /// A task asked in words, and its answer.
+    pub fn supervised(&mut self) -> (String, String) {
+        let task = choose(&mut self.rng, &TASKS);
+        let row = task.draw_from(Part::Pretraining, &mut self.rng);
+        let fields = task.columns.iter().zip(&row.texts).map(|(column, text)| format!("{column}: {text}"));
+        let text = fields.collect::<Vec<_>>().join(" ");
+        let (instruction, answer) = self.instruction(task, &row.label);
+        (format!("{instruction} {text}"), answer)
+    }
+
+    fn instruction(&mut self, task: &PocketTask, label: &Label) -> (String, String) {
+        let rng = &mut self.rng;
+        match label {
+            Label::Class(class) if chance(rng, 0.5) => {
+                let words: Vec<&str> =
+                    LABEL_WORDS.choose_multiple(rng, task.classes.len()).copied().collect();
+                let mut parts: Vec<String> = task
+                    .classes
+                    .iter()
+                    .zip(&words)
+                    .map(|(class, word)| format!("{class} is {word}"))
+                    .collect();
+                parts.shuffle(rng);
+                (format!("{}: {}.", task.name, parts.join(", ")), words[*class].into())
+            }
+            Label::Class(class) => {
+                let mut classes = task.classes.to_vec();
+                classes.shuffle(rng);
+                (format!("{}: {}.", task.name, classes.join(" or ")), task.classes[*class].into())
+            }
+            Label::Score(score) => (format!("{}.", task.name), in_words(*score)),
+            Label::Answer(answer) => (format!("{}.", task.name), answer.clone()),
+        }
+    }
+
+    fn sentences(&mut self) -> String {
+        let rng = &mut self.rng;
+        match rng.random_range(0..6) {
+            0 => Story::random(rng).text(rng),
+            1 => consequence(rng),
+            2 => numbers(rng),
+            3 => words(rng),
+            _ => {
+                let task = choose(rng, &TASKS);
+                // Broken sentences are no text to learn English from.
+                let row = loop {
+                    let row = task.draw_from(Part::Pretraining, rng);
+                    if task.name != "acceptability" || row.label == Label::Class(1) {
+                        break row;
+                    }
+                };
+                row.texts.join(" ")
+            }
+        }
+    }
+}
+
+/// A clause and what follows from it.
+fn consequence(rng: &mut Rng) -> String {
+    let clause = Clause::random(rng);
+    let again = weakened(&clause, &reworded(&clause, rng), !clause.negated, rng);
+    format!("{} so {}.", clause.text(Form::random(rng)), again.text(Form::random(rng)))
+}
+
+/// Number words beside digits.
+fn numbers(rng: &mut Rng) -> String {
+    let number = rng.random_range(0..=10usize);
+    let noun = choose(rng, &NOUNS);
+    let (name, word) = (choose(rng, &NAMES).word, NUMBERS[number]);
+    match rng.random_range(0..4) {
+        0 => format!("{name} has {number} {}, that is {word} {}.", noun.plural, noun.plural),
+        1 => format!("{word} is {number}."),
+        2 => format!("{name} took bus {number} to room {}.", rng.random_range(0..=10)),
+        _ => {
+            let half = rng.random_range(0..5) as f64 + 0.5;
+            format!("{half:.1} is {}.", in_words(half))
+        }
+    }
+}
+
+/// What words have to do with each other.
+fn words(rng: &mut Rng) -> String {
+    let (noun, quality, verb) = (choose(rng, &NOUNS), choose(rng, &QUALITIES), choose(rng, &VERBS));
+    match rng.random_range(0..5) {
+        0 => {
+            let kind = noun.kind.hypernym().singular;
+            let [one, other] = [noun.singular, kind].map(with_article);
+            format!("{one} is {other}.")
+        }
+        1 => match quality.synonym(rng) {
+            Some(synonym) => format!("{} means {}.", quality.word, synonym.word),
+            None => format!("{} means {}.", quality.word, quality.meaning),
+        },
+        2 => format!("{} is not {}.", quality.word, quality.opposite.unwrap_or("everything")),
+        3 => match verb.synonym(rng) {
+            Some(synonym) => format!("to {} means to {}.", verb.base, synonym.base),
+            None => format!("{}, {}, {}, {}.", verb.base, verb.third, verb.past, verb.participle),
+        },
+        _ => format!("one {}, two {}.", noun.singular, noun.plural),
+    }
+}
+
+fn with_article(word: &str) -> String {
+    let article = if super::grammar::starts_with_vowel(word) { "an" } else { "a" };
+    format!("{article} {word}")
+}
+
+/// "two and a half"
+fn in_words(score: f64) -> String {
+    let whole = NUMBERS[score as usize];
+    if score.fract() == 0.0 { whole.into() } else { format!("{whole} and a half") }
+}

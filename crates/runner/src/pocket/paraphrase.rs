@@ -1,0 +1,26 @@
+//! Do the two sentences say the same? In the shape of MRPC, QQP and PAWS: the words of both overlap much.
+
+use super::grammar::{Clause, Form};
+use super::lexicon::chance;
+use super::meaning::{altered, reworded};
+use super::{Label, PocketTask, Rng, Row};
+
+pub const TASK: PocketTask = PocketTask {
+    name: "paraphrase",
+    columns: &["sentence1", "sentence2"],
+    classes: &["different", "same"],
+    draw,
+};
+
+fn draw(rng: &mut Rng) -> Row {
+    let same = chance(rng, 0.5);
+    loop {
+        let first = Clause::random(rng);
+        let second = reworded(&first, rng);
+        let second = if same { second } else { altered(&second, rng) };
+        let texts = vec![first.sentence(Form::random(rng)), second.sentence(Form::random(rng))];
+        if texts[0] != texts[1] {
+            return Row { texts, label: Label::Class(usize::from(same)) };
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! How similar are the sentences, from 0 to 5? In the shape of STS-B.
+//!
+//! Five slots (agent, action, patient, the patient's adjective, place) count 1 each if they mean the
+//! same, a half for nouns of one kind or for two colours, and 0 otherwise.
+
+use rand::Rng as _;
+
+use super::grammar::{Clause, Determiner, Form, NounPhrase, Tense};
+use super::lexicon::*;
+use super::{Label, PocketTask, Rng, Row};
+
+pub const TASK: PocketTask =
+    PocketTask { name: "similarity", columns: &["sentence1", "sentence2"], classes: &[], draw };
+
+fn draw(rng: &mut Rng) -> Row {
+    let [first, mut second] = [clause(rng), clause(rng)];
+    let overlap = rng.random_range(0.0..=1.0);
+    let mut kept = || chance(rng, overlap);
+    if kept() {
+        second.agent = first.agent;
+    }
+    if kept() {
+        second.verb = first.verb;
+    }
+    if kept() {
+        second.patient.head = first.patient.head;
+    }
+    if kept() {
+        second.patient.adjective = first.patient.adjective;
+    }
+    if kept() {
+        second.place = first.place;
+    }
+    let second = super::meaning::reworded(&second, rng);
+    let texts = vec![first.sentence(Form::default()), second.sentence(Form::random(rng))];
+    Row { texts, label: Label::Score(score(&first, &second)) }
+}
+
+/// "the baker washed the red kite in the park", with every slot filled.
+fn clause(rng: &mut Rng) -> Clause {
+    let mut phrase = |admits: fn(Kind) -> bool| {
+        let noun = choose_where(rng, &NOUNS, |noun| admits(noun.kind)).expect("every kind has nouns");
+        NounPhrase::noun(noun, Determiner::The)
+    };
+    let agent = phrase(Kind::is_living);
+    let patient = phrase(|kind| !kind.is_living());
+    let adjective = Some(super::grammar::adjective(rng));
+    Clause {
+        agent,
+        verb: choose(rng, &VERBS),
+        patient: NounPhrase { adjective, ..patient },
+        tense: Tense::Past,
+        negated: false,
+        place: Some(choose(rng, &PLACES)),
+    }
+}
+
+fn score(first: &Clause, second: &Clause) -> f64 {
+    let nouns = |a: &NounPhrase, b: &NounPhrase| match (a.as_noun(), b.as_noun()) {
+        (Some(a), Some(b)) if a == b => 1.0,
+        (Some(a), Some(b)) if a.kind == b.kind => 0.5,
+        _ => 0.0,
+    };
+    let is_colour = |a: &Adjective| COLOURS.contains(a);
+    let adjectives = match (first.patient.adjective, second.patient.adjective) {
+        (Some(a), Some(b)) if a.meaning == b.meaning => 1.0,
+        (Some(a), Some(b)) if is_colour(a) && is_colour(b) => 0.5,
+        _ => 0.0,
+    };
+    nouns(&first.agent, &second.agent)
+        + f64::from(first.verb.meaning == second.verb.meaning)
+        + nouns(&first.patient, &second.patient)
+        + adjectives
+        + f64::from(first.place == second.place)
+}

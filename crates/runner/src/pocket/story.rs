@@ -1,0 +1,114 @@
+//! Little stories: facts about people and things, told in some order, and questions about them.
+
+use rand::Rng as _;
+use rand::seq::SliceRandom;
+
+use super::Rng;
+use super::lexicon::*;
+
+/// Something that a story tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// "tom is in the park."
+    At(&'static Name, &'static Place),
+    /// "tom has three apples."
+    Has(&'static Name, usize, &'static Noun),
+    /// "the car is red."
+    Coloured(&'static Noun, &'static Adjective),
+    /// "mary likes the dog."
+    Likes(&'static Name, &'static Noun),
+}
+
+impl Fact {
+    /// Its text as a sentence.
+    pub fn sentence(self, rng: &mut Rng) -> String {
+        match self {
+            Fact::At(name, place) => {
+                let verb = choose(rng, &["is", "is", "stays", "waits"]);
+                format!("{} {verb} {}.", name.word, place.phrase())
+            }
+            Fact::Has(name, count, noun) => {
+                let verb = choose(rng, &["has", "has", "owns"]);
+                format!("{} {verb} {} {}.", name.word, NUMBERS[count], noun.plural)
+            }
+            Fact::Coloured(noun, colour) => format!("the {} is {}.", noun.singular, colour.word),
+            Fact::Likes(name, noun) => format!("{} likes the {}.", name.word, noun.singular),
+        }
+    }
+}
+
+impl Place {
+    /// "in the park"
+    pub fn phrase(&self) -> String {
+        format!("{} the {}", self.preposition, self.noun)
+    }
+}
+
+/// Three to five facts; no person is in two places, no thing has two colours, and no two facts of a
+/// kind say the same of different people.
+pub struct Story {
+    pub facts: Vec<Fact>,
+}
+
+impl Story {
+    pub fn random(rng: &mut Rng) -> Self {
+        let mut names: Vec<&'static Name> = NAMES.iter().collect();
+        let mut places: Vec<&'static Place> = PLACES.iter().collect();
+        let mut things: Vec<&'static Noun> = NOUNS.iter().filter(|n| !n.kind.is_living()).collect();
+        let mut living: Vec<&'static Noun> = NOUNS.iter().filter(|n| n.kind.is_living()).collect();
+        // A colour that is also a fruit would make "what is orange" ambiguous.
+        let mut colours: Vec<&'static Adjective> = COLOURS.iter().filter(|c| c.word != "orange").collect();
+        let mut counts: Vec<usize> = (2..=9).collect();
+        names.shuffle(rng);
+        places.shuffle(rng);
+        things.shuffle(rng);
+        living.shuffle(rng);
+        colours.shuffle(rng);
+        counts.shuffle(rng);
+        let cast = &names[..3];
+        let mut facts: Vec<Fact> = Vec::new();
+        // Two facts of the first kind, so that a question about one of them has a distractor.
+        let first = rng.random_range(0..4);
+        for i in 0..rng.random_range(3..=5) {
+            let kind = if i < 2 { first } else { rng.random_range(0..4) };
+            let of_kind = facts.iter().filter(|fact| fact.kind() == kind).count();
+            if of_kind == cast.len() {
+                continue;
+            }
+            facts.push(match kind {
+                0 => Fact::At(cast[of_kind], places[i]),
+                1 => Fact::Has(cast[of_kind], counts[i], things[i]),
+                2 => Fact::Coloured(things[i], colours[i]),
+                _ => Fact::Likes(cast[of_kind], living[i]),
+            });
+        }
+        facts.shuffle(rng);
+        Self { facts }
+    }
+
+    /// The facts in order.
+    pub fn text(&self, rng: &mut Rng) -> String {
+        self.facts.iter().map(|fact| fact.sentence(rng)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Two different facts of one kind.
+    pub fn pair(&self, rng: &mut Rng) -> [Fact; 2] {
+        loop {
+            let [first, second] = choose_two(rng, &self.facts);
+            if first.kind() == second.kind() {
+                return [*first, *second];
+            }
+        }
+    }
+}
+
+impl Fact {
+    fn kind(&self) -> usize {
+        match self {
+            Fact::At(..) => 0,
+            Fact::Has(..) => 1,
+            Fact::Coloured(..) => 2,
+            Fact::Likes(..) => 3,
+        }
+    }
+}

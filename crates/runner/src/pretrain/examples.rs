@@ -1,0 +1,95 @@
+use peft_model::random::{keyed_rng, mix};
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use super::Recipe;
+use super::span_corruption::{Corruption, corrupt};
+use super::tokenizer::sentinel;
+use crate::pocket::Corpus;
+use crate::tokenizer::Tokenizer;
+
+/// One pretraining example.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    pub source: Vec<u32>,
+    pub target: Vec<u32>,
+    /// From an instruction rather than from span corruption.
+    pub supervised: bool,
+}
+
+/// The endless stream of pretraining batches: which examples a batch holds follows from the recipe and
+/// the batch's number.
+pub struct Examples<'a> {
+    recipe: &'a Recipe,
+    tokenizer: &'a Tokenizer,
+    sentinels: Vec<u32>,
+    chunk: Option<(u64, Vec<Vec<Example>>)>,
+}
+
+/// Batches that are made together and sorted by length, so that little is padded.
+const CHUNK: u64 = 32;
+
+impl<'a> Examples<'a> {
+    /// The stream of a recipe.
+    pub fn new(recipe: &'a Recipe, tokenizer: &'a Tokenizer) -> Self {
+        let sentinels = (0..recipe.tokenizer.sentinels).filter_map(|i| tokenizer.id(&sentinel(i))).collect();
+        Self { recipe, tokenizer, sentinels, chunk: None }
+    }
+
+    /// The examples of a step, counted from 0.
+    pub fn batch(&mut self, step: u64) -> &[Example] {
+        let (wanted, index) = (step / CHUNK, (step % CHUNK) as usize);
+        if self.chunk.as_ref().is_none_or(|(chunk, _)| *chunk != wanted) {
+            self.chunk = Some((wanted, self.make_chunk(wanted)));
+        }
+        let (_, batches) = self.chunk.as_ref().expect("made above");
+        &batches[index]
+    }
+
+    fn make_chunk(&self, chunk: u64) -> Vec<Vec<Example>> {
+        let seed = mix(mix(self.recipe.seed) ^ chunk);
+        let size = self.recipe.training.batch_size;
+        let mut examples = self.make(size * CHUNK as usize, seed);
+        examples.sort_by_key(|example| example.source.len());
+        let mut batches: Vec<Vec<Example>> = examples.chunks(size).map(<[Example]>::to_vec).collect();
+        batches.shuffle(&mut keyed_rng(seed, "batches"));
+        batches
+    }
+
+    /// Examples on which the held-out loss is measured, so many of each kind: text that training,
+    /// which counts its chunks from 0, never draws.
+    pub fn held_out(&self) -> Vec<Example> {
+        let seed = mix(self.recipe.seed ^ mix(u64::MAX));
+        let (mut corpus, mut rng) = (Corpus::new(seed), keyed_rng(seed, "corruption"));
+        let count = self.recipe.data.held_out;
+        let mut examples: Vec<Example> = (0..count).map(|_| self.supervised(&mut corpus)).collect();
+        examples.extend((0..count).map(|_| self.corrupted(&mut corpus, &mut rng)));
+        examples
+    }
+
+    fn make(&self, count: usize, seed: u64) -> Vec<Example> {
+        let (mut corpus, mut rng) = (Corpus::new(seed), keyed_rng(seed, "corruption"));
+        (0..count)
+            .map(|_| match rng.random_bool(self.recipe.data.supervised) {
+                true => self.supervised(&mut corpus),
+                false => self.corrupted(&mut corpus, &mut rng),
+            })
+            .collect()
+    }
+
+    fn supervised(&self, corpus: &mut Corpus) -> Example {
+        let (source, target) = corpus.supervised();
+        let limit = self.recipe.data.source_tokens;
+        let [source, target] = [source, target].map(|text| self.tokenizer.encode(&text, limit).ids);
+        Example { source, target, supervised: true }
+    }
+
+    fn corrupted(&self, corpus: &mut Corpus, rng: &mut impl Rng) -> Example {
+        let data = &self.recipe.data;
+        let mut ids = self.tokenizer.encode(&corpus.plain(), data.source_tokens).ids;
+        let eos = ids.pop().expect("every text has an end token");
+        let corruption = Corruption { density: data.noise_density, mean_span: data.mean_span };
+        let (source, target) = corrupt(&ids, corruption, &self.sentinels, eos, rng);
+        Example { source, target, supervised: false }
+    }
+}

@@ -1,0 +1,34 @@
+//! Pretrains a T5 on the pocket world: span corruption mixed with supervised examples, as T5 itself.
+
+mod examples;
+mod recipe;
+mod span_corruption;
+mod tokenizer;
+mod training;
+
+use std::path::PathBuf;
+
+pub use examples::{Example, Examples};
+pub use recipe::Recipe;
+pub use training::{HeldOut, Report, held_out_loss, pretrain};
+
+/// What can go wrong when a model is pretrained.
+#[derive(Debug, thiserror::Error)]
+pub enum PretrainError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("{}: {problem}", path.display())]
+    Recipe { path: PathBuf, problem: String },
+    #[error("training the tokenizer: {0}")]
+    Tokenizer(String),
+    #[error("the loss was {loss} at step {step}; lower `training.learning_rate`")]
+    Diverged { step: u64, loss: f64 },
+    #[error(transparent)]
+    State(#[from] crate::train::StateError),
+    #[error(transparent)]
+    Model(#[from] peft_model::Error),
+    #[error(transparent)]
+    TokenizerFile(#[from] crate::tokenizer::TokenizerError),
+}

@@ -1,0 +1,148 @@
+use std::path::Path;
+
+use include_dir::{Dir, include_dir};
+use peft_model::t5::T5Config;
+use serde::{Deserialize, Serialize};
+
+use super::PretrainError;
+
+static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../datasets");
+
+/// How a model is pretrained: what a TOML in `datasets/recipes/` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    pub title: String,
+    /// Seed of everything that is random: weights, text, corruption.
+    pub seed: u64,
+    pub tokenizer: TokenizerRecipe,
+    pub model: ModelRecipe,
+    pub data: DataRecipe,
+    pub training: TrainingRecipe,
+}
+
+/// The unigram tokenizer (Kudo 2018), trained on the corpus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenizerRecipe {
+    /// Number of pieces, sentinels and special tokens included.
+    pub vocabulary: usize,
+    /// Number of sentinels for span corruption.
+    pub sentinels: usize,
+    /// Passages that it is trained on.
+    pub passages: usize,
+}
+
+/// Sizes of the T5.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRecipe {
+    pub d_model: usize,
+    pub d_kv: usize,
+    pub d_ff: usize,
+    pub num_heads: usize,
+    pub num_layers: usize,
+    pub num_decoder_layers: usize,
+    pub relative_attention_num_buckets: usize,
+    pub relative_attention_max_distance: usize,
+    /// Written into `config.json`, for fine-tuning.
+    pub dropout_rate: f64,
+}
+
+/// What it reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRecipe {
+    /// Share of supervised examples; the rest is span corruption.
+    pub supervised: f64,
+    /// Longest source; longer passages are cut.
+    pub source_tokens: usize,
+    /// Share of hidden tokens.
+    pub noise_density: f64,
+    /// Mean length of a hidden span, in tokens.
+    pub mean_span: f64,
+    /// Examples of each kind on which the held-out loss is measured.
+    pub held_out: usize,
+}
+
+/// How long and how hard it trains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingRecipe {
+    pub steps: u64,
+    pub batch_size: usize,
+    pub learning_rate: f64,
+    pub warmup_steps: u64,
+    pub weight_decay: f64,
+    /// Dropout while pretraining.
+    pub dropout_rate: f64,
+    /// Updates between measurements of the held-out loss.
+    pub evaluate_every: u64,
+}
+
+impl Recipe {
+    /// Reads a recipe: a file, or an embedded one by its path below `datasets/`.
+    ///
+    /// # Errors
+    /// When there is none, or it is malformed, has unknown keys or values out of range.
+    pub fn find(path: &str) -> Result<Self, PretrainError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(source) => {
+                let embedded = EMBEDDED.get_file(path).and_then(|file| file.contents_utf8());
+                let missing = || PretrainError::Read { path: Path::new(path).into(), source };
+                embedded.ok_or_else(missing)?.to_string()
+            }
+        };
+        let wrong = |problem: String| PretrainError::Recipe { path: path.into(), problem };
+        let recipe: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        recipe.check().map_err(wrong)?;
+        Ok(recipe)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let share = |key: &str, value: f64| match (0.0..=1.0).contains(&value) {
+            true => Ok(()),
+            false => Err(format!("`{key}` is {value}; it must be in [0, 1]")),
+        };
+        share("data.supervised", self.data.supervised)?;
+        share("data.noise_density", self.data.noise_density)?;
+        for (key, value) in [
+            ("tokenizer.sentinels", self.tokenizer.sentinels),
+            ("tokenizer.passages", self.tokenizer.passages),
+            ("data.held_out", self.data.held_out),
+            ("training.batch_size", self.training.batch_size),
+            ("training.steps", self.training.steps as usize),
+            ("training.evaluate_every", self.training.evaluate_every as usize),
+        ] {
+            if value == 0 {
+                return Err(format!("`{key}` is 0; it must be at least 1"));
+            }
+        }
+        if self.data.source_tokens < 8 {
+            return Err(format!(
+                "`data.source_tokens` is {}; it must be at least 8",
+                self.data.source_tokens
+            ));
+        }
+        Ok(())
+    }
+
+    /// The model's configuration, for a tokenizer of so many pieces.
+    pub fn config(&self, vocab_size: usize) -> T5Config {
+        let model = &self.model;
+        T5Config {
+            vocab_size,
+            d_model: model.d_model,
+            d_kv: model.d_kv,
+            d_ff: model.d_ff,
+            num_heads: model.num_heads,
+            num_layers: model.num_layers,
+            num_decoder_layers: Some(model.num_decoder_layers),
+            relative_attention_num_buckets: model.relative_attention_num_buckets,
+            relative_attention_max_distance: model.relative_attention_max_distance,
+            dropout_rate: model.dropout_rate,
+            ..T5Config::t5_small()
+        }
+    }
+}

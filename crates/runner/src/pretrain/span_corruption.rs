@@ -1,0 +1,94 @@
+//! T5's unsupervised objective (Raffel et al. 2020, section 3.1.4): spans of the text are replaced by
+//! sentinels, and the target spells out what each sentinel stands for.
+
+use rand::Rng;
+use rand::seq::index;
+
+/// How much is hidden, and in what pieces.
+#[derive(Debug, Clone, Copy)]
+pub struct Corruption {
+    /// Share of tokens that are hidden.
+    pub density: f64,
+    /// Mean length of a hidden span, in tokens.
+    pub mean_span: f64,
+}
+
+/// Corrupts the ids of a text (without an end token) to `(source, target)`, both with the end token.
+///
+/// `sentinels` are the ids that stand for the first span, the second, and so on; a text that asks for
+/// more spans than there are sentinels gets fewer.
+pub fn corrupt(
+    ids: &[u32],
+    corruption: Corruption,
+    sentinels: &[u32],
+    eos: u32,
+    rng: &mut impl Rng,
+) -> (Vec<u32>, Vec<u32>) {
+    let hidden = ((ids.len() as f64 * corruption.density).round() as usize).clamp(1, ids.len() - 1);
+    let spans = ((hidden as f64 / corruption.mean_span).round() as usize).max(1);
+    let spans = spans.min(sentinels.len()).min(hidden).min(ids.len() - hidden);
+    let lengths = composition(hidden, spans, rng);
+    let gaps = composition(ids.len() - hidden, spans, rng);
+    let (mut source, mut target, mut at) = (Vec::new(), Vec::new(), 0);
+    for ((gap, length), &sentinel) in gaps.into_iter().zip(lengths).zip(sentinels) {
+        source.extend(&ids[at..at + gap]);
+        source.push(sentinel);
+        target.push(sentinel);
+        target.extend(&ids[at + gap..at + gap + length]);
+        at += gap + length;
+    }
+    source.push(eos);
+    target.push(eos);
+    (source, target)
+}
+
+/// A random way to write `total` as a sum of so many positive parts, each way equally likely.
+fn composition(total: usize, parts: usize, rng: &mut impl Rng) -> Vec<usize> {
+    let mut cuts: Vec<usize> = index::sample(rng, total - 1, parts - 1).iter().map(|cut| cut + 1).collect();
+    cuts.sort_unstable();
+    cuts.insert(0, 0);
+    cuts.push(total);
+    cuts.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use peft_model::random::keyed_rng;
+
+    use super::*;
+
+    #[test]
+    fn source_and_target_together_spell_the_text() {
+        let sentinels: Vec<u32> = (900..916).collect();
+        let corruption = Corruption { density: 0.15, mean_span: 3.0 };
+        let mut rng = keyed_rng(1, "test");
+        for length in 2..80 {
+            let ids: Vec<u32> = (10..10 + length).collect();
+            let (source, target) = corrupt(&ids, corruption, &sentinels, 1, &mut rng);
+            assert_eq!((source.last(), target.last()), (Some(&1), Some(&1)));
+            let mut restored = Vec::new();
+            for &id in &source[..source.len() - 1] {
+                match sentinels.contains(&id) {
+                    false => restored.push(id),
+                    true => {
+                        let start = target.iter().position(|&t| t == id).unwrap() + 1;
+                        let hidden = target[start..target.len() - 1].iter();
+                        restored.extend(hidden.take_while(|t| !sentinels.contains(t)));
+                    }
+                }
+            }
+            assert_eq!(restored, ids);
+            let hidden = target.iter().filter(|t| ids.contains(t)).count();
+            assert_eq!(hidden, ((f64::from(length) * 0.15).round() as usize).max(1));
+        }
+    }
+
+    #[test]
+    fn spans_have_the_mean_length_asked_for() {
+        let ids: Vec<u32> = (10..210).collect();
+        let sentinels: Vec<u32> = (900..916).collect();
+        let corruption = Corruption { density: 0.15, mean_span: 3.0 };
+        let (_, target) = corrupt(&ids, corruption, &sentinels, 1, &mut keyed_rng(2, "test"));
+        assert_eq!(target.iter().filter(|t| sentinels.contains(t)).count(), 10);
+    }
+}

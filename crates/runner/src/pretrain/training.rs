@@ -1,0 +1,273 @@
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{DType, Device};
+use peft_model::dropout::Dropout;
+use peft_model::peft::{Group, Parameters};
+use peft_model::t5::{Backbone, Batch, Pass, T5Config, target_log_probabilities, target_loss};
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+use super::{Example, Examples, PretrainError, Recipe, tokenizer};
+use crate::atomic;
+use crate::pocket::Corpus;
+use crate::progress::Progress;
+use crate::tokenizer::Tokenizer;
+use crate::train::{AdamW, AdamWSettings, State, StateFile, linear};
+
+/// Mean loss per target token on text that was not trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    pub span_corruption: f64,
+    pub supervised: f64,
+}
+
+/// What a pretraining came to; written beside the model as `pretraining.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub recipe: Recipe,
+    pub parameters: usize,
+    /// Of the model as it is shipped, in f16.
+    pub held_out: HeldOut,
+    pub steps: u64,
+    /// Source and target tokens that it read, padding left out.
+    pub tokens: u64,
+    pub seconds: f64,
+    pub threads: usize,
+}
+
+/// What a state file says beside the tensors.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    recipe: Recipe,
+    step: u64,
+    tokens: u64,
+    seconds: f64,
+}
+
+/// Updates between looks at the loss.
+const LOSS_INTERVAL: u64 = 20;
+
+/// Rows on which the held-out loss is measured at a time.
+const EVAL_BATCH: usize = 64;
+
+/// Pretrains a model into a folder in the hub's layout; goes on from `folder/state.safetensors`.
+///
+/// # Errors
+/// When the folder cannot be written, the tokenizer cannot be trained, or the loss explodes.
+pub fn pretrain(
+    recipe: &Recipe,
+    folder: &Path,
+    checkpoint_interval: Duration,
+    device: &Device,
+    progress: &mut dyn Progress,
+) -> Result<Report, PretrainError> {
+    let tokenizer = prepare_tokenizer(recipe, folder)?;
+    let config = T5Config { dropout_rate: recipe.training.dropout_rate, ..recipe.config(tokenizer.len()) };
+    let file = StateFile::new(folder.join("state.safetensors"), checkpoint_interval);
+    let mut pretraining = Pretraining::start(recipe, &tokenizer, config, file, device)?;
+    pretraining.run(progress)?;
+    pretraining.finish(folder)
+}
+
+/// Trains the tokenizer, or reads the one that an interrupted pretraining left.
+fn prepare_tokenizer(recipe: &Recipe, folder: &Path) -> Result<Tokenizer, PretrainError> {
+    let path = folder.join("tokenizer.json");
+    if !path.exists() {
+        let wrong = |e: tokenizers::Error| PretrainError::Tokenizer(e.to_string());
+        let mut corpus = Corpus::new(recipe.seed);
+        let texts = (0..recipe.tokenizer.passages).map(|i| match i % 2 {
+            0 => corpus.plain(),
+            _ => corpus.supervised().0,
+        });
+        let texts: Vec<String> = texts.collect();
+        let trained = tokenizer::train(&recipe.tokenizer, texts.into_iter()).map_err(wrong)?;
+        let text = trained.to_string(true).map_err(wrong)?;
+        atomic::write(&path, text.as_bytes())
+            .map_err(|source| PretrainError::Write { path: path.clone(), source })?;
+    }
+    Ok(Tokenizer::load(&path, tokenizer::EOS_ID, usize::MAX)?)
+}
+
+struct Pretraining<'a> {
+    recipe: &'a Recipe,
+    examples: Examples<'a>,
+    /// The random start; full fine-tuning replaces every tensor of it.
+    backbone: Backbone,
+    method: peft_model::peft::Built,
+    parameters: Parameters,
+    optimizer: AdamW,
+    file: StateFile,
+    step: u64,
+    tokens: u64,
+    seconds: f64,
+}
+
+impl<'a> Pretraining<'a> {
+    fn start(
+        recipe: &'a Recipe,
+        tokenizer: &'a Tokenizer,
+        config: T5Config,
+        file: StateFile,
+        device: &Device,
+    ) -> Result<Self, PretrainError> {
+        let backbone = Backbone::random(&config, recipe.seed, device);
+        let method = peft_model::peft::build("full", &Map::new())?;
+        let parameters = Parameters::init(method.method.parameters(&config), &[recipe.seed], &backbone);
+        let settings = AdamWSettings {
+            epsilon: 1e-6,
+            weight_decay: recipe.training.weight_decay,
+            max_gradient_norm: 1.0,
+        };
+        let optimizer = AdamW::new(&parameters, settings);
+        let examples = Examples::new(recipe, tokenizer);
+        let saved: Option<State<Meta>> = file.read(&parameters, &optimizer)?;
+        let mut new = Self {
+            recipe,
+            examples,
+            backbone,
+            method,
+            parameters,
+            optimizer,
+            file,
+            step: 0,
+            tokens: 0,
+            seconds: 0.0,
+        };
+        if let Some(State { parameters, optimizer, meta, .. }) = saved.filter(|s| s.meta.recipe == *recipe) {
+            (new.parameters, new.optimizer) = (parameters, optimizer);
+            (new.step, new.tokens, new.seconds) = (meta.step, meta.tokens, meta.seconds);
+        }
+        Ok(new)
+    }
+
+    fn run(&mut self, progress: &mut dyn Progress) -> Result<(), PretrainError> {
+        let training = &self.recipe.training;
+        progress.start(self.step, training.steps, "pretraining");
+        while self.step < training.steps {
+            self.update(progress)?;
+            progress.step();
+            if self.step.is_multiple_of(training.evaluate_every) || self.step == training.steps {
+                let HeldOut { span_corruption, supervised } = self.held_out();
+                progress.note(&format!(
+                    "step {}: held-out loss {span_corruption:.4} (span corruption), {supervised:.4} (supervised)",
+                    self.step
+                ));
+            }
+            if self.file.is_due() && self.step < training.steps {
+                self.save()?;
+            }
+        }
+        progress.finish();
+        Ok(())
+    }
+
+    fn update(&mut self, progress: &mut dyn Progress) -> Result<(), PretrainError> {
+        let started = Instant::now();
+        let examples = self.examples.batch(self.step);
+        let batch = to_batch(examples, &self.backbone);
+        self.tokens += examples.iter().map(|e| (e.source.len() + e.target.len()) as u64).sum::<u64>();
+        progress.examples(examples.len());
+        let dropout = Dropout::new(&[self.recipe.seed], self.step);
+        let tracked = self.parameters.tracked();
+        let pass = Pass {
+            backbone: &self.backbone,
+            method: self.method.method.as_ref(),
+            parameters: &tracked,
+            dropout: Some(&dropout),
+        };
+        let loss = target_loss(&pass, &batch).per_run;
+        let gradients = tracked.take_gradients(&mut loss.clone().sum().backward());
+        drop(tracked);
+        let training = &self.recipe.training;
+        let factor = linear(self.step, training.warmup_steps, training.steps);
+        let rates = [vec![(Group::Network, training.learning_rate)]];
+        let parameters = std::mem::take(&mut self.parameters);
+        self.step += 1;
+        self.parameters = self.optimizer.step(parameters, gradients, self.step, &rates, factor);
+        if self.step.is_multiple_of(LOSS_INTERVAL) {
+            let loss = f64::from(loss.inner().into_scalar::<f32>());
+            progress.loss(loss);
+            if !loss.is_finite() {
+                return Err(PretrainError::Diverged { step: self.step, loss });
+            }
+        }
+        self.seconds += started.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn held_out(&self) -> HeldOut {
+        let pass = Pass {
+            backbone: &self.backbone,
+            method: self.method.method.as_ref(),
+            parameters: &self.parameters,
+            dropout: None,
+        };
+        held_out_loss(&pass, &self.examples.held_out())
+    }
+
+    fn save(&mut self) -> Result<(), PretrainError> {
+        let state = State {
+            parameters: std::mem::take(&mut self.parameters),
+            optimizer: self.optimizer.clone(),
+            extra: Vec::new(),
+            meta: Meta {
+                recipe: self.recipe.clone(),
+                step: self.step,
+                tokens: self.tokens,
+                seconds: self.seconds,
+            },
+        };
+        self.file.write(&state)?;
+        self.parameters = state.parameters;
+        Ok(())
+    }
+
+    /// Writes the model in f16 and the report, and removes the state.
+    fn finish(self, folder: &Path) -> Result<Report, PretrainError> {
+        let config =
+            T5Config { dropout_rate: self.recipe.model.dropout_rate, ..self.backbone.config().clone() };
+        Backbone::from_parameters(&config, &self.parameters, self.backbone.device())
+            .save(folder, DType::F16)?;
+        let shipped = Backbone::load(folder, self.backbone.device(), DType::F32)?;
+        let frozen = peft_model::peft::frozen();
+        let none = Parameters::init(Vec::new(), &[0], &shipped);
+        let pass =
+            Pass { backbone: &shipped, method: frozen.method.as_ref(), parameters: &none, dropout: None };
+        let report = Report {
+            recipe: self.recipe.clone(),
+            parameters: Backbone::num_parameters(&config),
+            held_out: held_out_loss(&pass, &self.examples.held_out()),
+            steps: self.step,
+            tokens: self.tokens,
+            seconds: self.seconds,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let path = folder.join("pretraining.json");
+        let text = serde_json::to_string_pretty(&report).expect("plain data serialises") + "\n";
+        atomic::write(&path, text.as_bytes()).map_err(|source| PretrainError::Write { path, source })?;
+        self.file.remove();
+        Ok(report)
+    }
+}
+
+fn to_batch(examples: &[Example], backbone: &Backbone) -> Batch {
+    let rows = examples.iter().map(|e| (&e.source[..], &e.target[..])).collect();
+    Batch::new(&[rows], backbone.config().pad_token_id, backbone.device())
+}
+
+/// The mean loss per target token, for each kind of example.
+pub fn held_out_loss(pass: &Pass, examples: &[Example]) -> HeldOut {
+    let mean = |supervised: bool| {
+        let examples: Vec<Example> =
+            examples.iter().filter(|e| e.supervised == supervised).cloned().collect();
+        let (mut total, mut tokens) = (0.0, 0);
+        for examples in examples.chunks(EVAL_BATCH) {
+            let log_probabilities = target_log_probabilities(pass, &to_batch(examples, pass.backbone));
+            total -= f64::from(log_probabilities.sum().into_scalar::<f32>());
+            tokens += examples.iter().map(|e| e.target.len()).sum::<usize>();
+        }
+        total / tokens.max(1) as f64
+    };
+    HeldOut { span_corruption: mean(false), supervised: mean(true) }
+}
