@@ -30,6 +30,8 @@ pub struct TaskData {
     pub train: Arc<Split>,
     pub validation: Arc<Split>,
     pub test: Arc<Split>,
+    /// The test split with other templates of the source.
+    pub probes: Vec<(String, Arc<Split>)>,
     /// Commit of the dataset, for those on the hub.
     pub commit: Option<String>,
     /// Most tokens that an answer may have.
@@ -85,20 +87,24 @@ impl TaskData {
         let source_limit = task.spec.limits.source_tokens;
         let (target_limit, max_new_tokens) = answer_limits(task, tokenizer);
         let mut commit = None;
-        let mut split = |role| -> Result<Split, TaskError> {
+        let mut split = |task: &Task, role| -> Result<Split, TaskError> {
             let loaded = task.load(role, hub)?;
             commit = commit.take().or(loaded.commit);
             let examples = task.examples(&loaded.rows, &loaded.indices)?;
             Ok(Split::new(examples, tokenizer, source_limit, target_limit))
         };
-        let (train, validation, test) = (split(Role::Train)?, split(Role::Validation)?, split(Role::Test)?);
+        let (train, validation) = (split(task, Role::Train)?, split(task, Role::Validation)?);
+        let test = split(task, Role::Test)?;
+        let probes = task.probes().into_iter();
+        let probes = probes.map(|(name, probe)| Ok((name, Arc::new(split(&probe, Role::Test)?))));
+        let probes = probes.collect::<Result<_, TaskError>>()?;
         for (role, split) in [(Role::Train, &train), (Role::Validation, &validation), (Role::Test, &test)] {
             if split.is_empty() {
                 return Err(task.empty(role));
             }
         }
         let [train, validation, test] = [train, validation, test].map(Arc::new);
-        Ok(Self { train, validation, test, commit, max_new_tokens })
+        Ok(Self { train, validation, test, probes, commit, max_new_tokens })
     }
 
     /// The same task with so many training rows, chosen by a run's seed.

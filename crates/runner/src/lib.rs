@@ -7,6 +7,7 @@ pub mod batches;
 pub mod cli;
 pub mod data;
 pub mod device;
+mod embedded;
 pub mod grid;
 pub mod hub;
 pub mod memory;

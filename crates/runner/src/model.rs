@@ -1,10 +1,12 @@
-//! A backbone with its tokenizer, from a folder or from the hub.
+//! A backbone with its tokenizer: embedded, from a folder, or from the hub.
 
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
 use peft_model::t5::{Backbone, T5Config};
+use sha2::{Digest, Sha256};
 
+use crate::embedded;
 use crate::hub::{Hub, HubError};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -22,29 +24,45 @@ pub enum ModelError {
 /// A pretrained model.
 #[derive(Debug)]
 pub struct Model {
-    /// As the user named it: a folder or a hub id.
+    /// As the user named it.
     pub id: String,
-    /// Commit on the hub, or a digest of the weights of a local folder.
+    /// Commit on the hub, or a digest of the weights.
     pub revision: String,
     pub backbone: Backbone,
     pub tokenizer: Tokenizer,
 }
 
+/// After a model's name: its shape and tokenizer, but weights drawn at random.
+const RANDOM: &str = "@random";
+
+/// Seed of random weights.
+const RANDOM_SEED: u64 = 42;
+
 impl Model {
-    /// Opens a folder in the hub's layout, or fetches a model from the hub.
+    /// Opens a folder in the hub's layout, an embedded model, or one of the hub, in this order; with
+    /// `@random` after its name, it keeps its shape but not its weights.
     ///
     /// # Errors
     /// When files are missing or broken, or do not fit each other.
     pub fn open(id: &str, hub: &Hub, device: &Device) -> Result<Self, ModelError> {
-        let (folder, revision) = if Path::new(id).is_dir() {
-            let folder = PathBuf::from(id);
-            let revision = digest(&folder)?;
-            (folder, revision)
-        } else {
-            let files = hub.model_files(id, None)?;
-            (files.folder, files.commit)
+        let (name, random) = id.strip_suffix(RANDOM).map_or((id, false), |name| (name, true));
+        let mut model = match Place::of(name) {
+            Place::Folder(folder) => Self::read(id, digest(&folder)?, &folder, device)?,
+            Place::Embedded(files) => files.open(id, device)?,
+            Place::Hub => {
+                let files = hub.model_files(name, None)?;
+                Self::read(id, files.commit, &files.folder, device)?
+            }
         };
-        let backbone = Backbone::load(&folder, device, DType::F32)?;
+        if random {
+            model.backbone = Backbone::random(model.backbone.config(), RANDOM_SEED, device);
+            model.revision = format!("random weights, seed {RANDOM_SEED}");
+        }
+        Ok(model)
+    }
+
+    fn read(id: &str, revision: String, folder: &Path, device: &Device) -> Result<Self, ModelError> {
+        let backbone = Backbone::load(folder, device, DType::F32)?;
         let config = backbone.config();
         let tokenizer =
             Tokenizer::load(&folder.join("tokenizer.json"), config.eos_token_id, config.vocab_size)?;
@@ -57,14 +75,69 @@ impl Model {
 /// # Errors
 /// When there is no readable `config.json`.
 pub fn config(id: &str, hub: &Hub) -> Result<T5Config, ModelError> {
-    let path =
-        if Path::new(id).is_dir() { Path::new(id).join("config.json") } else { hub.model_config(id, None)? };
-    Ok(T5Config::from_file(&path)?)
+    let name = id.strip_suffix(RANDOM).unwrap_or(id);
+    match Place::of(name) {
+        Place::Folder(folder) => Ok(T5Config::from_file(&folder.join("config.json"))?),
+        Place::Embedded(files) => Ok(files.config()?),
+        Place::Hub => Ok(T5Config::from_file(&hub.model_config(name, None)?)?),
+    }
+}
+
+enum Place {
+    Folder(PathBuf),
+    Embedded(EmbeddedModel),
+    Hub,
+}
+
+impl Place {
+    fn of(name: &str) -> Self {
+        match (Path::new(name).is_dir(), EmbeddedModel::find(name)) {
+            (true, _) => Self::Folder(name.into()),
+            (false, Some(files)) => Self::Embedded(files),
+            (false, None) => Self::Hub,
+        }
+    }
+}
+
+/// The files of a model that the program carries with it.
+struct EmbeddedModel {
+    folder: PathBuf,
+    config: &'static str,
+    weights: &'static [u8],
+    tokenizer: &'static [u8],
+}
+
+impl EmbeddedModel {
+    fn find(name: &str) -> Option<Self> {
+        let folder = format!("models/{name}");
+        Some(Self {
+            config: embedded::text(&format!("{folder}/config.json"))?,
+            weights: embedded::bytes(&format!("{folder}/model.safetensors"))?,
+            tokenizer: embedded::bytes(&format!("{folder}/tokenizer.json"))?,
+            folder: Path::new("datasets").join(folder),
+        })
+    }
+
+    fn config(&self) -> Result<T5Config, peft_model::Error> {
+        let path = self.folder.join("config.json");
+        T5Config::from_json(self.config).map_err(|problem| peft_model::Error::Config { path, problem })
+    }
+
+    fn open(&self, id: &str, device: &Device) -> Result<Model, ModelError> {
+        let name = self.folder.join("model.safetensors").display().to_string();
+        let backbone = Backbone::from_safetensors(self.config()?, self.weights, &name, device, DType::F32)?;
+        let (eos, vocabulary) = (backbone.config().eos_token_id, backbone.config().vocab_size);
+        let path = self.folder.join("tokenizer.json");
+        let tokenizer = Tokenizer::from_bytes(self.tokenizer, &path, eos, vocabulary)?;
+        let mut hash = Sha256::new();
+        hash.update(self.config);
+        hash.update(self.weights);
+        Ok(Model { id: id.into(), revision: short(hash), backbone, tokenizer })
+    }
 }
 
 /// SHA-256 over the configuration and the weights of a local folder, shortened.
 fn digest(folder: &Path) -> Result<String, ModelError> {
-    use sha2::{Digest, Sha256};
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .map_err(|source| peft_model::Error::Read { path: folder.into(), source })?
         .flatten()
@@ -81,6 +154,10 @@ fn digest(folder: &Path) -> Result<String, ModelError> {
             .map_err(|source| peft_model::Error::Read { path: path.clone(), source })?;
         std::io::copy(&mut file, &mut hash).map_err(|source| peft_model::Error::Read { path, source })?;
     }
+    Ok(short(hash))
+}
+
+fn short(hash: Sha256) -> String {
     let hex: String = hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
-    Ok(format!("sha256:{hex}"))
+    format!("sha256:{hex}")
 }

@@ -35,9 +35,24 @@ impl Tokenizer {
     /// # Errors
     /// When the file is unreadable, adds no end token, or has ids that the model lacks.
     pub fn load(path: &Path, eos: u32, vocabulary: usize) -> Result<Self, TokenizerError> {
+        let bytes = std::fs::read(path)
+            .map_err(|e| TokenizerError::Unreadable { path: path.into(), problem: e.to_string() })?;
+        Self::from_bytes(&bytes, path, eos, vocabulary)
+    }
+
+    /// Reads the bytes of a `tokenizer.json`, which `path` names in messages.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::load`].
+    pub fn from_bytes(
+        bytes: &[u8],
+        path: &Path,
+        eos: u32,
+        vocabulary: usize,
+    ) -> Result<Self, TokenizerError> {
         let unreadable =
             |e: tokenizers::Error| TokenizerError::Unreadable { path: path.into(), problem: e.to_string() };
-        let mut inner = tokenizers::Tokenizer::from_file(path).map_err(unreadable)?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(unreadable)?;
         // Truncation and padding are ours: files in the wild carry leftovers of someone's training.
         inner.with_truncation(None).map_err(unreadable)?;
         inner.with_padding(None);

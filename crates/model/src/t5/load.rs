@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::{bf16, f16};
@@ -23,7 +24,26 @@ impl Backbone {
     /// When a file is missing or truncated, or a tensor is missing or does not fit the configuration.
     pub fn load(folder: &Path, device: &Device, dtype: DType) -> Result<Self, Error> {
         let config = T5Config::from_file(&folder.join("config.json"))?;
-        let weights = Weights::open(folder)?;
+        Self::read(config, &Weights::open(folder)?, device, dtype)
+    }
+
+    /// Loads weights that are in memory: the bytes of a `model.safetensors`, which `name` names in
+    /// messages.
+    ///
+    /// # Errors
+    /// When the bytes are no safetensors, or a tensor is missing or does not fit the configuration.
+    pub fn from_safetensors(
+        config: T5Config,
+        bytes: &'static [u8],
+        name: &str,
+        device: &Device,
+        dtype: DType,
+    ) -> Result<Self, Error> {
+        let mapped = Mapped { path: name.into(), bytes: Arc::new(bytes) };
+        Self::read(config, &Weights::Safetensors(mapped.by_name()?), device, dtype)
+    }
+
+    fn read(config: T5Config, weights: &Weights, device: &Device, dtype: DType) -> Result<Self, Error> {
         let mut tensors = HashMap::new();
         for (name, shape) in Backbone::shapes(&config) {
             let values = weights.read(&name, &shape)?;
@@ -42,11 +62,11 @@ enum Weights {
     Pytorch(PathBuf, PytorchReader),
 }
 
-/// One memory-mapped safetensors file, shared by the names that live in it.
+/// One safetensors file, memory-mapped or embedded, shared by the names that live in it.
 #[derive(Clone)]
 struct Mapped {
     path: PathBuf,
-    bytes: std::sync::Arc<Mmap>,
+    bytes: Arc<dyn AsRef<[u8]>>,
 }
 
 impl Weights {
@@ -55,9 +75,7 @@ impl Weights {
         let index = folder.join("model.safetensors.index.json");
         let pickle = folder.join("pytorch_model.bin");
         if single.exists() {
-            let mapped = Mapped::open(&single)?;
-            let names = mapped.names()?;
-            Ok(Self::Safetensors(names.into_iter().map(|n| (n, mapped.clone())).collect()))
+            Ok(Self::Safetensors(Mapped::open(&single)?.by_name()?))
         } else if index.exists() {
             Self::open_sharded(folder, &index)
         } else if pickle.exists() {
@@ -126,11 +144,15 @@ impl Mapped {
         let file = File::open(path).map_err(read)?;
         // SAFETY: the map is read-only; a checkpoint that is rewritten while in use is out of contract.
         let bytes = unsafe { Mmap::map(&file) }.map_err(read)?;
-        Ok(Self { path: path.into(), bytes: std::sync::Arc::new(bytes) })
+        Ok(Self { path: path.into(), bytes: Arc::new(bytes) })
     }
 
     fn parse(&self) -> Result<SafeTensors<'_>, Error> {
-        SafeTensors::deserialize(&self.bytes).map_err(|e| unreadable(&self.path, e))
+        SafeTensors::deserialize((*self.bytes).as_ref()).map_err(|e| unreadable(&self.path, e))
+    }
+
+    fn by_name(&self) -> Result<BTreeMap<String, Mapped>, Error> {
+        Ok(self.names()?.into_iter().map(|name| (name, self.clone())).collect())
     }
 
     fn names(&self) -> Result<Vec<String>, Error> {

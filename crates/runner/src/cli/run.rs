@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use crate::device::DeviceName;
 use crate::grid::{self, Overrides};
 use crate::hub::Hub;
 use crate::model::Model;
-use crate::results::{Record, Status, Store, comparison, to_frame, to_text};
+use crate::results::{Comparison, Record, Status, Store, comparison, to_frame, to_svg, to_text};
+use crate::task::Reference;
 
 /// The suite of `peft-bench run` without a name.
 const DEFAULT_SUITE: &str = "pocket";
@@ -64,19 +66,24 @@ impl Run {
         let folder = self.out.unwrap_or_else(|| grid::default_output(&plan.suite));
         let store = Store::open(&folder)?;
         let interval = Duration::from_secs(self.checkpoint_every.unwrap_or(60));
-        let title = plan.suite.title.clone();
+        let (title, references) = (plan.suite.title.clone(), plan.references());
         let records = grid::execute(plan, &model, &hub, &store, interval)?;
-        report(&title, &records, &store)?;
+        report(&title, &records, &references, &store)?;
         let diverged = records.iter().any(|r| r.status != Status::Completed);
         Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })
     }
 }
 
-fn report(title: &str, records: &[Record], store: &Store) -> Result<()> {
+fn report(
+    title: &str,
+    records: &[Record],
+    references: &BTreeMap<String, Reference>,
+    store: &Store,
+) -> Result<()> {
     let rows = comparison(records);
     let path = store.write_table("comparison.parquet", to_frame(&rows)?)?;
     println!("{title}: mean ± standard deviation over seeds, in percent");
-    println!("{}", to_text(&rows));
+    println!("{}", to_text(&rows, references));
     for record in records {
         if let Status::Diverged(problem) = &record.status {
             println!("{} on {}, seed {}: {problem}", record.method, record.task, record.seed);
@@ -87,5 +94,19 @@ fn report(title: &str, records: &[Record], store: &Store) -> Result<()> {
         path.display(),
         store.folder().join("cells").display()
     );
+    let svg = to_svg(title, &rows, majority(&rows, references)).map_err(anyhow::Error::msg)?;
+    if !svg.is_empty() {
+        println!("picture: {}", store.write_text("comparison.svg", &svg)?.display());
+    }
     Ok(())
+}
+
+/// The average majority baseline, if it is known for every task.
+fn majority(rows: &[Comparison], references: &BTreeMap<String, Reference>) -> Option<f64> {
+    let mut tasks: Vec<&str> = rows.iter().filter(|r| !r.is_derived()).map(|r| r.task.as_str()).collect();
+    tasks.dedup();
+    tasks.sort();
+    tasks.dedup();
+    let all: Option<Vec<f64>> = tasks.iter().map(|task| Some(references.get(*task)?.majority)).collect();
+    all.filter(|all| !all.is_empty()).map(|all| all.iter().sum::<f64>() / all.len() as f64)
 }

@@ -20,6 +20,7 @@ impl Tasks {
             let data = match (&spec.data.repo, &spec.data.config) {
                 (Some(repo), Some(config)) => format!("{repo} ({config})"),
                 (Some(repo), None) => repo.clone(),
+                (None, _) if spec.data.generated.is_some() => "generated".into(),
                 (None, _) => "local files".into(),
             };
             table.add_row([

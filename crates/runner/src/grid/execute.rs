@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::memory;
 use crate::model::Model;
 use crate::progress;
 use crate::results::{Adapter, Record, Store};
-use crate::task::{self, Task};
+use crate::task::{self, Reference, Task};
 use crate::train::{Job, Outcome, RunSettings, StateFile, TrainSettings, train};
 
 /// A suite whose tasks, methods and settings have been checked.
@@ -19,6 +20,14 @@ use crate::train::{Job, Outcome, RunSettings, StateFile, TrainSettings, train};
 pub struct Plan {
     pub suite: Suite,
     tasks: Vec<(Task, Vec<(Instance, TrainSettings)>)>,
+}
+
+impl Plan {
+    /// Between which scores those of a task are to be read, by the task's title, where its TOML says so.
+    pub fn references(&self) -> BTreeMap<String, Reference> {
+        let specs = self.tasks.iter().map(|(task, _)| &task.spec);
+        specs.filter_map(|spec| Some((spec.title.clone(), spec.reference?))).collect()
+    }
 }
 
 /// Checks everything that can be checked before anything is loaded.

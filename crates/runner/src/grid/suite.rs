@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use include_dir::{Dir, include_dir};
 use peft_model::peft::nearest;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Instance;
+use crate::embedded;
 use crate::train::TrainSettings;
-
-static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../datasets/suites");
 
 /// What can be wrong with a suite.
 #[derive(Debug, thiserror::Error)]
@@ -228,7 +226,7 @@ pub fn find(name: &str) -> Result<Suite, SuiteError> {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         return Suite::parse(&stem, &text, name);
     }
-    match EMBEDDED.get_file(format!("{name}.toml")).and_then(|f| f.contents_utf8()) {
+    match embedded::text(&format!("suites/{name}.toml")) {
         Some(text) => Suite::parse(name, text, &format!("datasets/suites/{name}.toml")),
         None => {
             let names = names();
@@ -243,10 +241,7 @@ pub fn find(name: &str) -> Result<Suite, SuiteError> {
 
 /// Names of the embedded suites.
 pub fn names() -> Vec<String> {
-    let stems = EMBEDDED.files().filter_map(|f| f.path().file_stem());
-    let mut names: Vec<String> = stems.map(|s| s.to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
+    embedded::names("suites")
 }
 
 #[cfg(test)]

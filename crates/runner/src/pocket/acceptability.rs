@@ -13,9 +13,10 @@ fn draw(rng: &mut Rng) -> Row {
     let good = chance(rng, 0.5);
     loop {
         let words = clause(rng).words(Form::random(rng));
-        let text = if good { Some(join(&words)) } else { broken(&words, rng) };
+        let right = join(&words);
+        let text = if good { Some(right.clone()) } else { broken(&words, rng) };
         if let Some(text) = text {
-            return Row { texts: vec![text + "."], label: Label::Class(usize::from(good)) };
+            return Row { texts: vec![text + "."], label: Label::Class(usize::from(good)), reason: right };
         }
     }
 }

@@ -11,7 +11,8 @@ fn draw(rng: &mut Rng) -> Row {
     let story = Story::random(rng);
     let [fact, _] = story.pair(rng);
     let (question, answer) = question(fact, rng);
-    Row { texts: vec![question, story.text(rng)], label: Label::Answer(answer) }
+    let reason = fact.sentence(rng);
+    Row { texts: vec![question, story.text(rng)], label: Label::Answer(answer), reason }
 }
 
 fn question(fact: Fact, rng: &mut Rng) -> (String, String) {

@@ -13,7 +13,8 @@ fn draw(rng: &mut Rng) -> Row {
     let yes = chance(rng, 0.5);
     // A wrong question mixes two facts of the passage, so that its words alone give nothing away.
     let question = question(if yes { fact } else { mixed(fact, other) });
-    Row { texts: vec![question, story.text(rng)], label: Label::Class(usize::from(yes)) }
+    let reason = fact.sentence(rng);
+    Row { texts: vec![question, story.text(rng)], label: Label::Class(usize::from(yes)), reason }
 }
 
 /// What the first fact is about, with what the second says.

@@ -43,7 +43,10 @@ impl Corpus {
         let row = task.draw_from(Part::Pretraining, &mut self.rng);
         let fields = task.columns.iter().zip(&row.texts).map(|(column, text)| format!("{column}: {text}"));
         let text = fields.collect::<Vec<_>>().join(" ");
-        let (instruction, answer) = self.instruction(task, &row.label);
+        let (instruction, answer) = match chance(&mut self.rng, 0.3) {
+            true => (format!("why {}.", task.name), row.reason),
+            false => self.instruction(task, &row.label),
+        };
         (format!("{instruction} {text}"), answer)
     }
 

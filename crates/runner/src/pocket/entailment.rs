@@ -20,8 +20,8 @@ fn two_way(rng: &mut Rng) -> Row {
     let class = usize::from(chance(rng, 0.5));
     let (premise, told) = premise(rng);
     let said = reworded(&told, rng);
-    let said = if class == 0 { said } else { altered(&said, rng) };
-    row(premise, &weakened(&told, &said, true, rng), class, rng)
+    let (said, what) = if class == 0 { (said, NOTHING) } else { altered(&said, rng) };
+    row(premise, &weakened(&told, &said, true, rng), what, class, rng)
 }
 
 fn three_way(rng: &mut Rng) -> Row {
@@ -30,13 +30,13 @@ fn three_way(rng: &mut Rng) -> Row {
         let (premise, told) = premise(rng);
         let said = reworded(&told, rng);
         let said = match class {
-            0 => Some(said),
+            0 => Some((said, NOTHING)),
             1 => strengthened(&said, rng),
             _ => Some(contradicted(&said, rng)),
         };
-        if let Some(said) = said {
+        if let Some((said, what)) = said {
             // "An animal did not run" does not exclude that the dog ran.
-            return row(premise, &weakened(&told, &said, class < 2, rng), class, rng);
+            return row(premise, &weakened(&told, &said, class < 2, rng), what, class, rng);
         }
     }
 }
@@ -64,6 +64,10 @@ fn premise(rng: &mut Rng) -> (String, Clause) {
     (text, told)
 }
 
-fn row(premise: String, hypothesis: &Clause, class: usize, rng: &mut Rng) -> Row {
-    Row { texts: vec![premise, hypothesis.sentence(Form::random(rng))], label: Label::Class(class) }
+fn row(premise: String, hypothesis: &Clause, what: &str, class: usize, rng: &mut Rng) -> Row {
+    Row {
+        texts: vec![premise, hypothesis.sentence(Form::random(rng))],
+        label: Label::Class(class),
+        reason: analysis(hypothesis, what),
+    }
 }

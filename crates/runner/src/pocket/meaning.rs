@@ -3,7 +3,7 @@
 use rand::Rng as _;
 
 use super::Rng;
-use super::grammar::{Clause, Determiner, NounPhrase, Tense};
+use super::grammar::{Clause, Determiner, Head, NounPhrase, Tense};
 use super::lexicon::*;
 
 /// Synonyms for some of the words.
@@ -21,34 +21,31 @@ pub fn reworded(clause: &Clause, rng: &mut Rng) -> Clause {
 }
 
 /// The clause with one change after which it no longer says the same; never an added or a dropped part.
-pub fn altered(clause: &Clause, rng: &mut Rng) -> Clause {
+/// Also says what changed.
+pub fn altered(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
     loop {
         let mut other = *clause;
-        let changed = match rng.random_range(0..6) {
-            0 => swap_roles(&mut other),
-            1 => set(&mut other.verb, clause.verb.other(rng)),
-            2 => other_noun(&mut other.agent, rng),
-            3 => other_noun(&mut other.patient, rng),
-            4 => other_adjective(&mut other, rng),
-            _ => {
-                other.negated = !other.negated;
-                true
-            }
+        let (changed, what) = match rng.random_range(0..6) {
+            0 => (swap_roles(&mut other), "roles"),
+            1 => (set(&mut other.verb, clause.verb.other(rng)), "verb"),
+            2 => (other_noun(&mut other.agent, rng), "agent"),
+            3 => (other_noun(&mut other.patient, rng), "patient"),
+            4 => (other_adjective(&mut other, rng), "adjective"),
+            _ => (set(&mut other.negated, !clause.negated), "negation"),
         };
         if changed {
-            return other;
+            return (other, what);
         }
     }
 }
 
 /// The clause with one change after which both cannot be true.
-pub fn contradicted(clause: &Clause, rng: &mut Rng) -> Clause {
-    let mut other = *clause;
+/// Also says what changed.
+pub fn contradicted(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
     match clause.verb.antonym(rng) {
-        Some(verb) if !clause.negated && chance(rng, 0.5) => other.verb = verb,
-        _ => other.negated = !other.negated,
+        Some(verb) if !clause.negated && chance(rng, 0.5) => (Clause { verb, ..*clause }, "verb"),
+        _ => (Clause { negated: !clause.negated, ..*clause }, "negation"),
     }
-    other
 }
 
 /// Says less of what `said` shares with `told`: fewer modifiers, and hypernyms where they are wanted.
@@ -73,18 +70,49 @@ pub fn weakened(told: &Clause, said: &Clause, hypernyms: bool, rng: &mut Rng) ->
 
 /// The clause with something added that it does not say, such that it neither follows nor is excluded.
 ///
-/// Returns none if nothing can be added.
-pub fn strengthened(clause: &Clause, rng: &mut Rng) -> Option<Clause> {
+/// Also says what was added; none if nothing can be.
+pub fn strengthened(clause: &Clause, rng: &mut Rng) -> Option<(Clause, &'static str)> {
     let mut other = *clause;
     let bare = |phrase: &NounPhrase| phrase.as_noun().is_some() && phrase.adjective.is_none();
-    match rng.random_range(0..3) {
-        0 if clause.place.is_none() => other.place = Some(choose(rng, &PLACES)),
-        1 if bare(&clause.agent) => other.agent.adjective = Some(super::grammar::adjective(rng)),
-        2 if bare(&clause.patient) => other.patient.adjective = Some(super::grammar::adjective(rng)),
+    let what = match rng.random_range(0..3) {
+        0 if clause.place.is_none() => {
+            other.place = Some(choose(rng, &PLACES));
+            "place"
+        }
+        1 if bare(&clause.agent) => {
+            other.agent.adjective = Some(super::grammar::adjective(rng));
+            "adjective"
+        }
+        2 if bare(&clause.patient) => {
+            other.patient.adjective = Some(super::grammar::adjective(rng));
+            "adjective"
+        }
         _ => return None,
-    }
-    Some(other)
+    };
+    Some((other, what))
 }
+
+/// What a clause says, in the base words of its meaning, and in what it differs from another.
+pub fn analysis(clause: &Clause, difference: &str) -> String {
+    let noun = |phrase: &NounPhrase| match phrase.head {
+        Head::Name(name) => name.word,
+        Head::Noun(noun) => noun.singular,
+        Head::Pronoun(pronoun) => pronoun.subject(),
+    };
+    let adjective = |phrase: &NounPhrase| phrase.adjective.map(|a| a.meaning);
+    let mut words: Vec<&str> = Vec::new();
+    words.extend(adjective(&clause.agent));
+    words.push(noun(&clause.agent));
+    words.extend(clause.negated.then_some("not"));
+    words.push(clause.verb.meaning);
+    words.extend(adjective(&clause.patient));
+    words.push(noun(&clause.patient));
+    words.extend(clause.place.map(|place| place.noun));
+    format!("{}: {difference}", words.join(" "))
+}
+
+/// Nothing changed.
+pub const NOTHING: &str = "nothing";
 
 /// "the dog" becomes "an animal", "three dogs" "three animals".
 fn generalise(phrase: &mut NounPhrase) {
@@ -113,7 +141,6 @@ fn swap_roles(clause: &mut Clause) -> bool {
 }
 
 fn other_noun(phrase: &mut NounPhrase, rng: &mut Rng) -> bool {
-    use super::grammar::Head;
     phrase.head = match phrase.head {
         Head::Name(name) => Head::Name(choose_where(rng, &NAMES, |other| other != name).expect("many names")),
         Head::Noun(noun) => {

@@ -30,6 +30,9 @@ pub use corpus::Corpus;
 /// The generator behind all text.
 pub type Rng = rand_chacha::ChaCha8Rng;
 
+/// Changes when the rows of any task do; results say which they were made with.
+pub const VERSION: &str = "1";
+
 /// Decides which rows the tasks have.
 const SEED: u64 = 2025;
 
@@ -39,6 +42,8 @@ pub struct Row {
     /// Text of each of the task's columns.
     pub texts: Vec<String>,
     pub label: Label,
+    /// What decides the label, in words: more to learn from in pretraining than the label alone.
+    pub reason: String,
 }
 
 /// What is right for a row.

@@ -2,7 +2,7 @@
 
 use super::grammar::{Clause, Form};
 use super::lexicon::chance;
-use super::meaning::{altered, reworded};
+use super::meaning::{NOTHING, altered, analysis, reworded};
 use super::{Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask = PocketTask {
@@ -17,10 +17,10 @@ fn draw(rng: &mut Rng) -> Row {
     loop {
         let first = Clause::random(rng);
         let second = reworded(&first, rng);
-        let second = if same { second } else { altered(&second, rng) };
+        let (second, what) = if same { (second, NOTHING) } else { altered(&second, rng) };
         let texts = vec![first.sentence(Form::random(rng)), second.sentence(Form::random(rng))];
         if texts[0] != texts[1] {
-            return Row { texts, label: Label::Class(usize::from(same)) };
+            return Row { texts, label: Label::Class(usize::from(same)), reason: analysis(&second, what) };
         }
     }
 }

@@ -61,5 +61,5 @@ fn draw(rng: &mut Rng) -> Row {
         mark(object),
         reason.reason
     );
-    Row { texts: vec![text], label: Label::Class(usize::from(meant == marked)) }
+    Row { texts: vec![text], label: Label::Class(usize::from(meant == marked)), reason: meant.word.into() }
 }

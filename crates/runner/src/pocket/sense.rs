@@ -13,12 +13,15 @@ pub const TASK: PocketTask = PocketTask {
 /// A word with two senses, and contexts that fix each; `*` stands for a person.
 pub struct Polyseme {
     pub word: &'static str,
+    /// A word for each sense.
+    pub names: [&'static str; 2],
     pub senses: [[&'static str; 4]; 2],
 }
 
 pub static POLYSEMES: [Polyseme; 12] = [
     Polyseme {
         word: "bat",
+        names: ["game", "animal"],
         senses: [
             [
                 "* hit the ball with a bat",
@@ -36,6 +39,7 @@ pub static POLYSEMES: [Polyseme; 12] = [
     },
     Polyseme {
         word: "bank",
+        names: ["money", "river"],
         senses: [
             [
                 "* put money in the bank",
@@ -53,6 +57,7 @@ pub static POLYSEMES: [Polyseme; 12] = [
     },
     Polyseme {
         word: "ring",
+        names: ["gold", "sound"],
         senses: [
             [
                 "* wore a gold ring",
@@ -70,6 +75,7 @@ pub static POLYSEMES: [Polyseme; 12] = [
     },
     Polyseme {
         word: "match",
+        names: ["fire", "game"],
         senses: [
             [
                 "* lit a match",
@@ -87,6 +93,7 @@ pub static POLYSEMES: [Polyseme; 12] = [
     },
     Polyseme {
         word: "star",
+        names: ["sky", "person"],
         senses: [
             [
                 "a star shone in the sky",
@@ -104,6 +111,7 @@ pub static POLYSEMES: [Polyseme; 12] = [
     },
     Polyseme {
         word: "mouse",
+        names: ["animal", "computer"],
         senses: [
             [
                 "the cat caught a mouse",
@@ -121,6 +129,7 @@ pub static POLYSEMES: [Polyseme; 12] = [
     },
     Polyseme {
         word: "chest",
+        names: ["body", "box"],
         senses: [
             [
                 "* felt a pain in the chest",
@@ -138,6 +147,7 @@ pub static POLYSEMES: [Polyseme; 12] = [
     },
     Polyseme {
         word: "letter",
+        names: ["paper", "word"],
         senses: [
             [
                 "* wrote a letter to her friend",
@@ -155,6 +165,7 @@ pub static POLYSEMES: [Polyseme; 12] = [
     },
     Polyseme {
         word: "spring",
+        names: ["time", "metal"],
         senses: [
             [
                 "flowers grow in spring",
@@ -172,6 +183,7 @@ pub static POLYSEMES: [Polyseme; 12] = [
     },
     Polyseme {
         word: "trunk",
+        names: ["animal", "tree"],
         senses: [
             [
                 "the elephant raised its trunk",
@@ -189,6 +201,7 @@ pub static POLYSEMES: [Polyseme; 12] = [
     },
     Polyseme {
         word: "club",
+        names: ["people", "wood"],
         senses: [
             [
                 "* joined the chess club",
@@ -206,6 +219,7 @@ pub static POLYSEMES: [Polyseme; 12] = [
     },
     Polyseme {
         word: "bow",
+        names: ["arrow", "ribbon"],
         senses: [
             [
                 "* shot an arrow with a bow",
@@ -234,7 +248,8 @@ fn draw(rng: &mut Rng) -> Row {
         second = choose(rng, &polyseme.senses[*second_sense]);
     }
     let texts = vec![sentence(rng, first), sentence(rng, second), polyseme.word.into()];
-    Row { texts, label: Label::Class(usize::from(same)) }
+    let reason = format!("{} {}", polyseme.names[*one], polyseme.names[*second_sense]);
+    Row { texts, label: Label::Class(usize::from(same)), reason }
 }
 
 /// The context with a person, and at times with a place, which tells nothing of the sense.

@@ -54,7 +54,9 @@ fn draw(rng: &mut Rng) -> Row {
         text += *choose(rng, &[". ", " and ", ", but ", ", and "]);
         text += clause;
     }
-    Row { texts: vec![text + "."], label: Label::Class(usize::from(positive)) }
+    let words = polarities.iter().map(|&positive| TASK.classes[usize::from(positive)]);
+    let reason = words.collect::<Vec<_>>().join(" ");
+    Row { texts: vec![text + "."], label: Label::Class(usize::from(positive)), reason }
 }
 
 /// A clause of that polarity, about the thing.

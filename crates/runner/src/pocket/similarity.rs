@@ -33,7 +33,14 @@ fn draw(rng: &mut Rng) -> Row {
     }
     let second = super::meaning::reworded(&second, rng);
     let texts = vec![first.sentence(Form::default()), second.sentence(Form::random(rng))];
-    Row { texts, label: Label::Score(score(&first, &second)) }
+    let slots = slots(&first, &second);
+    let words = slots.iter().map(|&slot| match slot {
+        1.0 => "same",
+        0.5 => "half",
+        _ => "different",
+    });
+    let reason = words.collect::<Vec<_>>().join(" ");
+    Row { texts, label: Label::Score(slots.iter().sum()), reason }
 }
 
 /// "the baker washed the red kite in the park", with every slot filled.
@@ -55,7 +62,8 @@ fn clause(rng: &mut Rng) -> Clause {
     }
 }
 
-fn score(first: &Clause, second: &Clause) -> f64 {
+/// What each of the five slots counts.
+fn slots(first: &Clause, second: &Clause) -> [f64; 5] {
     let nouns = |a: &NounPhrase, b: &NounPhrase| match (a.as_noun(), b.as_noun()) {
         (Some(a), Some(b)) if a == b => 1.0,
         (Some(a), Some(b)) if a.kind == b.kind => 0.5,
@@ -67,9 +75,11 @@ fn score(first: &Clause, second: &Clause) -> f64 {
         (Some(a), Some(b)) if is_colour(a) && is_colour(b) => 0.5,
         _ => 0.0,
     };
-    nouns(&first.agent, &second.agent)
-        + f64::from(first.verb.meaning == second.verb.meaning)
-        + nouns(&first.patient, &second.patient)
-        + adjectives
-        + f64::from(first.place == second.place)
+    [
+        nouns(&first.agent, &second.agent),
+        f64::from(first.verb.meaning == second.verb.meaning),
+        nouns(&first.patient, &second.patient),
+        adjectives,
+        f64::from(first.place == second.place),
+    ]
 }

@@ -1,6 +1,5 @@
 use peft_model::random::{keyed_rng, mix};
 use rand::Rng;
-use rand::seq::SliceRandom;
 
 use super::Recipe;
 use super::span_corruption::{Corruption, corrupt};
@@ -23,41 +22,25 @@ pub struct Examples<'a> {
     recipe: &'a Recipe,
     tokenizer: &'a Tokenizer,
     sentinels: Vec<u32>,
-    chunk: Option<(u64, Vec<Vec<Example>>)>,
 }
-
-/// Batches that are made together and sorted by length, so that little is padded.
-const CHUNK: u64 = 32;
 
 impl<'a> Examples<'a> {
     /// The stream of a recipe.
     pub fn new(recipe: &'a Recipe, tokenizer: &'a Tokenizer) -> Self {
         let sentinels = (0..recipe.tokenizer.sentinels).filter_map(|i| tokenizer.id(&sentinel(i))).collect();
-        Self { recipe, tokenizer, sentinels, chunk: None }
+        Self { recipe, tokenizer, sentinels }
     }
 
-    /// The examples of a step, counted from 0.
-    pub fn batch(&mut self, step: u64) -> &[Example] {
-        let (wanted, index) = (step / CHUNK, (step % CHUNK) as usize);
-        if self.chunk.as_ref().is_none_or(|(chunk, _)| *chunk != wanted) {
-            self.chunk = Some((wanted, self.make_chunk(wanted)));
-        }
-        let (_, batches) = self.chunk.as_ref().expect("made above");
-        &batches[index]
-    }
-
-    fn make_chunk(&self, chunk: u64) -> Vec<Vec<Example>> {
-        let seed = mix(mix(self.recipe.seed) ^ chunk);
-        let size = self.recipe.training.batch_size;
-        let mut examples = self.make(size * CHUNK as usize, seed);
+    /// The examples of a step, counted from 0, the shortest source first: cut into pieces, they pad little
+    /// though every step sees every kind of example.
+    pub fn batch(&self, step: u64) -> Vec<Example> {
+        let mut examples = self.make(self.recipe.training.batch_size, mix(mix(self.recipe.seed) ^ step));
         examples.sort_by_key(|example| example.source.len());
-        let mut batches: Vec<Vec<Example>> = examples.chunks(size).map(<[Example]>::to_vec).collect();
-        batches.shuffle(&mut keyed_rng(seed, "batches"));
-        batches
+        examples
     }
 
     /// Examples on which the held-out loss is measured, so many of each kind: text that training,
-    /// which counts its chunks from 0, never draws.
+    /// which counts its steps from 0, never draws.
     pub fn held_out(&self) -> Vec<Example> {
         let seed = mix(self.recipe.seed ^ mix(u64::MAX));
         let (mut corpus, mut rng) = (Corpus::new(seed), keyed_rng(seed, "corruption"));

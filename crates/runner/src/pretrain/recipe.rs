@@ -1,12 +1,10 @@
 use std::path::Path;
 
-use include_dir::{Dir, include_dir};
 use peft_model::t5::T5Config;
 use serde::{Deserialize, Serialize};
 
 use super::PretrainError;
-
-static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../datasets");
+use crate::embedded;
 
 /// How a model is pretrained: what a TOML in `datasets/recipes/` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,7 +68,10 @@ pub struct DataRecipe {
 #[serde(deny_unknown_fields)]
 pub struct TrainingRecipe {
     pub steps: u64,
+    /// Examples per update.
     pub batch_size: usize,
+    /// Pieces that a batch is cut into by length, so that little is padded; their gradients add up.
+    pub pieces: usize,
     pub learning_rate: f64,
     pub warmup_steps: u64,
     pub weight_decay: f64,
@@ -89,9 +90,8 @@ impl Recipe {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(source) => {
-                let embedded = EMBEDDED.get_file(path).and_then(|file| file.contents_utf8());
                 let missing = || PretrainError::Read { path: Path::new(path).into(), source };
-                embedded.ok_or_else(missing)?.to_string()
+                embedded::text(path).ok_or_else(missing)?.to_string()
             }
         };
         let wrong = |problem: String| PretrainError::Recipe { path: path.into(), problem };
@@ -112,6 +112,7 @@ impl Recipe {
             ("tokenizer.passages", self.tokenizer.passages),
             ("data.held_out", self.data.held_out),
             ("training.batch_size", self.training.batch_size),
+            ("training.pieces", self.training.pieces),
             ("training.steps", self.training.steps as usize),
             ("training.evaluate_every", self.training.evaluate_every as usize),
         ] {

@@ -13,7 +13,7 @@ use crate::atomic;
 use crate::pocket::Corpus;
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
-use crate::train::{AdamW, AdamWSettings, State, StateFile, linear};
+use crate::train::{AdamW, AdamWSettings, State, StateFile, add, linear};
 
 /// Mean loss per target token on text that was not trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -164,29 +164,36 @@ impl<'a> Pretraining<'a> {
 
     fn update(&mut self, progress: &mut dyn Progress) -> Result<(), PretrainError> {
         let started = Instant::now();
+        let training = &self.recipe.training;
         let examples = self.examples.batch(self.step);
-        let batch = to_batch(examples, &self.backbone);
+        let tracked = self.parameters.tracked();
+        let (mut gradients, mut losses) = (None, Vec::new());
+        for (piece, examples) in examples.chunks(training.batch_size.div_ceil(training.pieces)).enumerate() {
+            let dropout =
+                Dropout::new(&[self.recipe.seed], self.step * training.pieces as u64 + piece as u64);
+            let pass = Pass {
+                backbone: &self.backbone,
+                method: self.method.method.as_ref(),
+                parameters: &tracked,
+                dropout: Some(&dropout),
+            };
+            let loss = target_loss(&pass, &to_batch(examples, &self.backbone)).per_run;
+            let share = examples.len() as f64 / training.batch_size as f64;
+            let new = tracked.take_gradients(&mut (loss.clone().sum() * share).backward());
+            gradients = Some(add(gradients, new));
+            losses.push(loss.inner() * share);
+        }
+        let gradients = gradients.expect("at least one piece");
+        drop(tracked);
         self.tokens += examples.iter().map(|e| (e.source.len() + e.target.len()) as u64).sum::<u64>();
         progress.examples(examples.len());
-        let dropout = Dropout::new(&[self.recipe.seed], self.step);
-        let tracked = self.parameters.tracked();
-        let pass = Pass {
-            backbone: &self.backbone,
-            method: self.method.method.as_ref(),
-            parameters: &tracked,
-            dropout: Some(&dropout),
-        };
-        let loss = target_loss(&pass, &batch).per_run;
-        let gradients = tracked.take_gradients(&mut loss.clone().sum().backward());
-        drop(tracked);
-        let training = &self.recipe.training;
         let factor = linear(self.step, training.warmup_steps, training.steps);
         let rates = [vec![(Group::Network, training.learning_rate)]];
         let parameters = std::mem::take(&mut self.parameters);
         self.step += 1;
         self.parameters = self.optimizer.step(parameters, gradients, self.step, &rates, factor);
         if self.step.is_multiple_of(LOSS_INTERVAL) {
-            let loss = f64::from(loss.inner().into_scalar::<f32>());
+            let loss: f64 = losses.into_iter().map(|loss| f64::from(loss.into_scalar::<f32>())).sum();
             progress.loss(loss);
             if !loss.is_finite() {
                 return Err(PretrainError::Diverged { step: self.step, loss });

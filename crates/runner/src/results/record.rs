@@ -63,6 +63,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// All metrics on the test split, those under a probe as `probe/metric`.
+    pub fn test_scores(&self) -> Scores {
+        serde_json::from_str(&self.test_scores).unwrap_or_default()
+    }
+
     /// Gathers what one run of a group came to.
     #[allow(clippy::too_many_arguments)]
     pub fn new(

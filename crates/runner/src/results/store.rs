@@ -101,6 +101,17 @@ impl Store {
         Ok(path)
     }
 
+    /// Writes a text file beside the cells.
+    ///
+    /// # Errors
+    /// When the disk is full or the folder not writable.
+    pub fn write_text(&self, name: &str, text: &str) -> Result<PathBuf, StoreError> {
+        let path = self.folder.join(name);
+        atomic::write(&path, text.as_bytes())
+            .map_err(|source| StoreError::Write { path: path.clone(), source })?;
+        Ok(path)
+    }
+
     fn write_frame(&self, path: &Path, mut frame: DataFrame) -> Result<(), StoreError> {
         let mut bytes = Vec::new();
         ParquetWriter::new(&mut bytes)

@@ -1,9 +1,12 @@
 //! The comparison table: method by task, over seeds.
 
+use std::collections::BTreeMap;
+
 use comfy_table::{CellAlignment, Table, presets};
 use polars::prelude::*;
 
 use super::{Record, Status};
+use crate::task::Reference;
 
 /// One method on one task, or averaged over a group of tasks.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +14,8 @@ pub struct Comparison {
     pub group: String,
     /// Title of the task; `average` for a group.
     pub task: String,
+    /// Whether the task's rows came with a probe's text, which its name then ends in.
+    pub probe: bool,
     pub method: String,
     pub metric: String,
     /// Mean score over seeds, in percent.
@@ -26,23 +31,59 @@ pub struct Comparison {
     pub peak_memory_bytes: Option<u64>,
 }
 
-const AVERAGE: &str = "average";
+impl Comparison {
+    /// Whether this is an average or a probe rather than a task.
+    pub fn is_derived(&self) -> bool {
+        self.task == AVERAGE || self.probe
+    }
+}
 
-/// Compares methods, in the order in which tasks and methods first occur.
+pub(super) const AVERAGE: &str = "average";
+
+/// Compares methods, in the order in which tasks and methods first occur. Scores under a task's probes
+/// are rows of their own, after the group's averages.
 pub fn comparison(records: &[Record]) -> Vec<Comparison> {
     let mut rows = Vec::new();
     for group in distinct(records, |r| &r.group) {
         let records: Vec<&Record> = records.iter().filter(|r| r.group == group).collect();
         let start = rows.len();
-        for task in distinct(records.iter().copied(), |r| &r.task_title) {
-            for method in distinct(records.iter().copied(), |r| &r.method) {
-                let cells: Vec<&Record> =
-                    records.iter().copied().filter(|r| r.task_title == task && r.method == method).collect();
-                rows.extend(compare_cells(&cells));
-            }
+        for cells in by_task_and_method(&records) {
+            rows.extend(compare_cells(&cells, |record| record.score));
         }
         let averages = average_by_method(&rows[start..]);
         rows.extend(averages);
+        rows.extend(probes(&records));
+    }
+    rows
+}
+
+/// Records that differ in their seed alone.
+fn by_task_and_method<'a>(records: &[&'a Record]) -> Vec<Vec<&'a Record>> {
+    let mut all = Vec::new();
+    for task in distinct(records.iter().copied(), |r| &r.task_title) {
+        for method in distinct(records.iter().copied(), |r| &r.method) {
+            let own = records.iter().copied().filter(|r| r.task_title == task && r.method == method);
+            all.push(own.collect());
+        }
+    }
+    all
+}
+
+/// The rows of every probe: the task's name has the probe's after it.
+fn probes(records: &[&Record]) -> Vec<Comparison> {
+    let mut rows = Vec::new();
+    for cells in by_task_and_method(records) {
+        let Some(first) = cells.first() else { continue };
+        let suffix = format!("/{}", first.metric);
+        for key in first.test_scores().keys().filter(|key| key.ends_with(&suffix)) {
+            let Some(row) = compare_cells(&cells, |record| {
+                record.score.and_then(|_| record.test_scores().get(key).copied())
+            }) else {
+                continue;
+            };
+            let probe = key.trim_end_matches(&suffix);
+            rows.push(Comparison { task: format!("{}, {probe}", row.task), probe: true, ..row });
+        }
     }
     rows
 }
@@ -60,13 +101,14 @@ fn distinct<'a>(
     seen
 }
 
-fn compare_cells(cells: &[&Record]) -> Option<Comparison> {
+fn compare_cells(cells: &[&Record], score: impl Fn(&Record) -> Option<f64>) -> Option<Comparison> {
     let first = cells.first()?;
-    let scores: Vec<f64> = cells.iter().filter_map(|c| c.score).collect();
+    let scores: Vec<f64> = cells.iter().filter_map(|c| score(c)).collect();
     let seconds: f64 = cells.iter().map(|c| c.train_seconds + c.evaluate_seconds).sum();
     Some(Comparison {
         group: first.group.clone(),
         task: first.task_title.clone(),
+        probe: false,
         method: first.method.clone(),
         metric: first.metric.clone(),
         mean: mean(&scores),
@@ -127,6 +169,7 @@ pub fn to_frame(rows: &[Comparison]) -> PolarsResult<DataFrame> {
     df!(
         "group" => texts(|r| &r.group),
         "task" => texts(|r| &r.task),
+        "probe" => rows.iter().map(|r| r.probe).collect::<Vec<_>>(),
         "method" => texts(|r| &r.method),
         "metric" => texts(|r| &r.metric),
         "mean" => rows.iter().map(|r| r.mean).collect::<Vec<_>>(),
@@ -139,8 +182,9 @@ pub fn to_frame(rows: &[Comparison]) -> PolarsResult<DataFrame> {
     )
 }
 
-/// The comparison for a terminal: one row per method, one column per task and group average.
-pub fn to_text(rows: &[Comparison]) -> String {
+/// The comparison for a terminal: one row per method, one column per task and group average; below,
+/// the majority baseline and the ceiling of the tasks, by title, for which they are known.
+pub fn to_text(rows: &[Comparison], references: &BTreeMap<String, Reference>) -> String {
     let mut columns: Vec<(&str, &str)> = Vec::new();
     let mut methods: Vec<&str> = Vec::new();
     for row in rows {
@@ -167,11 +211,22 @@ pub fn to_text(rows: &[Comparison]) -> String {
             let cell = own.iter().find(|r| r.group == group && r.task == task);
             line.push(cell.map_or("-".into(), |c| score_text(c)));
         }
-        let tasks: Vec<&&Comparison> = own.iter().filter(|r| r.task != AVERAGE).collect();
+        let tasks: Vec<&&Comparison> = own.iter().filter(|r| !r.is_derived()).collect();
         line.push(format!("{:.1}", tasks.iter().map(|r| r.seconds).sum::<f64>() / tasks.len().max(1) as f64));
         let peak = tasks.iter().filter_map(|r| r.peak_memory_bytes).max();
         line.push(peak.map_or("-".into(), |bytes| format!("{}", bytes >> 20)));
         table.add_row(line);
+    }
+    if !references.is_empty() {
+        let kinds: [(&str, fn(&Reference) -> f64); 2] =
+            [("(majority)", |r| r.majority), ("(ceiling)", |r| r.ceiling)];
+        for (name, value) in kinds {
+            let mut line = vec![name.to_string(), String::new()];
+            line.extend(columns.iter().map(|(_, task)| {
+                references.get(*task).map_or(String::new(), |reference| format!("{:.1}", value(reference)))
+            }));
+            table.add_row(line);
+        }
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use include_dir::{Dir, include_dir};
 use peft_model::peft::nearest;
 
 use super::spec::Templates;
-use super::{Role, Rows, TaskError, TaskSpec};
+use super::{Role, Rows, TaskError, TaskSpec, Template};
+use crate::embedded;
 use crate::hub::Hub;
-
-static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../datasets");
+use crate::pocket::{self, Part};
 
 /// A task, checked and ready to load.
 #[derive(Debug, Clone)]
@@ -49,12 +48,26 @@ impl Task {
         Ok(Self { name: name.into(), spec, templates, file: file.into(), folder: folder.into() })
     }
 
+    /// The task with each of its probes' templates of the source.
+    pub fn probes(&self) -> Vec<(String, Task)> {
+        let probe = |(name, template): &(String, Template)| {
+            let mut task = self.clone();
+            task.spec.text.source = self.spec.probes[name].clone();
+            task.templates.source = template.clone();
+            (name.clone(), task)
+        };
+        self.templates.probes.iter().map(probe).collect()
+    }
+
     /// Reads the rows that play a role.
     ///
     /// # Errors
     /// When files are missing or broken, or the dataset has no such configuration or split.
     pub fn load(&self, role: Role, hub: &Hub) -> Result<RoleRows, TaskError> {
         let split = self.spec.split.split(role);
+        if let Some(name) = &self.spec.data.generated {
+            return self.generate(name, role, split);
+        }
         let (paths, commit) = match &self.spec.data.repo {
             Some(repo) => {
                 let files = hub.split_files(
@@ -70,6 +83,20 @@ impl Task {
         let rows = Rows::read(&paths)?;
         let indices = self.spec.split.rows(role, rows.len());
         Ok(RoleRows { rows, indices, commit })
+    }
+
+    fn generate(&self, name: &str, role: Role, split: &str) -> Result<RoleRows, TaskError> {
+        let wrong = |problem| TaskError::Spec { file: self.file.clone(), problem };
+        let generator = pocket::find(name).ok_or_else(|| {
+            let known: Vec<&str> = pocket::TASKS.iter().map(|task| task.name).collect();
+            wrong(format!("`data.generated`: there is no generator `{name}`; there are {}", known.join(", ")))
+        })?;
+        let part = Part::named(split).ok_or_else(|| {
+            wrong(format!("`split`: there is no split `{split}`; there are train, validation, test"))
+        })?;
+        let rows = Rows::new(generator.table(part), &format!("the pocket world's {name}, {split}"));
+        let indices = self.spec.split.rows(role, rows.len());
+        Ok(RoleRows { rows, indices, commit: Some(format!("pocket-{}", pocket::VERSION)) })
     }
 
     fn local_file(&self, split: &str) -> Result<PathBuf, TaskError> {
@@ -97,8 +124,7 @@ pub fn find(name: &str) -> Result<Task, TaskError> {
     if local.is_file() {
         return read(&local, variant);
     }
-    let embedded = EMBEDDED.get_file(format!("{base}.toml")).and_then(|f| f.contents_utf8());
-    match embedded {
+    match embedded::text(&format!("{base}.toml")) {
         Some(text) => Task::parse(name, text, &format!("datasets/{base}.toml"), Path::new(".")),
         None => {
             let names = names();
@@ -121,12 +147,11 @@ fn read(path: &Path, variant: Option<&str>) -> Result<Task, TaskError> {
 
 /// Names of the embedded tasks and of those in `./datasets`.
 pub fn names() -> Vec<String> {
-    let embedded = EMBEDDED.files().map(|f| f.path().to_path_buf());
     let local = std::fs::read_dir("datasets").into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut names: Vec<String> = embedded
-        .chain(local)
+    let mut names: Vec<String> = local
         .filter(|p| p.extension().is_some_and(|e| e == "toml"))
         .filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned()))
+        .chain(embedded::names(""))
         .collect();
     names.sort();
     names.dedup();

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub use catalogue::{Task, find, names};
 pub use few_shot::few_shot;
 pub use rows::{Rows, Value};
-pub use spec::{Labels, Limits, Metrics, TaskSpec, Variants, Words};
+pub use spec::{Labels, Limits, Metrics, Reference, TaskSpec, Variants, Words};
 pub use split::{Role, SplitRule, permutation};
 pub use template::Template;
 

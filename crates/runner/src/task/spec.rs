@@ -27,12 +27,28 @@ pub struct TaskSpec {
     pub metrics: Metrics,
     #[serde(default)]
     pub limits: Limits,
+    /// What scores mean on this task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+    /// Other templates of the source, by name: the trained model is scored on the test split with each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub probes: BTreeMap<String, String>,
     /// Where a number target is cut into two classes for few-shot training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub few_shot_threshold: Option<f64>,
     /// Other ways to make the text, such as with a fault of the reference corrected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variants: Option<Variants>,
+}
+
+/// Scores, in percent of the reported metric, between which a method's are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Of always giving the most frequent answer.
+    pub majority: f64,
+    /// That no method can exceed.
+    pub ceiling: f64,
 }
 
 /// Named ways to make a task's text; `task@variant` on the command line chooses one.
@@ -52,7 +68,7 @@ pub struct Variant {
     pub source: String,
 }
 
-/// Where the rows are: a dataset on the hub, or local files.
+/// Where the rows are: a dataset on the hub, local files, or a generator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
@@ -68,6 +84,9 @@ pub struct Data {
     /// Local files by split: parquet, csv, tsv or jsonl, relative to the TOML.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
+    /// Task of the pocket world, whose rows are generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<String>,
 }
 
 /// How a row becomes text.
@@ -197,6 +216,7 @@ pub(super) struct Templates {
     pub target: Option<Template>,
     pub answers: Option<Template>,
     pub group: Option<Template>,
+    pub probes: Vec<(String, Template)>,
 }
 
 impl TaskSpec {
@@ -225,10 +245,12 @@ impl TaskSpec {
 
     /// Checks what can be checked without the rows; the error names the key.
     pub(super) fn check(&self) -> Result<Templates, String> {
-        match (&self.data.repo, self.data.files.is_empty()) {
-            (None, true) => return Err("[data] needs `repo` (a hub dataset) or `files` (local files)".into()),
-            (Some(_), false) => return Err("[data] has both `repo` and `files`; keep one".into()),
-            _ => {}
+        let data = &self.data;
+        let sources = [data.repo.is_some(), !data.files.is_empty(), data.generated.is_some()];
+        match sources.iter().filter(|&&given| given).count() {
+            0 => return Err("[data] needs `repo` (a hub dataset) or `files` (local files)".into()),
+            1 => {}
+            _ => return Err("[data] has several of `repo`, `files` and `generated`; keep one".into()),
         }
         if self.labels.is_some() == self.text.target.is_some() {
             return Err("give either [labels] or `text.target`, exactly one".into());
@@ -254,6 +276,11 @@ impl TaskSpec {
             target: optional("text.target", &self.text.target)?,
             answers: optional("text.answers", &self.text.answers)?,
             group: optional("text.group", &self.text.group)?,
+            probes: self
+                .probes
+                .iter()
+                .map(|(name, text)| Ok((name.clone(), parse(&format!("probes.{name}"), text)?)))
+                .collect::<Result<_, String>>()?,
         })
     }
 }

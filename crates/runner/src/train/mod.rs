@@ -23,6 +23,7 @@ use crate::metric::{Metric, MetricError};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
 use training::Training;
+pub use training::add;
 
 /// What differs between runs side by side.
 #[derive(Debug, Clone, PartialEq)]

@@ -140,10 +140,7 @@ impl<'a> Training<'a> {
             self.recent.push(loss.clone().inner());
             let total = loss.sum() / settings.accumulation as f64;
             let new = tracked.take_gradients(&mut total.backward());
-            gradients = Some(match gradients {
-                Some(sum) => add(sum, new),
-                None => new,
-            });
+            gradients = Some(add(gradients, new));
             progress.examples(rows);
         }
         let rates: Vec<Rates> = self.alive.iter().map(|&run| self.job.runs[run].rates.clone()).collect();
@@ -224,7 +221,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Scores the best checkpoint of every run that has one.
+    /// Scores the best checkpoint of every run that has one, on the test split and on its probes.
     pub fn test(&mut self, progress: &mut dyn Progress) -> Result<(), MetricError> {
         let started = Instant::now();
         let (runs, values): (Vec<usize>, Vec<Vec<Vec<f32>>>) = self
@@ -239,7 +236,13 @@ impl<'a> Training<'a> {
         let backbone = self.job.backbone;
         let declared = self.parameters.declared().to_vec();
         let best = Parameters::from_host(declared, &values, backbone.device(), backbone.dtype());
-        let all = self.score(&best, &self.job.data.test, "test", progress)?;
+        let data = self.job.data;
+        let mut all = self.score(&best, &data.test, "test", progress)?;
+        for (name, split) in &data.probes {
+            for (scores, probed) in all.iter_mut().zip(self.score(&best, split, name, progress)?) {
+                scores.extend(probed.into_iter().map(|(metric, score)| (format!("{name}/{metric}"), score)));
+            }
+        }
         for (run, scores) in runs.into_iter().zip(all) {
             if let Some(best) = &mut self.outcomes[run].best {
                 best.test = scores;
@@ -279,9 +282,11 @@ fn best_name(run: usize, parameter: &str) -> String {
     format!("best/{run}/{parameter}")
 }
 
-fn add(a: Gradients, b: Gradients) -> Gradients {
-    a.into_iter()
-        .zip(b)
+/// The sum of two batches' gradients.
+pub fn add(sum: Option<Gradients>, new: Gradients) -> Gradients {
+    let Some(sum) = sum else { return new };
+    let pairs = sum.into_iter().zip(new);
+    pairs
         .map(|pair| match pair {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),

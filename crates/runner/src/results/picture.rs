@@ -1,0 +1,87 @@
+//! The comparison as a picture: score against trainable parameters.
+
+use plotters::prelude::*;
+
+use super::Comparison;
+use super::table::{AVERAGE, thousands};
+
+const SIZE: (u32, u32) = (860, 520);
+const GREY: RGBColor = RGBColor(120, 120, 120);
+
+/// Draws the average of every method over tasks (filled) and each task (hollow) as SVG.
+///
+/// `majority` is the average score of always giving the most frequent answer, where it is known.
+///
+/// # Errors
+/// Only if the drawing library fails; there is nothing to draw without scores, so the text is empty.
+pub fn to_svg(title: &str, rows: &[Comparison], majority: Option<f64>) -> Result<String, String> {
+    let mut svg = String::new();
+    if rows.iter().any(|row| row.mean.is_some()) {
+        draw(&mut svg, title, rows, majority).map_err(|e| e.to_string())?;
+    }
+    Ok(svg)
+}
+
+fn draw(
+    svg: &mut String,
+    title: &str,
+    rows: &[Comparison],
+    majority: Option<f64>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let scores: Vec<f64> = rows.iter().filter_map(|row| row.mean).chain(majority).collect();
+    let low = scores.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let counts = rows.iter().map(|row| row.trainable_parameters.max(1) as f64);
+    let (least, most) = counts.fold((f64::INFINITY, 1.0), |(a, b), n| (a.min(n), f64::max(b, n)));
+    let mut chart = ChartBuilder::on(&root)
+        .caption(title, ("sans-serif", 20))
+        .margin(16)
+        .x_label_area_size(44)
+        .y_label_area_size(52)
+        // Room for the names at the right-hand points.
+        .build_cartesian_2d((least / 2.0..most * 6.0).log_scale(), low - 3.0..high + 3.0)?;
+    chart
+        .configure_mesh()
+        .x_desc("trainable parameters")
+        .y_desc("score on the test split, %")
+        .x_label_formatter(&|n| thousands(*n as u64))
+        .light_line_style(WHITE)
+        .draw()?;
+    if let Some(majority) = majority {
+        let ends = [(least / 2.0, majority), (most * 6.0, majority)];
+        chart.draw_series(DashedLineSeries::new(ends, 6, 4, GREY.stroke_width(1)))?;
+        chart.draw_series([Text::new(
+            "majority",
+            (least / 1.9, majority),
+            ("sans-serif", 13).into_font().color(&GREY),
+        )])?;
+    }
+    for (index, method) in methods(rows).into_iter().enumerate() {
+        let colour = Palette99::pick(index);
+        let own = rows.iter().filter(|row| row.method == method);
+        for row in own {
+            let (Some(mean), count) = (row.mean, row.trainable_parameters.max(1) as f64) else { continue };
+            if row.task != AVERAGE {
+                chart.draw_series([Circle::new((count, mean), 3, colour.stroke_width(1))])?;
+                continue;
+            }
+            chart.draw_series([Circle::new((count, mean), 6, colour.filled())])?;
+            let (x, y) = chart.backend_coord(&(count, mean));
+            root.draw(&Text::new(method.to_string(), (x + 9, y - 7), ("sans-serif", 14)))?;
+        }
+    }
+    root.present()?;
+    Ok(())
+}
+
+fn methods(rows: &[Comparison]) -> Vec<&str> {
+    let mut methods: Vec<&str> = Vec::new();
+    for row in rows {
+        if !methods.contains(&row.method.as_str()) {
+            methods.push(&row.method);
+        }
+    }
+    methods
+}
