@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::device::DeviceName;
-use crate::grid::{self, Overrides};
+use crate::grid::{self, Overrides, ReportedSplit};
 use crate::hub::Hub;
 use crate::model::Model;
 use crate::results::{Comparison, Record, Status, Store, comparison, to_frame, to_svg, to_text};
@@ -66,39 +66,49 @@ impl Run {
         let folder = self.out.unwrap_or_else(|| grid::default_output(&plan.suite));
         let store = Store::open(&folder)?;
         let interval = Duration::from_secs(self.checkpoint_every.unwrap_or(60));
-        let (title, references) = (plan.suite.title.clone(), plan.references());
+        let report = Report {
+            title: plan.suite.title.clone(),
+            split: plan.suite.report,
+            references: plan.references(),
+        };
         let records = grid::execute(plan, &model, &hub, &store, interval)?;
-        report(&title, &records, &references, &store)?;
+        report.write(&records, &store)?;
         let diverged = records.iter().any(|r| r.status != Status::Completed);
         Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })
     }
 }
 
-fn report(
-    title: &str,
-    records: &[Record],
-    references: &BTreeMap<String, Reference>,
-    store: &Store,
-) -> Result<()> {
-    let rows = comparison(records);
-    let path = store.write_table("comparison.parquet", to_frame(&rows)?)?;
-    println!("{title}: mean ± standard deviation over seeds, in percent");
-    println!("{}", to_text(&rows, references));
-    for record in records {
-        if let Status::Diverged(problem) = &record.status {
-            println!("{} on {}, seed {}: {problem}", record.method, record.task, record.seed);
+/// What is said at the end of a run.
+struct Report {
+    title: String,
+    split: ReportedSplit,
+    references: BTreeMap<String, Reference>,
+}
+
+impl Report {
+    fn write(&self, records: &[Record], store: &Store) -> Result<()> {
+        let rows = comparison(records, self.split);
+        let table = store.write_table("comparison.parquet", to_frame(&rows)?)?;
+        let split = match self.split {
+            ReportedSplit::Test => "test",
+            ReportedSplit::Validation => "validation",
+        };
+        println!("{}: mean ± standard deviation over seeds, in percent, on the {split} split", self.title);
+        println!("{}", to_text(&rows, &self.references));
+        for record in records {
+            if let Status::Diverged(problem) = &record.status {
+                println!("{} on {}, seed {}: {problem}", record.method, record.task, record.seed);
+            }
         }
+        let cells = store.folder().join("cells");
+        println!("table: {}; one Parquet file per cell in {}", table.display(), cells.display());
+        let svg =
+            to_svg(&self.title, &rows, majority(&rows, &self.references)).map_err(anyhow::Error::msg)?;
+        if !svg.is_empty() {
+            println!("picture: {}", store.write_text("comparison.svg", &svg)?.display());
+        }
+        Ok(())
     }
-    println!(
-        "table: {}; one Parquet file per cell in {}",
-        path.display(),
-        store.folder().join("cells").display()
-    );
-    let svg = to_svg(title, &rows, majority(&rows, references)).map_err(anyhow::Error::msg)?;
-    if !svg.is_empty() {
-        println!("picture: {}", store.write_text("comparison.svg", &svg)?.display());
-    }
-    Ok(())
 }
 
 /// The average majority baseline, if it is known for every task.

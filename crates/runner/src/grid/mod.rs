@@ -6,4 +6,4 @@ mod suite;
 
 pub use cell::{Cell, Instance};
 pub use execute::{Plan, default_output, execute, plan};
-pub use suite::{Overrides, Suite, SuiteError, find, names};
+pub use suite::{Overrides, ReportedSplit, Suite, SuiteError, find, names};

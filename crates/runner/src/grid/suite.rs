@@ -35,6 +35,8 @@ pub struct Suite {
     pub seeds: Vec<u64>,
     /// Numbers of training rows; empty for all rows.
     pub shots: Vec<usize>,
+    /// The split whose scores the table shows: `validation` in sweeps, which must not look at the test split.
+    pub report: ReportedSplit,
     /// Settings of the training, as written: what is left out takes the paper's values.
     training: toml::Table,
     /// Methods by the name they have in tables; `method` says which one it is, where the name does not.
@@ -54,6 +56,7 @@ struct SuiteFile {
     tasks: Option<Vec<String>>,
     seeds: Option<Vec<u64>>,
     shots: Option<Vec<usize>>,
+    report: Option<ReportedSplit>,
     #[serde(default)]
     training: toml::Table,
     #[serde(default)]
@@ -74,6 +77,15 @@ struct Exception {
     training: toml::Table,
     #[serde(default)]
     settings: toml::Table,
+}
+
+/// The split whose scores a table shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportedSplit {
+    #[default]
+    Test,
+    Validation,
 }
 
 /// What the command line changes.
@@ -109,6 +121,7 @@ impl Suite {
         suite.tasks = own.tasks.unwrap_or(suite.tasks);
         suite.seeds = own.seeds.unwrap_or(suite.seeds);
         suite.shots = own.shots.unwrap_or(suite.shots);
+        suite.report = own.report.unwrap_or(suite.report);
         for (key, value) in own.training {
             suite.set_training(&key, value);
         }

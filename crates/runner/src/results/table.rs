@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use polars::prelude::*;
 
 use super::{Record, Status};
+use crate::grid::ReportedSplit;
 use crate::task::Reference;
 
 /// One method on one task, or averaged over a group of tasks.
@@ -42,17 +43,22 @@ pub(super) const AVERAGE: &str = "average";
 
 /// Compares methods, in the order in which tasks and methods first occur. Scores under a task's probes
 /// are rows of their own, after the group's averages.
-pub fn comparison(records: &[Record]) -> Vec<Comparison> {
+pub fn comparison(records: &[Record], split: ReportedSplit) -> Vec<Comparison> {
     let mut rows = Vec::new();
     for group in distinct(records, |r| &r.group) {
         let records: Vec<&Record> = records.iter().filter(|r| r.group == group).collect();
         let start = rows.len();
         for cells in by_task_and_method(&records) {
-            rows.extend(compare_cells(&cells, |record| record.score));
+            rows.extend(compare_cells(&cells, |record| match split {
+                ReportedSplit::Test => record.score,
+                ReportedSplit::Validation => record.score.and(record.selection_score),
+            }));
         }
         let averages = average_by_method(&rows[start..]);
         rows.extend(averages);
-        rows.extend(probes(&records));
+        if split == ReportedSplit::Test {
+            rows.extend(probes(&records));
+        }
     }
     rows
 }

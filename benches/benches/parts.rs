@@ -1,0 +1,125 @@
+//! The parts of a training step at T5-small's sizes: fused operations beside the same composed of Burn's
+//! own, runs side by side beside one after the other, and generation.
+
+use burn::tensor::{Device, Distribution, Int, Tensor};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use peft_benches::{BatchSize, batch};
+use peft_model::dropout::Dropout;
+use peft_model::ops::{self, Attention};
+use peft_model::peft::{self, Parameters};
+use peft_model::t5::{Backbone, Pass, T5Config, generate, pad_ids, target_loss};
+use serde_json::Map;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ROWS: usize = 16;
+const LENGTH: usize = 64;
+const HEADS: usize = 8;
+const WIDTH: usize = 512;
+const VOCABULARY: usize = 32_128;
+
+fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
+}
+
+/// Forward and backward of a function of one tensor.
+fn backward<const D: usize>(input: &Tensor<4>, f: impl Fn(Tensor<4>) -> Tensor<D>) -> Tensor<4> {
+    let input = input.clone().autodiff().require_grad();
+    let mut gradients = f(input.clone()).sum().backward();
+    input.grad_remove(&mut gradients).expect("the output depends on the input")
+}
+
+fn operations(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("forward and backward");
+    let x = random([1, ROWS, LENGTH, WIDTH]);
+    let bias = random([1, HEADS, LENGTH, LENGTH]);
+    let dropout = Dropout::new(&[1], 0);
+    let qkv = |x: Tensor<4>| Attention {
+        queries: x.clone(),
+        keys: x.clone(),
+        values: x,
+        bias: Some(bias.clone()),
+        mask: None,
+    };
+    group.bench_function("attention, fused", |b| {
+        b.iter(|| backward(&x, |x| ops::attention(qkv(x), HEADS, Some((&dropout, 0.1)))))
+    });
+    group.bench_function("attention, composed", |b| {
+        b.iter(|| backward(&x, |x| ops::attention_composed(qkv(x), HEADS, Some((&dropout, 0.1)))))
+    });
+    let scale = random([1, 1, WIDTH]);
+    group.bench_function("RMSNorm, fused", |b| {
+        b.iter(|| backward(&x, |x| ops::rms_norm(x, scale.clone(), 1e-6)))
+    });
+    group.bench_function("RMSNorm, composed", |b| {
+        b.iter(|| backward(&x, |x| ops::rms_norm_composed(x, scale.clone(), 1e-6)))
+    });
+    let logits = random([1, ROWS, 3, VOCABULARY]);
+    let targets = Tensor::<3, Int>::ones([1, ROWS, 3], &Device::flex());
+    group.bench_function("cross-entropy, fused", |b| {
+        b.iter(|| backward(&logits, |x| ops::log_probabilities(x, targets.clone())))
+    });
+    group.bench_function("cross-entropy, composed", |b| {
+        b.iter(|| backward(&logits, |x| ops::log_probabilities_composed(x, targets.clone())))
+    });
+    group.finish();
+}
+
+/// A T5 of the pocket model's size: small products, where company pays most.
+fn small() -> Backbone {
+    let config = T5Config {
+        vocab_size: 1024,
+        d_model: 128,
+        d_kv: 32,
+        d_ff: 384,
+        num_heads: 4,
+        num_layers: 3,
+        num_decoder_layers: Some(2),
+        ..T5Config::t5_small()
+    };
+    Backbone::random(&config, 1, &Device::flex())
+}
+
+fn runs(criterion: &mut Criterion) {
+    let backbone = small();
+    let mut group = criterion.benchmark_group("gradient of prompt tuning, rows in all");
+    let built = peft::build("prompt-tuning", &Map::new()).expect("a registered method");
+    for (runs, rows) in [(1, 32), (3, 32), (1, 96)] {
+        let seeds: Vec<u64> = (0..runs as u64).collect();
+        let declared = built.method.parameters(backbone.config());
+        let parameters = Parameters::init(declared, &seeds, &backbone);
+        let size = BatchSize { runs, rows, source: 32, target: 2 };
+        let batch = batch(backbone.config(), size, backbone.device());
+        let name = BenchmarkId::from_parameter(format!("{runs} x {rows}"));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let dropout = Dropout::new(&seeds, 0);
+                let tracked = parameters.tracked();
+                let method = built.method.as_ref();
+                let pass =
+                    Pass { backbone: &backbone, method, parameters: &tracked, dropout: Some(&dropout) };
+                let loss = target_loss(&pass, &batch).per_run.sum();
+                tracked.take_gradients(&mut loss.backward())
+            })
+        });
+    }
+    group.finish();
+}
+
+fn generation(criterion: &mut Criterion) {
+    let backbone = small();
+    let frozen = peft::frozen();
+    let parameters = Parameters::init(Vec::new(), &[0], &backbone);
+    let pass =
+        Pass { backbone: &backbone, method: frozen.method.as_ref(), parameters: &parameters, dropout: None };
+    let rows: Vec<Vec<u32>> =
+        (0..64).map(|row| (0..32).map(|i| 3 + (row * 7 + i) % 1000).collect()).collect();
+    let (ids, mask) = pad_ids(&[rows.iter().map(Vec::as_slice).collect()], 0, backbone.device());
+    criterion.bench_function("generate 64 rows of 20 tokens", |b| {
+        b.iter(|| generate(&pass, ids.clone(), mask.clone(), 20))
+    });
+}
+
+criterion_group!(benches, operations, runs, generation);
+criterion_main!(benches);
