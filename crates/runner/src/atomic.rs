@@ -14,7 +14,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         _ => Path::new("."),
     };
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
+    // Not a private temporary file: others may read results and share a cache.
+    let mut file =
+        tempfile::Builder::new().prefix(".writing-").make_in(folder, |new| File::create_new(new))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;

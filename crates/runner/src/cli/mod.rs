@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod fetch;
 mod methods;
 mod pretrain;
 mod run;
@@ -23,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Train methods on tasks and compare them (the default)
     Run(run::Run),
+    /// Download what a suite needs, so that it runs without a network
+    Fetch(fetch::Fetch),
     /// List the tasks
     Tasks(tasks::Tasks),
     /// List the methods and what they train
@@ -32,6 +35,9 @@ enum Command {
     /// Score source-target pairs: log-probabilities and greedy generations
     Score(score::Score),
 }
+
+/// The suite where none is named.
+const DEFAULT_SUITE: &str = "pocket";
 
 /// Exit code for bad input: a wrong argument, a broken file, a task that does not fit its rows.
 const BAD_INPUT: u8 = 2;
@@ -51,6 +57,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(run) => run.execute(),
+        Command::Fetch(fetch) => fetch.execute(),
         Command::Tasks(tasks) => tasks.execute(),
         Command::Methods(methods) => methods.execute(),
         Command::Pretrain(pretrain) => pretrain.execute(),

@@ -1,5 +1,6 @@
 //! Where tasks are found: a path, `./datasets`, or the ones embedded in the program.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use peft_model::peft::nearest;
@@ -7,7 +8,7 @@ use peft_model::peft::nearest;
 use super::spec::Templates;
 use super::{Role, Rows, TaskError, TaskSpec, Template};
 use crate::embedded;
-use crate::hub::Hub;
+use crate::hub::{DEFAULT_REVISION, Fetched, Hub, HubError, Repo};
 use crate::pocket::{self, Part};
 
 /// A task, checked and ready to load.
@@ -68,21 +69,37 @@ impl Task {
         if let Some(name) = &self.spec.data.generated {
             return self.generate(name, role, split);
         }
-        let (paths, commit) = match &self.spec.data.repo {
-            Some(repo) => {
-                let files = hub.split_files(
-                    repo,
-                    self.spec.data.revision.as_deref(),
-                    self.spec.data.config.as_deref(),
-                    split,
-                )?;
-                (files.paths, Some(files.commit))
-            }
+        let (paths, commit) = match self.hub_files(split, hub)? {
+            Some(files) => (files.paths(), Some(files.commit)),
             None => (vec![self.local_file(split)?], None),
         };
         let rows = Rows::read(&paths)?;
         let indices = self.spec.split.rows(role, rows.len());
         Ok(RoleRows { rows, indices, commit })
+    }
+
+    /// Fetches the rows of every role; none if they are not on the hub.
+    ///
+    /// # Errors
+    /// When the dataset has no such configuration or split, or its files cannot be had.
+    pub fn fetch(&self, hub: &Hub) -> Result<Option<Fetched>, HubError> {
+        let splits: BTreeSet<&str> = Role::ALL.iter().map(|&role| self.spec.split.split(role)).collect();
+        let mut all: Option<Fetched> = None;
+        for split in splits {
+            match (&mut all, self.hub_files(split, hub)?) {
+                (Some(all), Some(more)) => all.files.extend(more.files),
+                (_, first) => all = first,
+            }
+        }
+        Ok(all)
+    }
+
+    /// The files of a split of the dataset, if it is one of the hub's.
+    fn hub_files(&self, split: &str, hub: &Hub) -> Result<Option<Fetched>, HubError> {
+        let data = &self.spec.data;
+        let Some(name) = &data.repo else { return Ok(None) };
+        let repo = Repo::dataset(name).at(data.revision.as_deref().unwrap_or(DEFAULT_REVISION));
+        hub.split_files(&repo, data.config.as_deref(), split).map(Some)
     }
 
     fn generate(&self, name: &str, role: Role, split: &str) -> Result<RoleRows, TaskError> {

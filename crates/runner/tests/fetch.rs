@@ -1,0 +1,233 @@
+//! `peft-bench fetch` as users run it, against a stand-in of the hub.
+
+mod common;
+mod standin;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Workspace, assert_refused, assert_success, stderr, stdout};
+use polars::prelude::{ParquetWriter, df};
+use standin::{CHUNK_TOKEN, Fault, GOOD_TOKEN, Standin};
+
+const MODEL: &str = "models/owner/tiny";
+const ROWS: &str = "datasets/owner/rows";
+const SPLITS: [&str; 3] = ["train", "validation", "test"];
+const SPLIT_FILES: [&str; 3] = ["data/train.parquet", "data/validation.parquet", "data/test.parquet"];
+
+/// A hub with the workspace's model and rows, and a suite `hub-suite.toml` that names them.
+struct Bench {
+    hub: Standin,
+    workspace: Workspace,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (hub, workspace) = (Standin::start(), Workspace::new());
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            let content = std::fs::read(workspace.path("model").join(name)).unwrap();
+            hub.put(MODEL, "main", &[(name, &content)]);
+        }
+        for (split, path) in SPLITS.into_iter().zip(SPLIT_FILES) {
+            // No two files have the same content, which would be fetched once.
+            let rows = workspace.read(&format!("rows/{split}.csv")) + &format!("the {split} was good,1\n");
+            let rows = parquet(&rows);
+            hub.put(ROWS, "main", &[(path, &rows)]);
+        }
+        let bench = Self { hub, workspace };
+        bench.add_task("rows", "owner/rows");
+        bench.workspace.write("hub-suite.toml", &bench.workspace.read("tiny-suite.toml"));
+        bench.workspace.edit("hub-suite.toml", "\"model\"", "\"owner/tiny\"");
+        bench.workspace.edit("hub-suite.toml", "\"tiny.toml\"", "\"rows.toml\"");
+        bench
+    }
+
+    /// A task like the workspace's own, with its rows in a dataset of the hub.
+    fn add_task(&self, name: &str, repo: &str) {
+        let text = self.workspace.read("tiny.toml");
+        let files = text.lines().find(|line| line.starts_with("files")).unwrap();
+        self.workspace.write(&format!("{name}.toml"), &text.replace(files, &format!("repo = \"{repo}\"")));
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.workspace.command(arguments);
+        command.env("HF_HUB_OFFLINE", "0").env("HF_ENDPOINT", &self.hub.endpoint);
+        command
+    }
+
+    fn fetch(&self, more: &[&str]) -> Output {
+        self.command(&[&["fetch", "hub-suite.toml"], more].concat()).output().unwrap()
+    }
+
+    fn start_fetch(&self) -> Child {
+        let mut command = self.command(&["fetch", "hub-suite.toml"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.workspace.path("hf-home/hub")
+    }
+
+    fn line(&self, name: &str, what: &str, repo: &str, files: &str) -> String {
+        let commit = &self.hub.commit(repo, "main")[..12];
+        format!("{name}: {what} at main, commit {commit}: {files}\n")
+    }
+}
+
+fn parquet(csv: &str) -> Vec<u8> {
+    let rows = csv.lines().skip(1).map(|row| row.rsplit_once(',').unwrap());
+    let (text, label): (Vec<&str>, Vec<i64>) =
+        rows.map(|(text, label)| (text, label.parse::<i64>().unwrap())).unzip();
+    let mut bytes = Vec::new();
+    let mut frame = df!("text" => text, "label" => label).unwrap();
+    ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
+    bytes
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "waited too long");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_fetched_suite_runs_offline_and_without_a_network() {
+    let bench = Bench::new();
+    let first = bench.fetch(&[]);
+    assert_success(&first);
+    let model =
+        |news: &str| bench.line("model", "model owner/tiny", MODEL, &format!("3 files, 0.0 MiB, {news}"));
+    let rows = |news: &str| {
+        bench.line("rows.toml", "dataset owner/rows", ROWS, &format!("3 files, 0.0 MiB, {news}"))
+    };
+    assert_eq!(stdout(&first), model("fetched") + &rows("fetched"));
+    assert_eq!(stderr(&first).matches("fetching ").count(), 6, "{}", stderr(&first));
+    assert_eq!(bench.hub.downloads().len(), 6);
+
+    let again = bench.fetch(&[]);
+    assert_eq!(stdout(&again), model("already there") + &rows("already there"));
+    assert_eq!(stderr(&again), "");
+    assert_eq!(bench.hub.downloads().len(), 6);
+
+    let run = ["run", "hub-suite.toml", "--method", "prompt-tuning", "--seed", "1", "--steps", "2"];
+    assert_success(&bench.workspace.run(&run));
+    let cut_off = bench
+        .command(&["fetch", "hub-suite.toml"])
+        .env("HF_ENDPOINT", "http://127.0.0.1:1")
+        .output()
+        .unwrap();
+    assert_success(&cut_off);
+    assert_eq!(stdout(&cut_off), stdout(&again));
+    assert_eq!(stderr(&cut_off).matches("warning: ").count(), 1, "{}", stderr(&cut_off));
+}
+
+#[test]
+fn a_run_without_its_data_names_the_command_that_fetches_it() {
+    let bench = Bench::new();
+    let refused = bench.workspace.run(&["run", "hub-suite.toml"]);
+    assert_refused(
+        &refused,
+        &["model owner/tiny at main", "HF_HUB_OFFLINE is set", "`peft-bench fetch SUITE`"],
+    );
+}
+
+#[test]
+fn one_failure_does_not_stop_the_rest() {
+    let bench = Bench::new();
+    bench.hub.put("datasets/owner/gated", "main", &SPLIT_FILES.map(|path| (path, &b"rows"[..])));
+    bench.hub.gate("datasets/owner/gated");
+    for (task, repo) in [("gone", "owner/gone"), ("gated", "owner/gated")] {
+        bench.add_task(task, repo);
+    }
+    bench.workspace.edit(
+        "hub-suite.toml",
+        "[\"rows.toml\"]",
+        "[\"gone.toml\", \"tiny.toml\", \"gated.toml\", \"no-task\", \"rows.toml\"]",
+    );
+    let refused = bench.fetch(&["--model", "owner/no-model"]);
+    assert_refused(
+        &refused,
+        &[
+            "4 of 6 not fetched",
+            "\n  model: model owner/no-model at main: no such repository",
+            "\n  gone.toml: dataset owner/gone at main: no such repository",
+            "\n  gated.toml: dataset owner/gated at main",
+            "accept the conditions at",
+            "\n  no-task: unknown task",
+        ],
+    );
+    let told = stdout(&refused);
+    assert!(told.starts_with("tiny.toml: not on the hub, nothing to fetch\nrows.toml: "), "{told}");
+    assert!(told.ends_with("3 files, 0.0 MiB, fetched\n"), "{told}");
+}
+
+#[test]
+fn the_token_of_the_environment_opens_a_gated_dataset_and_stays_with_the_hub() {
+    let bench = Bench::new();
+    bench.hub.gate(ROWS);
+    let arguments = ["fetch", "hub-suite.toml", "--model", "model"];
+    assert_success(&bench.command(&arguments).env("HF_TOKEN", GOOD_TOKEN).output().unwrap());
+    let bearer = Some(format!("Bearer {GOOD_TOKEN}"));
+    assert!(bench.hub.requests("GET", "/resolve/").iter().all(|request| request.token == bearer));
+    let stored = bench.hub.requests("GET", "/store/");
+    assert!(stored.len() == 3 && stored.iter().all(|request| request.token.is_none()));
+}
+
+#[test]
+fn files_in_xet_come_in_chunks_and_are_checked_too() {
+    let bench = Bench::new();
+    bench.hub.use_xet();
+    bench.hub.spoil("GET", "/xorbs/", 1, Fault::Corrupt(8));
+    let mut command = bench.command(&["fetch", "hub-suite.toml", "--model", "model"]);
+    let fetched = command.env("HF_TOKEN", GOOD_TOKEN).output().unwrap();
+    assert_success(&fetched);
+    assert!(stderr(&fetched).contains("what arrived is not the file the hub lists"), "{}", stderr(&fetched));
+    assert_eq!(bench.hub.requests("GET", "/store/").len(), 0);
+    let plans = bench.hub.requests("GET", "/v2/reconstructions/");
+    assert!(plans.iter().all(|request| request.token == Some(format!("Bearer {CHUNK_TOKEN}"))));
+    let chunks = bench.hub.requests("GET", "/xorbs/");
+    assert!(chunks.len() >= 4 && chunks.iter().all(|request| request.token.is_none()));
+}
+
+#[test]
+fn two_processes_fetch_at_once() {
+    let bench = Bench::new();
+    bench.hub.spoil("GET", "/store/", 1, Fault::Stall(10, Duration::from_millis(700)));
+    let processes = [bench.start_fetch(), bench.start_fetch()];
+    let mut told = String::new();
+    for process in processes {
+        let output = process.wait_with_output().unwrap();
+        assert_success(&output);
+        told += &stdout(&output);
+    }
+    assert_eq!(bench.hub.downloads().len(), 6, "each file once: {told}");
+    assert_success(&bench.workspace.run(&["fetch", "hub-suite.toml"]));
+}
+
+#[test]
+fn a_process_killed_in_the_middle_leaves_no_file_and_is_resumed() {
+    let bench = Bench::new();
+    bench.hub.spoil("GET", "/store/", 1, Fault::Stall(10, Duration::from_secs(600)));
+    let mut killed = bench.start_fetch();
+    let arrived = |path: &PathBuf| path.metadata().is_ok_and(|found| found.len() == 10);
+    let partial = bench.cache().join("models--owner--tiny/.peft-bench/partial");
+    wait_until(|| files_below(&partial).iter().any(arrived));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let weights = |path: &PathBuf| path.ends_with("model.safetensors");
+    assert!(!files_below(&bench.cache()).iter().any(weights));
+    assert_refused(&bench.workspace.run(&["fetch", "hub-suite.toml"]), &["model owner/tiny at main"]);
+
+    assert_success(&bench.fetch(&[]));
+    let ranges: Vec<_> =
+        bench.hub.requests("GET", "/store/").into_iter().map(|request| request.range).collect();
+    assert!(ranges[1].as_deref().unwrap().starts_with("bytes=10-"), "{ranges:?}");
+}
