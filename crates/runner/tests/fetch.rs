@@ -52,7 +52,7 @@ impl Bench {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.workspace.command(arguments);
-        command.env("HF_HUB_OFFLINE", "0").env("HF_ENDPOINT", &self.hub.endpoint);
+        command.env("HF_HUB_OFFLINE", "0").env("HF_ENDPOINT", &self.hub.endpoint).env_remove("HF_TOKEN_PATH");
         command
     }
 

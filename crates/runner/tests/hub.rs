@@ -331,6 +331,17 @@ fn without_a_network_the_cache_serves_and_what_it_lacks_is_told() {
 }
 
 #[test]
+fn a_hub_that_never_answers_is_no_network() {
+    let bench = Bench::new();
+    assert_rows(bench.fetch(TRAIN));
+    bench.hub.spoil("GET", "/revision/", 9, Fault::Stall(0, Duration::from_secs(60)));
+    let hub = Hub::new(HubSettings { timeout: Duration::from_millis(100), ..bench.settings() });
+    let error = hub.resolve(&Repo::dataset("owner/other")).unwrap_err();
+    assert!(matches!(error, HubError::NoNetwork { .. }), "{error}");
+    assert_rows(fetch(&hub, &dataset(), TRAIN));
+}
+
+#[test]
 fn an_endpoint_that_is_no_url_is_told_when_it_is_needed() {
     let bench = Bench::new();
     assert_rows(bench.fetch(TRAIN));

@@ -20,6 +20,8 @@ use super::settings::HubSettings;
 
 /// Attempts when not even a connection comes about: being offline is found out soon.
 const CONNECT_ATTEMPTS: u32 = 3;
+/// The longest wait for the first answer of a hub that may be out of reach.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// The longest wait a server may ask for before we give up instead.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
@@ -61,10 +63,15 @@ impl Client {
         let handle = self.handle(repo);
         let failed = |error| self.failed(error, repo, repo.to_string());
         let (commit, name) = self.retry(|| {
-            let answer = self.runtime.block_on(self.limited(commit_and_name(&handle, repo)));
+            let patience = self.settings.timeout.min(FIRST_ANSWER);
+            let answer = self.runtime.block_on(within(patience, commit_and_name(&handle, repo)));
             answer.map_err(|error| match error {
                 // Firewalls drop packets where they mean to refuse.
-                HFError::Other(detail) => HubError::NoNetwork { what: repo.to_string(), detail },
+                HFError::Other(detail) => HubError::NoNetwork {
+                    what: repo.to_string(),
+                    endpoint: self.settings.endpoint.clone(),
+                    detail,
+                },
                 error => failed(error),
             })
         })?;
@@ -191,14 +198,17 @@ impl Client {
     }
 
     async fn limited<T>(&self, request: impl Future<Output = HFResult<T>>) -> HFResult<T> {
-        let timeout = self.settings.timeout;
-        let silent = |_| HFError::Other(format!("no answer within {timeout:?}"));
-        tokio::time::timeout(timeout, request).await.map_err(silent)?
+        within(self.settings.timeout, request).await
     }
 
     fn failed(&self, error: HFError, repo: &Repo, what: String) -> HubError {
         HubError::from_hub(error, what, repo, &self.settings.endpoint, self.settings.token.is_some())
     }
+}
+
+async fn within<T>(timeout: Duration, request: impl Future<Output = HFResult<T>>) -> HFResult<T> {
+    let silent = |_| HFError::Other(format!("no answer within {timeout:?}"));
+    tokio::time::timeout(timeout, request).await.map_err(silent)?
 }
 
 async fn commit_and_name(handle: &Handle, repo: &Repo) -> HFResult<(String, String)> {

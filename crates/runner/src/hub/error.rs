@@ -46,9 +46,9 @@ pub enum HubError {
     Busy { what: String, status: u16, message: String, retry_after: Option<Duration> },
 
     #[error(
-        "{what}: no connection to the hub ({detail}); `peft-bench fetch SUITE` where there is a network fills the cache, which then serves without one"
+        "{what}: no connection to {endpoint} ({detail}); `peft-bench fetch SUITE` where there is a network fills the cache"
     )]
-    NoNetwork { what: String, detail: String },
+    NoNetwork { what: String, endpoint: String, detail: String },
 
     #[error("{what}: no whole answer from the hub: {detail}")]
     Interrupted { what: String, detail: String },
@@ -156,7 +156,11 @@ impl HubError {
             | HFError::RevisionNotFound { context: Some(context), .. }
             | HFError::EntryNotFound { context: Some(context), .. } => (context, None),
             HFError::Request { source, .. } if source.is_connect() => {
-                return HubError::NoNetwork { what, detail: chain(source) };
+                return HubError::NoNetwork {
+                    what,
+                    endpoint: endpoint.into(),
+                    detail: root(source).to_string(),
+                };
             }
             _ => return HubError::Interrupted { what, detail: chain(&error) },
         };
@@ -174,6 +178,11 @@ impl HubError {
             _ => HubError::Refused { what, status, message },
         }
     }
+}
+
+/// What an error comes down to: all that reqwest's outer errors add is the request's address.
+fn root(error: &dyn Error) -> &dyn Error {
+    error.source().map_or(error, root)
 }
 
 /// An error with its causes, which reqwest's own message leaves out.
