@@ -7,7 +7,7 @@ use peft_model::t5::{Backbone, T5Config};
 use sha2::{Digest, Sha256};
 
 use crate::embedded;
-use crate::hub::{Hub, HubError};
+use crate::hub::{Hub, HubError, ModelFiles, Repo};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// What can go wrong when a model is opened.
@@ -50,7 +50,7 @@ impl Model {
             Place::Folder(folder) => Self::read(id, digest(&folder)?, &folder, device)?,
             Place::Embedded(files) => files.open(id, device)?,
             Place::Hub => {
-                let files = hub.model_files(name, None)?;
+                let files = hub.model_files(&Repo::model(name))?;
                 Self::read(id, files.commit, &files.folder, device)?
             }
         };
@@ -70,6 +70,18 @@ impl Model {
     }
 }
 
+/// Fetches a model of the hub into the cache; others need no fetching, which `None` says.
+///
+/// # Errors
+/// When the hub does not have it, or cannot be reached.
+pub fn fetch(id: &str, hub: &Hub) -> Result<Option<ModelFiles>, HubError> {
+    let name = id.strip_suffix(RANDOM).unwrap_or(id);
+    match Place::of(name) {
+        Place::Hub => hub.model_files(&Repo::model(name)).map(Some),
+        Place::Folder(_) | Place::Embedded(_) => Ok(None),
+    }
+}
+
 /// Reads a model's configuration without its weights.
 ///
 /// # Errors
@@ -79,7 +91,7 @@ pub fn config(id: &str, hub: &Hub) -> Result<T5Config, ModelError> {
     match Place::of(name) {
         Place::Folder(folder) => Ok(T5Config::from_file(&folder.join("config.json"))?),
         Place::Embedded(files) => Ok(files.config()?),
-        Place::Hub => Ok(T5Config::from_file(&hub.model_config(name, None)?)?),
+        Place::Hub => Ok(T5Config::from_file(&hub.model_config(&Repo::model(name))?)?),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod fetch;
 mod methods;
 mod pretrain;
 mod run;
@@ -23,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Train methods on tasks and compare them (the default)
     Run(run::Run),
+    /// Download what a suite needs into the hub's cache
+    Fetch(fetch::Fetch),
     /// List the tasks
     Tasks(tasks::Tasks),
     /// List the methods and what they train
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(run) => run.execute(),
+        Command::Fetch(fetch) => fetch.execute(),
         Command::Tasks(tasks) => tasks.execute(),
         Command::Methods(methods) => methods.execute(),
         Command::Pretrain(pretrain) => pretrain.execute(),

@@ -7,7 +7,7 @@ use peft_model::peft::nearest;
 use super::spec::Templates;
 use super::{Role, Rows, TaskError, TaskSpec, Template};
 use crate::embedded;
-use crate::hub::Hub;
+use crate::hub::{Hub, HubError, ParquetFiles, Repo};
 use crate::pocket::{self, Part};
 
 /// A task, checked and ready to load.
@@ -68,21 +68,33 @@ impl Task {
         if let Some(name) = &self.spec.data.generated {
             return self.generate(name, role, split);
         }
-        let (paths, commit) = match &self.spec.data.repo {
-            Some(repo) => {
-                let files = hub.split_files(
-                    repo,
-                    self.spec.data.revision.as_deref(),
-                    self.spec.data.config.as_deref(),
-                    split,
-                )?;
-                (files.paths, Some(files.commit))
-            }
+        let (paths, commit) = match self.hub_files(split, hub)? {
+            Some(files) => (files.paths, Some(files.commit)),
             None => (vec![self.local_file(split)?], None),
         };
         let rows = Rows::read(&paths)?;
         let indices = self.spec.split.rows(role, rows.len());
         Ok(RoleRows { rows, indices, commit })
+    }
+
+    /// Fetches the splits of a dataset on the hub into the cache: nothing where the rows are not there.
+    ///
+    /// # Errors
+    /// When the hub does not have them, or cannot be reached.
+    pub fn fetch(&self, hub: &Hub) -> Result<Vec<ParquetFiles>, HubError> {
+        let mut splits: Vec<&str> = Role::ALL.iter().map(|&role| self.spec.split.split(role)).collect();
+        splits.dedup();
+        splits.into_iter().filter_map(|split| self.hub_files(split, hub).transpose()).collect()
+    }
+
+    fn hub_files(&self, split: &str, hub: &Hub) -> Result<Option<ParquetFiles>, HubError> {
+        let data = &self.spec.data;
+        let Some(name) = &data.repo else { return Ok(None) };
+        let mut repo = Repo::dataset(name);
+        if let Some(revision) = &data.revision {
+            repo = repo.at(revision);
+        }
+        hub.split_files(&repo, data.config.as_deref(), split).map(Some)
     }
 
     fn generate(&self, name: &str, role: Role, split: &str) -> Result<RoleRows, TaskError> {

@@ -1,0 +1,64 @@
+//! Showing downloads and warnings on stderr.
+
+use std::io::IsTerminal;
+
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+
+/// How downloads and warnings are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Not at all.
+    Silent,
+    /// One plain line per download and warning, as logs want them.
+    Lines,
+    /// A bar per download, and plain lines for warnings.
+    Bars,
+}
+
+impl Progress {
+    /// Bars where stderr is a terminal, else lines.
+    pub fn detect() -> Self {
+        if std::io::stderr().is_terminal() { Progress::Bars } else { Progress::Lines }
+    }
+
+    /// Tells the user something that is no error.
+    pub(super) fn say(self, message: impl std::fmt::Display) {
+        if self != Progress::Silent {
+            eprintln!("{message}");
+        }
+    }
+
+    /// A bar for a download of `size` bytes, `done` of which are here; gone again when dropped.
+    pub(super) fn transfer(self, name: &str, size: u64, done: u64) -> Transfer {
+        if self == Progress::Lines {
+            let rest = if done > 0 { format!(", {} of it here", HumanBytes(done)) } else { String::new() };
+            eprintln!("fetching {name} ({}{rest})", HumanBytes(size));
+        }
+        Transfer((self == Progress::Bars).then(|| {
+            let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(size).with_style(style).with_message(name.to_string());
+            bar.with_position(done)
+        }))
+    }
+}
+
+/// A download under way.
+pub(super) struct Transfer(Option<ProgressBar>);
+
+impl Transfer {
+    pub(super) fn advance(&self, bytes: usize) {
+        if let Some(bar) = &self.0 {
+            bar.inc(bytes as u64);
+        }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

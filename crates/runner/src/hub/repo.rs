@@ -1,0 +1,143 @@
+//! What is asked of the hub: a repository at a revision, and what it resolves to.
+
+use std::path::{Component, Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::error::HubError;
+
+/// The revision a repository is read at unless another is asked for.
+pub const DEFAULT_REVISION: &str = "main";
+
+/// Whether a repository holds a model or a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RepoKind {
+    Model,
+    Dataset,
+}
+
+impl RepoKind {
+    fn singular(self) -> &'static str {
+        match self {
+            RepoKind::Model => "model",
+            RepoKind::Dataset => "dataset",
+        }
+    }
+}
+
+/// A repository at a revision (branch, tag, or commit).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Repo {
+    pub kind: RepoKind,
+    /// `owner/name`, or a legacy name without an owner.
+    pub name: String,
+    pub revision: String,
+}
+
+impl Repo {
+    /// The dataset `name` at `main`.
+    pub fn dataset(name: impl Into<String>) -> Self {
+        Self { kind: RepoKind::Dataset, name: name.into(), revision: DEFAULT_REVISION.into() }
+    }
+
+    /// The model `name` at `main`.
+    pub fn model(name: impl Into<String>) -> Self {
+        Self { kind: RepoKind::Model, name: name.into(), revision: DEFAULT_REVISION.into() }
+    }
+
+    /// The same repository at another revision.
+    pub fn at(&self, revision: impl Into<String>) -> Self {
+        Self { revision: revision.into(), ..self.clone() }
+    }
+
+    /// The revision, if it is a full commit and so can never move.
+    pub fn pinned_commit(&self) -> Option<&str> {
+        is_commit(&self.revision).then_some(&*self.revision)
+    }
+
+    /// The folder that holds this repository in a hub cache.
+    pub(super) fn cache_folder(&self) -> String {
+        format!("{}s--{}", self.kind.singular(), self.name.replace('/', "--"))
+    }
+
+    /// The repository's page, where a gated one asks for consent.
+    pub(super) fn page(&self, endpoint: &str) -> String {
+        match self.kind {
+            RepoKind::Model => format!("{endpoint}/{}", self.name),
+            RepoKind::Dataset => format!("{endpoint}/datasets/{}", self.name),
+        }
+    }
+
+    /// Refuses names and revisions that would lead out of the cache folder or the hub's paths.
+    pub(super) fn check(&self) -> Result<(), HubError> {
+        let segment = |s: &str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            !s.is_empty()
+                && s.chars().all(plain)
+                && !s.starts_with(['.', '-'])
+                && !s.contains("..")
+                && !s.contains("--")
+        };
+        if self.name.split('/').count() > 2 || !self.name.split('/').all(segment) {
+            return Err(HubError::BadName { kind: self.kind.singular(), name: self.name.clone() });
+        }
+        if !is_plain_path(&self.revision) {
+            return Err(HubError::BadRevision { repo: self.name.clone(), revision: self.revision.clone() });
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Repo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} at {}", self.kind.singular(), self.name, self.revision)
+    }
+}
+
+/// A file as a repository lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepoFile {
+    /// Path within the repository, with `/` between its parts.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// What the content must hash to; absent where only a cache folder was there to be listed.
+    pub digest: Option<Digest>,
+}
+
+/// A repository resolved to a commit and its files, sorted by path.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub repo: Repo,
+    pub commit: String,
+    pub files: Vec<RepoFile>,
+    /// False where the files are those a cache folder happens to hold, so that others may exist.
+    pub complete: bool,
+    /// The name the hub knows the repository by, where it is not the one asked for.
+    pub renamed_to: Option<String>,
+}
+
+impl Snapshot {
+    /// The listed file at `path`.
+    pub fn file(&self, path: &str) -> Option<&RepoFile> {
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    /// Names the snapshot, and a file of it, in messages.
+    pub(super) fn describe(&self, path: &str) -> String {
+        format!("{}: {path}", self.repo)
+    }
+}
+
+/// Whether `revision` is a full commit id.
+pub(super) fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether `path` stays below the folder it is joined to.
+pub(super) fn is_plain_path(path: &str) -> bool {
+    !path.is_empty()
+        && !path.contains(['\\', '\0'])
+        && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}

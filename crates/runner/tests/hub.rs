@@ -1,0 +1,673 @@
+//! The hub client against a stand-in of the hub: what it fetches, and that faults leave nothing wrong behind.
+
+mod standin;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use peft_bench::hub::{Hub, HubError, HubSettings, Progress, Repo};
+use standin::{Fault, GOOD_TOKEN, Standin, git_blob, sha256};
+use tempfile::TempDir;
+
+const DATASET: &str = "datasets/owner/data";
+const TRAIN: &str = "cola/train-00000-of-00001.parquet";
+const README: &str = "README.md";
+const ROWS: &[u8] = b"PAR1 these are the rows of the training split PAR1";
+
+/// A hub with one dataset of one split and a README, and an empty cache.
+struct Bench {
+    hub: Standin,
+    cache: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let hub = Standin::start();
+        hub.put(DATASET, "main", &[(TRAIN, ROWS), (README, b"# Data\n")]);
+        Self { hub, cache: tempfile::tempdir().unwrap() }
+    }
+
+    fn settings(&self) -> HubSettings {
+        HubSettings {
+            attempts: 4,
+            backoff: Duration::from_millis(5),
+            max_backoff: Duration::from_millis(20),
+            timeout: Duration::from_secs(5),
+            ..HubSettings::new(&self.hub.endpoint, self.cache.path(), Progress::Silent)
+        }
+    }
+
+    fn client(&self) -> Hub {
+        Hub::new(self.settings()).unwrap()
+    }
+
+    fn offline(&self) -> Hub {
+        Hub::new(HubSettings { offline: true, ..self.settings() }).unwrap()
+    }
+
+    fn fetch(&self, path: &str) -> Result<PathBuf, HubError> {
+        fetch(&self.client(), &dataset(), path)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.cache.path().join("datasets--owner--data")
+    }
+
+    /// Where the file would be in the cache.
+    fn cached(&self, path: &str) -> PathBuf {
+        self.folder().join("snapshots").join(self.hub.commit(DATASET, "main")).join(path)
+    }
+
+    /// Puts a file into the cache as another client does: a blob, a link to it, and a branch.
+    fn put_cached(&self, path: &str, etag: &str, content: &[u8]) {
+        let blobs = self.folder().join("blobs");
+        let link = self.cached(path);
+        std::fs::create_dir_all(&blobs).unwrap();
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::fs::create_dir_all(self.folder().join("refs")).unwrap();
+        std::fs::write(blobs.join(etag), content).unwrap();
+        std::fs::write(self.folder().join("refs/main"), self.hub.commit(DATASET, "main")).unwrap();
+        std::os::unix::fs::symlink(blobs.join(etag), link).unwrap();
+    }
+
+    /// All that any client would take for a file of the repository.
+    fn visible(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for part in ["blobs", "snapshots"] {
+            files_below(&self.folder().join(part), &mut found);
+        }
+        found
+    }
+}
+
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files_below(&path, found) } else { found.push(path) }
+    }
+}
+
+fn dataset() -> Repo {
+    Repo::dataset("owner/data")
+}
+
+fn fetch(hub: &Hub, repo: &Repo, path: &str) -> Result<PathBuf, HubError> {
+    let snapshot = hub.resolve(repo)?;
+    Ok(hub.fetch(&snapshot, &[path])?.remove(0))
+}
+
+fn assert_rows(path: Result<PathBuf, HubError>) {
+    let path = path.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(std::fs::read(path).unwrap(), ROWS);
+}
+
+#[test]
+fn a_file_is_fetched_once_into_the_layout_of_the_cache() {
+    let bench = Bench::new();
+    let snapshot = bench.client().resolve(&dataset()).unwrap();
+    assert_eq!(snapshot.commit, bench.hub.commit(DATASET, "main"));
+    let listed: Vec<_> = snapshot.files.iter().map(|file| (&*file.path, file.size)).collect();
+    assert_eq!(listed, [(README, 7), (TRAIN, ROWS.len() as u64)]);
+
+    assert_rows(bench.fetch(TRAIN));
+    assert_eq!(std::fs::read(bench.fetch(README).unwrap()).unwrap(), b"# Data\n");
+    assert_eq!(bench.fetch(TRAIN).unwrap(), bench.cached(TRAIN));
+    let target = std::fs::read_link(bench.cached(TRAIN)).unwrap();
+    assert_eq!(target, Path::new("../../../blobs").join(sha256(ROWS)));
+    assert!(bench.folder().join("blobs").join(git_blob(b"# Data\n")).is_file());
+    assert_eq!(std::fs::read_to_string(bench.folder().join("refs/main")).unwrap(), snapshot.commit);
+    assert_eq!(bench.hub.downloads().len(), 2, "each file once");
+}
+
+#[test]
+fn the_token_goes_to_the_hub_and_not_to_the_content_store() {
+    let bench = Bench::new();
+    let hub = Hub::new(HubSettings { token: Some(GOOD_TOKEN.into()), ..bench.settings() }).unwrap();
+    assert_rows(fetch(&hub, &dataset(), TRAIN));
+    let bearer = format!("Bearer {GOOD_TOKEN}");
+    assert!(bench.hub.requests("GET", "/api/").iter().all(|request| request.token.as_ref() == Some(&bearer)));
+    let stored = bench.hub.requests("GET", "/store/");
+    assert!(!stored.is_empty() && stored.iter().all(|request| request.token.is_none()));
+}
+
+#[test]
+fn without_a_token_none_is_sent() {
+    let bench = Bench::new();
+    assert_rows(bench.fetch(TRAIN));
+    assert!(bench.hub.requests("GET", "").iter().all(|request| request.token.is_none()));
+}
+
+#[test]
+fn headers_may_be_missing() {
+    let bench = Bench::new();
+    for method in ["HEAD", "GET"] {
+        for path in ["/resolve/", "/store/"] {
+            bench.hub.spoil(method, path, 9, Fault::Without(vec!["ETag", "X-Repo-Commit", "X-Linked"]));
+        }
+    }
+    assert_rows(bench.fetch(TRAIN));
+    assert!(bench.fetch(README).is_ok());
+}
+
+#[test]
+fn a_cut_connection_is_resumed() {
+    let bench = Bench::new();
+    bench.hub.spoil("GET", "/store/", 1, Fault::Cut(10));
+    bench.hub.spoil("GET", "/store/", 1, Fault::Cut(5));
+    assert_rows(bench.fetch(TRAIN));
+    let ranges: Vec<_> = bench.hub.downloads().into_iter().map(|request| request.range).collect();
+    let last = ROWS.len() - 1;
+    assert_eq!(ranges, [None, Some(format!("bytes=10-{last}")), Some(format!("bytes=15-{last}"))]);
+}
+
+#[test]
+fn a_server_that_ignores_the_range_is_found_out() {
+    let bench = Bench::new();
+    bench.hub.spoil("GET", "/store/", 1, Fault::Cut(10));
+    bench.hub.spoil("GET", "/store/", 1, Fault::IgnoreRange);
+    assert_rows(bench.fetch(TRAIN));
+}
+
+#[test]
+fn a_connection_that_falls_silent_is_given_up_and_resumed() {
+    let bench = Bench::new();
+    bench.hub.spoil("GET", "/store/", 1, Fault::Stall(10, Duration::from_secs(60)));
+    let hub = Hub::new(HubSettings { timeout: Duration::from_millis(200), ..bench.settings() }).unwrap();
+    assert_rows(fetch(&hub, &dataset(), TRAIN));
+}
+
+#[test]
+fn wrong_content_is_fetched_again() {
+    for (path, part) in [(TRAIN, "/store/"), (README, "/resolve/")] {
+        let bench = Bench::new();
+        bench.hub.spoil("GET", part, 1, Fault::Corrupt);
+        let fetched = std::fs::read(bench.fetch(path).unwrap()).unwrap();
+        assert_eq!(fetched, if path == TRAIN { ROWS } else { b"# Data\n" });
+        assert_eq!(bench.hub.downloads().len(), 2);
+    }
+}
+
+#[test]
+fn content_that_stays_wrong_is_an_error_and_leaves_nothing() {
+    let bench = Bench::new();
+    bench.hub.spoil("GET", "/store/", 4, Fault::Corrupt);
+    let error = bench.fetch(TRAIN).unwrap_err();
+    assert!(matches!(error, HubError::Mismatch { .. }), "{error}");
+    assert!(error.to_string().starts_with(&format!("dataset owner/data at main: {TRAIN}: ")), "{error}");
+    assert_eq!(bench.visible(), [] as [PathBuf; 0]);
+    assert_rows(bench.fetch(TRAIN));
+}
+
+#[test]
+fn an_unknown_repository() {
+    let bench = Bench::new();
+    let unknown = Repo::dataset("owner/other");
+    let error = bench.client().resolve(&unknown).unwrap_err();
+    assert!(matches!(error, HubError::MissingRepo { .. }));
+    let text = error.to_string();
+    assert!(text.contains("dataset owner/other at main") && text.contains("or a private one"), "{text}");
+    assert!(text.contains("set HF_TOKEN"), "{text}");
+    let hub = Hub::new(HubSettings { token: Some("hf_bad".into()), ..bench.settings() }).unwrap();
+    let text = hub.resolve(&unknown).unwrap_err().to_string();
+    assert!(text.contains("the token given may be invalid"), "{text}");
+    assert_eq!(bench.hub.requests("GET", "other").len(), 2, "asked once each time");
+}
+
+#[test]
+fn a_name_that_leads_out_of_the_cache_is_refused() {
+    let hub = Bench::new().client();
+    for name in ["", "../x", "a/b/c", "owner/", "o--x/name", "owner/na me"] {
+        assert!(matches!(hub.resolve(&Repo::dataset(name)), Err(HubError::BadName { .. })), "{name}");
+    }
+    for revision in ["", "../../x", "/main"] {
+        assert!(
+            matches!(hub.resolve(&dataset().at(revision)), Err(HubError::BadRevision { .. })),
+            "{revision}"
+        );
+    }
+}
+
+#[test]
+fn a_gated_repository() {
+    let bench = Bench::new();
+    bench.hub.gate(DATASET);
+    for token in [None, Some("hf_other")] {
+        let hub = Hub::new(HubSettings { token: token.map(String::from), ..bench.settings() }).unwrap();
+        let error = fetch(&hub, &dataset(), TRAIN).unwrap_err();
+        assert!(matches!(error, HubError::Gated { .. }), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("{}/datasets/owner/data and set HF_TOKEN", bench.hub.endpoint)),
+            "{text}"
+        );
+    }
+    let hub = Hub::new(HubSettings { token: Some(GOOD_TOKEN.into()), ..bench.settings() }).unwrap();
+    assert_rows(fetch(&hub, &dataset(), TRAIN));
+}
+
+#[test]
+fn a_missing_revision_and_a_missing_file() {
+    let bench = Bench::new();
+    let error = bench.client().resolve(&dataset().at("v2")).unwrap_err();
+    assert!(matches!(error, HubError::MissingRevision { .. }));
+    assert!(error.to_string().contains("owner/data at v2"), "{error}");
+    let error = bench.fetch("none.txt").unwrap_err();
+    assert!(matches!(error, HubError::MissingFile { .. }));
+    assert!(error.to_string().contains("owner/data at main: none.txt"), "{error}");
+}
+
+#[test]
+fn a_rate_limit_is_waited_for_as_long_as_the_hub_says() {
+    for (method, path) in [("GET", "/revision/"), ("HEAD", "/resolve/"), ("GET", "/store/")] {
+        let bench = Bench::new();
+        bench.hub.spoil(method, path, 1, Fault::Status(429, vec![("Retry-After", "1")]));
+        let start = Instant::now();
+        assert_rows(bench.fetch(TRAIN));
+        assert!(start.elapsed() >= Duration::from_secs(1), "{path}");
+    }
+}
+
+#[test]
+fn a_rate_limit_of_an_hour_is_an_error() {
+    let bench = Bench::new();
+    bench.hub.spoil("GET", "/revision/", 9, Fault::Status(429, vec![("Retry-After", "3600")]));
+    let error = bench.fetch(TRAIN).unwrap_err();
+    assert!(matches!(error, HubError::Busy { status: 429, .. }), "{error}");
+    assert_eq!(bench.hub.requests("GET", "/revision/").len(), 1);
+}
+
+#[test]
+fn a_hub_that_is_down_for_a_moment() {
+    for status in [500, 502, 503, 504, 429] {
+        let bench = Bench::new();
+        for (method, path, times) in
+            [("GET", "/revision/", 3), ("GET", "/tree/", 3), ("HEAD", "/resolve/", 1), ("GET", "/store/", 2)]
+        {
+            bench.hub.spoil(method, path, times, Fault::Status(status, vec![]));
+        }
+        assert_rows(bench.fetch(TRAIN));
+    }
+}
+
+#[test]
+fn the_body_of_an_error_is_never_the_file() {
+    for status in [403, 429, 500, 503] {
+        let bench = Bench::new();
+        bench.hub.spoil("GET", "/resolve/", 9, Fault::Status(status, vec![]));
+        let error = bench.fetch(README).unwrap_err();
+        match status {
+            403 => assert!(matches!(error, HubError::Refused { status: 403, .. }), "{error}"),
+            _ => assert!(matches!(error, HubError::Busy { .. }), "{error}"),
+        }
+        assert_eq!(bench.visible(), [] as [PathBuf; 0]);
+        let tries = bench.hub.requests("GET", "/resolve/").len();
+        assert_eq!(tries, if status == 403 { 1 } else { 4 });
+    }
+}
+
+#[test]
+fn an_expired_link_to_the_content_store_is_renewed() {
+    let bench = Bench::new();
+    bench.hub.spoil("GET", "/store/", 1, Fault::Status(403, vec![]));
+    assert_rows(bench.fetch(TRAIN));
+}
+
+#[test]
+fn no_network() {
+    let bench = Bench::new();
+    let closed = "http://127.0.0.1:1";
+    let hub = Hub::new(HubSettings { endpoint: closed.into(), ..bench.settings() }).unwrap();
+    let error = hub.resolve(&dataset()).unwrap_err();
+    assert!(matches!(error, HubError::NoNetwork { .. }), "{error}");
+    assert!(error.to_string().contains("HF_HUB_OFFLINE=1"), "{error}");
+    let hub = HubSettings { endpoint: "no url".into(), ..bench.settings() };
+    assert!(matches!(Hub::new(hub), Err(HubError::BadEndpoint { .. })));
+}
+
+#[test]
+fn offline_what_was_fetched_is_there_and_nothing_else() {
+    let bench = Bench::new();
+    let error = fetch(&bench.offline(), &dataset(), TRAIN).unwrap_err();
+    assert!(matches!(error, HubError::NotCached { .. }));
+    assert!(error.to_string().contains("peft-bench fetch"), "{error}");
+
+    assert_rows(bench.fetch(TRAIN));
+    let before = bench.hub.requests("GET", "").len();
+    assert_rows(fetch(&bench.offline(), &dataset(), TRAIN));
+    let error = fetch(&bench.offline(), &dataset(), README).unwrap_err();
+    assert!(matches!(error, HubError::NotCached { .. }), "{error}");
+    assert!(error.to_string().contains(README), "{error}");
+    assert_eq!(bench.hub.requests("GET", "").len(), before);
+}
+
+#[test]
+fn offline_a_cache_filled_by_other_clients_serves() {
+    let bench = Bench::new();
+    bench.put_cached(TRAIN, &sha256(ROWS), ROWS);
+    let snapshot = bench.offline().resolve(&dataset()).unwrap();
+    assert_eq!(snapshot.files.iter().map(|file| &*file.path).collect::<Vec<_>>(), [TRAIN]);
+    assert!(!snapshot.complete);
+    assert_rows(fetch(&bench.offline(), &dataset(), TRAIN));
+    assert!(matches!(fetch(&bench.offline(), &dataset(), README), Err(HubError::NotCached { .. })));
+    let error = bench.offline().split_files(&dataset(), Some("rte"), "train").unwrap_err();
+    assert!(error.to_string().contains("there is cola in the cache"), "{error}");
+    assert_rows(bench.fetch(TRAIN));
+    assert_eq!(bench.hub.downloads().len(), 0, "what is right is kept");
+}
+
+#[test]
+fn an_error_cached_as_a_file_by_an_earlier_crash_is_replaced() {
+    for content in [&b"<html>503 Service Unavailable</html>"[..], &[0; ROWS.len()]] {
+        let bench = Bench::new();
+        bench.put_cached(TRAIN, &sha256(ROWS), content);
+        assert_rows(bench.fetch(TRAIN));
+        assert_eq!(std::fs::read(bench.folder().join("blobs").join(sha256(ROWS))).unwrap(), ROWS);
+    }
+}
+
+#[test]
+fn a_verified_file_that_changes_is_noticed() {
+    let bench = Bench::new();
+    assert_rows(bench.fetch(TRAIN));
+    std::fs::write(bench.cached(TRAIN), b"<html>503 Service Unavailable</html>").unwrap();
+    let error = fetch(&bench.offline(), &dataset(), TRAIN).unwrap_err();
+    assert!(matches!(error, HubError::Damaged { .. }), "{error}");
+    assert_rows(bench.fetch(TRAIN));
+    assert_rows(fetch(&bench.offline(), &dataset(), TRAIN));
+}
+
+#[test]
+fn a_renamed_repository_is_followed() {
+    let bench = Bench::new();
+    bench.hub.rename(DATASET, "datasets/new-owner/new");
+    let hub = bench.client();
+    assert_eq!(hub.resolve(&dataset()).unwrap().renamed_to.as_deref(), Some("new-owner/new"));
+    assert_rows(fetch(&hub, &dataset(), TRAIN));
+    assert!(fetch(&hub, &dataset(), README).is_ok());
+    assert_rows(fetch(&bench.offline(), &dataset(), TRAIN));
+}
+
+#[test]
+fn a_commit_once_listed_needs_no_network() {
+    let bench = Bench::new();
+    let pinned = dataset().at(bench.hub.commit(DATASET, "main"));
+    assert_rows(fetch(&bench.client(), &pinned, TRAIN));
+    assert!(!bench.folder().join("refs").exists(), "a commit is no branch");
+    let before = bench.hub.requests("GET", "").len();
+    assert_rows(fetch(&bench.client(), &pinned, TRAIN));
+    assert_eq!(bench.hub.requests("GET", "").len(), before);
+    assert!(fetch(&bench.client(), &pinned, README).is_ok(), "the rest of it can still be fetched");
+}
+
+#[test]
+fn a_cached_commit_serves_though_the_hub_is_gone() {
+    let bench = Bench::new();
+    bench.put_cached(TRAIN, &sha256(ROWS), ROWS);
+    let pinned = dataset().at(bench.hub.commit(DATASET, "main"));
+    let gone = HubSettings { endpoint: "http://127.0.0.1:1".into(), ..bench.settings() };
+    assert_rows(fetch(&Hub::new(gone).unwrap(), &pinned, TRAIN));
+    assert_rows(fetch(&bench.client(), &pinned, TRAIN));
+    assert_eq!(bench.hub.downloads().len(), 0);
+}
+
+#[test]
+fn content_that_another_commit_brought_is_not_fetched_again() {
+    let bench = Bench::new();
+    assert_rows(bench.fetch(TRAIN));
+    bench.hub.put(DATASET, "main", &[(README, b"# New\n")]);
+    assert_rows(bench.fetch(TRAIN));
+    assert_eq!(bench.hub.downloads().len(), 1);
+}
+
+#[test]
+fn a_branch_moves_only_when_all_is_fetched_and_not_within_a_run() {
+    let bench = Bench::new();
+    let hub = bench.client();
+    let old = hub.resolve(&dataset()).unwrap();
+    hub.fetch(&old, &[TRAIN, README]).unwrap();
+    bench.hub.put(DATASET, "main", &[(TRAIN, b"PAR1 newer rows"), (README, b"# New\n")]);
+    assert_eq!(hub.resolve(&dataset()).unwrap().commit, old.commit);
+
+    bench.hub.spoil("GET", "/resolve/", 4, Fault::Status(503, vec![]));
+    let next = bench.client();
+    let new = next.resolve(&dataset()).unwrap();
+    assert!(next.fetch(&new, &[TRAIN, README]).is_err());
+    assert_eq!(bench.offline().resolve(&dataset()).unwrap().commit, old.commit);
+    assert_rows(fetch(&bench.offline(), &dataset(), TRAIN));
+    next.fetch(&new, &[TRAIN, README]).unwrap();
+    assert_eq!(bench.offline().resolve(&dataset()).unwrap().commit, new.commit);
+}
+
+#[test]
+fn a_listing_that_leads_out_of_the_cache_is_not_followed() {
+    let bench = Bench::new();
+    bench.hub.put(DATASET, "main", &[("../../../evil.parquet", b"x")]);
+    let snapshot = bench.client().resolve(&dataset()).unwrap();
+    assert_eq!(snapshot.files.len(), 2);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_and_not_retried() {
+    let bench = Bench::new();
+    let partial = bench.folder().join(".peft-bench/partial");
+    std::fs::create_dir_all(&partial).unwrap();
+    std::os::unix::fs::symlink("/dev/full", partial.join(git_blob(b"# Data\n"))).unwrap();
+    let error = bench.fetch(README).unwrap_err();
+    assert!(matches!(error, HubError::DiskFull { .. }), "{error}");
+    assert_eq!(bench.hub.downloads().len(), 1);
+    assert_eq!(bench.visible(), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn two_processes_fetch_one_file() {
+    let bench = Bench::new();
+    bench.hub.spoil("GET", "/store/", 1, Fault::Stall(10, Duration::from_millis(700)));
+    let mut other = other_process(&bench);
+    wait_until(|| !bench.hub.downloads().is_empty());
+    assert_rows(bench.fetch(TRAIN));
+    assert!(other.wait().unwrap().success());
+    assert_eq!(bench.hub.downloads().len(), 1, "the second waits for the first");
+}
+
+#[test]
+fn a_process_killed_in_the_middle_leaves_no_file_and_is_resumed() {
+    let bench = Bench::new();
+    bench.hub.spoil("GET", "/store/", 1, Fault::Stall(10, Duration::from_secs(60)));
+    let mut other = other_process(&bench);
+    let partial = bench.folder().join(".peft-bench/partial");
+    let arrived = |entry: std::fs::DirEntry| entry.metadata().is_ok_and(|found| found.len() == 10);
+    wait_until(|| std::fs::read_dir(&partial).into_iter().flatten().flatten().any(arrived));
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(bench.visible(), [] as [PathBuf; 0]);
+    assert!(matches!(fetch(&bench.offline(), &dataset(), TRAIN), Err(HubError::NotCached { .. })));
+    assert_rows(bench.fetch(TRAIN));
+    assert!(bench.hub.downloads()[1].range.as_deref().unwrap().starts_with("bytes=10-"));
+}
+
+/// Starts [`fetch_in_another_process`] in a process of its own.
+fn other_process(bench: &Bench) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "fetch_in_another_process", "--ignored"])
+        .env("PEFT_BENCH_TEST_ENDPOINT", &bench.hub.endpoint)
+        .env("PEFT_BENCH_TEST_CACHE", bench.cache.path())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+#[ignore = "run by tests that need another process"]
+fn fetch_in_another_process() {
+    let variable = |name: &str| std::env::var(name).expect("set by the test that starts this");
+    let cache = variable("PEFT_BENCH_TEST_CACHE");
+    let hub =
+        Hub::new(HubSettings::new(variable("PEFT_BENCH_TEST_ENDPOINT"), cache, Progress::Silent)).unwrap();
+    assert_rows(fetch(&hub, &dataset(), TRAIN));
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(20), "waited too long");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn contents(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn the_shards_of_a_split_come_in_order() {
+    let bench = Bench::new();
+    let shards: Vec<String> = (0..11).map(|i| format!("big/train-{i:05}-of-00011.parquet")).collect();
+    for (number, path) in shards.iter().enumerate().rev() {
+        bench.hub.put(DATASET, "main", &[(path, number.to_string().as_bytes())]);
+    }
+    bench.hub.put(DATASET, "main", &[("big/train_extra-00000-of-00001.parquet", b"other")]);
+    let files = bench.client().split_files(&dataset(), Some("big"), "train").unwrap();
+    assert_eq!(contents(&files.paths), (0..11).map(|i| i.to_string()).collect::<Vec<_>>());
+    assert_eq!((files.commit, &*files.revision), (bench.hub.commit(DATASET, "main"), "main"));
+    assert_eq!(bench.offline().split_files(&dataset(), Some("big"), "train").unwrap().paths, files.paths);
+}
+
+#[test]
+fn offline_a_split_that_was_fetched_in_part_is_no_split() {
+    let bench = Bench::new();
+    bench.hub.put(DATASET, "main", &[("c/train/0000.parquet", b"0"), ("c/train/0001.parquet", b"1")]);
+    assert!(bench.fetch("c/train/0000.parquet").is_ok());
+    let error = bench.offline().split_files(&dataset(), Some("c"), "train").unwrap_err();
+    assert!(matches!(error, HubError::NotCached { .. }), "{error}");
+}
+
+#[test]
+fn without_parquet_the_hubs_conversion_is_used() {
+    let bench = Bench::new();
+    let (repo, script) = ("datasets/owner/script", Repo::dataset("owner/script"));
+    bench.hub.put(repo, "main", &[("script.py", b"print()")]);
+    let error = bench.client().split_files(&script, Some("cola"), "train").unwrap_err();
+    assert!(matches!(error, HubError::NoParquet { .. }), "{error}");
+
+    let converted = "refs/convert/parquet";
+    let files: [(&str, &[u8]); 3] = [
+        ("cola/train/0001.parquet", b"b"),
+        ("cola/train/0000.parquet", b"a"),
+        ("cola/partial-test/0000.parquet", b"t"),
+    ];
+    bench.hub.put(repo, converted, &files);
+    let train = bench.client().split_files(&script, Some("cola"), "train").unwrap();
+    assert_eq!(contents(&train.paths), ["a", "b"]);
+    assert_eq!((train.commit, &*train.revision), (bench.hub.commit(repo, converted), converted));
+    let test = bench.client().split_files(&script, None, "test").unwrap();
+    assert_eq!(contents(&test.paths), ["t"]);
+    assert_eq!(
+        contents(&bench.offline().split_files(&script, Some("cola"), "train").unwrap().paths),
+        ["a", "b"]
+    );
+
+    let pinned = script.at(bench.hub.commit(repo, "main"));
+    let error = bench.client().split_files(&pinned, Some("cola"), "train").unwrap_err();
+    assert!(matches!(error, HubError::NoParquet { .. }), "a pinned revision stays what it is: {error}");
+}
+
+#[test]
+fn an_unknown_configuration_or_split_lists_those_there_are() {
+    let bench = Bench::new();
+    let error = bench.client().split_files(&dataset(), Some("rte"), "train").unwrap_err();
+    assert_eq!(error.to_string(), "dataset owner/data at main: no configuration \"rte\"; there is cola");
+    let error = bench.client().split_files(&dataset(), None, "test").unwrap_err();
+    let expected = "dataset owner/data at main: configuration \"cola\" has no split \"test\"; there is train";
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(bench.hub.downloads().len(), 0);
+}
+
+#[test]
+fn a_model_comes_with_one_kind_of_weights() {
+    let bench = Bench::new();
+    let index = br#"{"metadata": {}, "weight_map": {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}}"#;
+    let shared: [(&str, &[u8]); 3] =
+        [("config.json", b"{}"), ("tokenizer.json", b"{ }"), ("pytorch_model.bin", b"bin")];
+    bench.hub.put("models/t5", "main", &shared);
+    bench.hub.put("models/o/sharded", "main", &shared);
+    let shards: [(&str, &[u8]); 3] = [
+        ("model.safetensors.index.json", index),
+        ("model-1.safetensors", b"1"),
+        ("model-2.safetensors", b"2"),
+    ];
+    bench.hub.put("models/o/sharded", "main", &shards);
+    bench.hub.put("models/o/plain", "main", &[("config.json", b"{}"), ("model.safetensors", b"whole")]);
+    bench.hub.put("models/o/plain", "main", &[("pytorch_model.bin", b"bin")]);
+
+    let hub = bench.client();
+    let legacy = hub.model_files(&Repo::model("t5")).unwrap();
+    assert_eq!(contents(&legacy.weights), ["bin"]);
+    assert_eq!(legacy.folder, bench.cache.path().join("models--t5/snapshots").join(&legacy.commit));
+    assert_eq!(legacy.config, legacy.folder.join("config.json"));
+    assert_eq!(legacy.tokenizer, Some(legacy.folder.join("tokenizer.json")));
+    assert_eq!(contents(&hub.model_files(&Repo::model("o/sharded")).unwrap().weights), ["1", "2"]);
+    let plain = hub.model_files(&Repo::model("o/plain")).unwrap();
+    assert_eq!((contents(&plain.weights), plain.tokenizer), (vec!["whole".into()], None));
+    assert_eq!(bench.offline().model_files(&Repo::model("t5")).unwrap(), legacy);
+}
+
+#[test]
+fn a_tokenizer_comes_alone() {
+    let bench = Bench::new();
+    let files: [(&str, &[u8]); 3] =
+        [("config.json", b"{}"), ("tokenizer.json", b"{}"), ("model.safetensors", b"whole")];
+    bench.hub.put("models/o/m", "main", &files);
+    let model = Repo::model("o/m");
+    let (tokenizer, commit) = bench.client().tokenizer_file(&model).unwrap();
+    assert_eq!(std::fs::read(tokenizer).unwrap(), b"{}");
+    assert_eq!(commit, bench.hub.commit("models/o/m", "main"));
+    assert_eq!(bench.hub.downloads().len(), 1);
+    assert!(matches!(bench.offline().model_files(&model), Err(HubError::NotCached { .. })));
+}
+
+#[test]
+fn a_model_without_weights_or_with_a_broken_index() {
+    let bench = Bench::new();
+    bench.hub.put("models/o/none", "main", &[("config.json", b"{}"), ("tf_model.h5", b"h5")]);
+    let error = bench.client().model_files(&Repo::model("o/none")).unwrap_err();
+    assert!(matches!(error, HubError::NoWeights { .. }), "{error}");
+    assert!(error.to_string().contains("tf_model.h5"), "{error}");
+    bench.hub.put(
+        "models/o/bad",
+        "main",
+        &[("config.json", b"{}"), ("model.safetensors.index.json", b"[1]")],
+    );
+    let error = bench.client().model_files(&Repo::model("o/bad")).unwrap_err();
+    assert!(matches!(error, HubError::BadIndex { .. }), "{error}");
+}
+
+/// The cache with real rows that may lie beside the workspace.
+fn shared_cache() -> Option<PathBuf> {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/hf-home/hub");
+    if !cache.is_dir() {
+        eprintln!("skipped: no cache at {}", cache.display());
+        return None;
+    }
+    Some(cache)
+}
+
+#[test]
+fn the_shared_cache_offline() {
+    let Some(cache) = shared_cache() else { return };
+    let settings = HubSettings::new("http://127.0.0.1:1", cache, Progress::Silent);
+    let hub = Hub::new(HubSettings { offline: true, ..settings }).unwrap();
+    let glue = Repo::dataset("nyu-mll/glue");
+    let snapshot = hub.resolve(&glue).unwrap();
+    let cola: Vec<_> =
+        snapshot.files.iter().map(|file| &*file.path).filter(|path| path.starts_with("cola/")).collect();
+    assert_eq!(cola, [TRAIN, "cola/validation-00000-of-00001.parquet"]);
+    let matched = hub.split_files(&glue, Some("mnli"), "validation_matched").unwrap();
+    assert!(matched.paths[0].ends_with("mnli/validation_matched-00000-of-00001.parquet"));
+    assert!(matched.paths[0].is_file() && matched.paths.len() == 1);
+    let error = hub.split_files(&glue, Some("mnli"), "validation").unwrap_err();
+    assert!(error.to_string().contains("train, validation_matched, validation_mismatched"), "{error}");
+    let t5 = Repo::model("google-t5/t5-base");
+    assert!(hub.tokenizer_file(&t5).unwrap().0.is_file());
+    assert!(matches!(hub.model_files(&t5), Err(HubError::NotCached { .. })));
+}
