@@ -17,7 +17,7 @@ fn a_suite_runs_and_leaves_whole_files() {
     for part in ["Tiny suite", "lora", "prompt-tuning", "Tests average", "comparison.parquet"] {
         assert!(table.contains(part), "{table}");
     }
-    assert_eq!(files(&w.path("out")), ["adapters", "cells", "comparison.parquet"]);
+    assert_eq!(files(&w.path("out")), ["adapters", "cells", "comparison.parquet", "comparison.svg"]);
     let cells = files(&w.path("out/cells"));
     assert_eq!(cells.len(), 4, "two methods, two seeds: {cells:?}");
     let store = Store::open(&w.path("out")).unwrap();

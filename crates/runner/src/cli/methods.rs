@@ -7,7 +7,7 @@ use peft_model::peft::{self, METHODS};
 use peft_model::t5::{Backbone, T5Config};
 use serde_json::Map;
 
-use crate::hub::Hub;
+use crate::hub::{Hub, Progress};
 use crate::model;
 use crate::results::thousands;
 
@@ -22,7 +22,7 @@ impl Methods {
     pub fn execute(self) -> Result<ExitCode> {
         let (name, config) = match &self.model {
             None => ("T5-base", T5Config::t5_base()),
-            Some(id) => (id.as_str(), model::config(id, &Hub::from_env()?)?),
+            Some(id) => (id.as_str(), model::config(id, &Hub::from_env(Progress::detect())?)?),
         };
         let total = Backbone::num_parameters(&config);
         let mut table = Table::new();

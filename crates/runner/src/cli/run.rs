@@ -9,7 +9,7 @@ use clap::Args;
 use super::DEFAULT_SUITE;
 use crate::device::DeviceName;
 use crate::grid::{self, Overrides, ReportedSplit};
-use crate::hub::Hub;
+use crate::hub::{Hub, Progress};
 use crate::model::Model;
 use crate::results::{Comparison, Record, Status, Store, comparison, to_frame, to_svg, to_text};
 use crate::task::Reference;
@@ -58,7 +58,7 @@ impl Run {
         };
         let suite = grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides);
         let plan = grid::plan(suite)?;
-        let hub = Hub::from_env()?;
+        let hub = Hub::from_env(Progress::detect())?;
         let device = self.device.unwrap_or(DeviceName::Cpu).open();
         let model = Model::open(&plan.suite.model, &hub, &device)?;
         let folder = self.out.unwrap_or_else(|| grid::default_output(&plan.suite));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic;
 use crate::device::DeviceName;
-use crate::hub::Hub;
+use crate::hub::{Hub, Progress};
 use crate::model::Model;
 use crate::results::Adapter;
 
@@ -68,7 +68,7 @@ impl Score {
             );
         }
         let pairs = read_pairs(&self.input)?;
-        let model = Model::open(&self.model, &Hub::from_env()?, &self.device.open())?;
+        let model = Model::open(&self.model, &Hub::from_env(Progress::detect())?, &self.device.open())?;
         let (built, parameters) = self.method(&model)?;
         let pass = Pass {
             backbone: &model.backbone,
