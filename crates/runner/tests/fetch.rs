@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Workspace, assert_refused, assert_success, stderr, stdout};
+use peft_bench::results::Store;
 use polars::prelude::{ParquetWriter, df};
 use standin::{CHUNK_TOKEN, Fault, GOOD_TOKEN, Standin};
 
@@ -70,7 +71,7 @@ impl Bench {
     }
 
     fn line(&self, name: &str, what: &str, repo: &str, files: &str) -> String {
-        let commit = &self.hub.commit(repo, "main")[..12];
+        let commit = self.hub.commit(repo, "main");
         format!("{name}: {what} at main, commit {commit}: {files}\n")
     }
 }
@@ -119,6 +120,11 @@ fn a_fetched_suite_runs_offline_and_without_a_network() {
 
     let run = ["run", "hub-suite.toml", "--method", "prompt-tuning", "--seed", "1", "--steps", "2"];
     assert_success(&bench.workspace.run(&run));
+    let store = Store::open(&bench.workspace.path("results/hub-suite")).unwrap();
+    let [cell] = &common::files(&store.folder().join("cells"))[..] else { panic!("one cell") };
+    let record = store.read(cell.trim_end_matches(".parquet")).unwrap().unwrap();
+    assert_eq!(record.dataset_commit, Some(bench.hub.commit(ROWS, "main")));
+    assert_eq!(record.model_revision, bench.hub.commit(MODEL, "main"));
     let cut_off = bench
         .command(&["fetch", "hub-suite.toml"])
         .env("HF_ENDPOINT", "http://127.0.0.1:1")

@@ -172,7 +172,7 @@ fn a_server_that_ignores_the_range_is_found_out() {
 fn a_connection_that_falls_silent_is_given_up_and_resumed() {
     let bench = Bench::new();
     bench.hub.spoil("GET", "/store/", 1, Fault::Stall(10, Duration::from_secs(60)));
-    let hub = Hub::new(HubSettings { timeout: Duration::from_millis(200), ..bench.settings() });
+    let hub = Hub::new(HubSettings { timeout: Duration::from_millis(500), ..bench.settings() });
     assert_rows(fetch(&hub, &dataset(), TRAIN));
 }
 

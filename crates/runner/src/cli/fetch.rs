@@ -3,18 +3,15 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::DEFAULT_SUITE;
 use crate::grid::{self, Overrides};
-use crate::hub::{Fetched, Hub};
+use crate::hub::{Fetched, Hub, Progress};
 use crate::{model, task};
-
-/// Characters of a commit that are shown.
-const SHORT_COMMIT: usize = 12;
 
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// Suite: an embedded one by name, or a TOML file [default: pocket]
-    suite: Option<String>,
+    /// Suite: an embedded one by name, or a TOML file
+    #[arg(default_value = "paper")]
+    suite: String,
     /// Task, instead of the suite's (repeatable): a name or a TOML file
     #[arg(long = "task", value_name = "T")]
     tasks: Vec<String>,
@@ -26,8 +23,8 @@ pub struct Fetch {
 impl Fetch {
     pub fn execute(self) -> Result<ExitCode> {
         let overrides = Overrides { tasks: self.tasks, model: self.model, ..Overrides::default() };
-        let suite = grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides);
-        let hub = Hub::from_env()?;
+        let suite = grid::find(&self.suite)?.with(&overrides);
+        let hub = Hub::from_env(Progress::detect())?;
         let mut failures = Vec::new();
         let mut report = |name: &str, fetched: Result<Option<Fetched>>| match fetched {
             Ok(Some(fetched)) => println!("{name}: {}", describe(&fetched)),
@@ -49,7 +46,6 @@ impl Fetch {
 
 fn describe(fetched: &Fetched) -> String {
     let Fetched { repo, commit, files, .. } = fetched;
-    let commit = commit.get(..SHORT_COMMIT).unwrap_or(commit);
     let mebibytes = files.iter().map(|file| file.size).sum::<u64>() as f64 / f64::from(1 << 20);
     let new = files.iter().filter(|file| file.downloaded).count();
     let news = match new {

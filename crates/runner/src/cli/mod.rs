@@ -24,7 +24,7 @@ struct Arguments {
 enum Command {
     /// Train methods on tasks and compare them (the default)
     Run(run::Run),
-    /// Download what a suite needs, so that it runs without a network
+    /// Download what a suite needs into the hub's cache
     Fetch(fetch::Fetch),
     /// List the tasks
     Tasks(tasks::Tasks),
@@ -35,9 +35,6 @@ enum Command {
     /// Score source-target pairs: log-probabilities and greedy generations
     Score(score::Score),
 }
-
-/// The suite where none is named.
-const DEFAULT_SUITE: &str = "pocket";
 
 /// Exit code for bad input: a wrong argument, a broken file, a task that does not fit its rows.
 const BAD_INPUT: u8 = 2;

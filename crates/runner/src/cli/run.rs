@@ -6,13 +6,15 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::DEFAULT_SUITE;
 use crate::device::DeviceName;
 use crate::grid::{self, Overrides, ReportedSplit};
 use crate::hub::{Hub, Progress};
 use crate::model::Model;
 use crate::results::{Comparison, Record, Status, Store, comparison, to_frame, to_svg, to_text};
 use crate::task::Reference;
+
+/// The suite of `peft-bench run` without a name.
+const DEFAULT_SUITE: &str = "pocket";
 
 /// Exit code when some cells diverged: their records say so, the others have scores.
 const SOME_DIVERGED: u8 = 1;

@@ -42,8 +42,8 @@ impl Hub {
     ///
     /// # Errors
     /// When the environment leaves open where the cache is.
-    pub fn from_env() -> Result<Self, HubError> {
-        Ok(Self::new(HubSettings::from_env(Progress::detect())?))
+    pub fn from_env(progress: Progress) -> Result<Self, HubError> {
+        Ok(Self::new(HubSettings::from_env(progress)?))
     }
 
     /// The hub as `settings` describe it.
