@@ -82,6 +82,24 @@ pub fn fetch(id: &str, hub: &Hub) -> Result<Option<Fetched>, HubError> {
     }
 }
 
+/// Reads a model's tokenizer without its weights.
+///
+/// # Errors
+/// When there is no readable `tokenizer.json`.
+pub fn tokenizer(id: &str, hub: &Hub) -> Result<Tokenizer, ModelError> {
+    let name = id.strip_suffix(RANDOM).unwrap_or(id);
+    let eos = T5Config::t5_base().eos_token_id;
+    let path = match Place::of(name) {
+        Place::Folder(folder) => folder.join("tokenizer.json"),
+        Place::Embedded(files) => {
+            let path = files.folder.join("tokenizer.json");
+            return Ok(Tokenizer::from_bytes(files.tokenizer, &path, eos, usize::MAX)?);
+        }
+        Place::Hub => hub.tokenizer_file(&Repo::model(name))?.0,
+    };
+    Ok(Tokenizer::load(&path, eos, usize::MAX)?)
+}
+
 /// Reads a model's configuration without its weights.
 ///
 /// # Errors

@@ -1,7 +1,9 @@
 //! The command line: one file per subcommand.
 
 mod fetch;
+mod json_lines;
 mod methods;
+mod metric;
 mod pretrain;
 mod run;
 mod score;
@@ -26,7 +28,7 @@ enum Command {
     Run(run::Run),
     /// Download what a suite needs into the hub's cache
     Fetch(fetch::Fetch),
-    /// List the tasks
+    /// List the tasks, or look into one
     Tasks(tasks::Tasks),
     /// List the methods and what they train
     Methods(methods::Methods),
@@ -34,6 +36,8 @@ enum Command {
     Pretrain(pretrain::Pretrain),
     /// Score source-target pairs: log-probabilities and greedy generations
     Score(score::Score),
+    /// Score predictions made elsewhere with a metric
+    Metric(metric::MetricCommand),
 }
 
 /// Exit code for bad input: a wrong argument, a broken file, a task that does not fit its rows.
@@ -59,5 +63,6 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Methods(methods) => methods.execute(),
         Command::Pretrain(pretrain) => pretrain.execute(),
         Command::Score(score) => score.execute(),
+        Command::Metric(metric) => metric.execute(),
     }
 }

@@ -1,5 +1,4 @@
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -8,7 +7,7 @@ use peft_model::peft::{self, Built, Parameters};
 use peft_model::t5::{Batch, Pass, generate, target_log_probabilities};
 use serde::{Deserialize, Serialize};
 
-use crate::atomic;
+use super::json_lines;
 use crate::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::model::Model;
@@ -67,7 +66,7 @@ impl Score {
                 self.max_source_length
             );
         }
-        let pairs = read_pairs(&self.input)?;
+        let pairs: Vec<PairText> = json_lines::read(&self.input, "\"source\" and \"target\"")?;
         let model = Model::open(&self.model, &Hub::from_env(Progress::detect())?, &self.device.open())?;
         let (built, parameters) = self.method(&model)?;
         let pass = Pass {
@@ -88,12 +87,7 @@ impl Score {
                 self.max_source_length
             );
         }
-        match &self.output {
-            Some(path) => {
-                atomic::write(path, &lines).with_context(|| format!("cannot write {}", path.display()))?
-            }
-            None => std::io::stdout().write_all(&lines)?,
-        }
+        json_lines::write(self.output.as_deref(), &lines)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -144,21 +138,4 @@ impl Score {
         }
         Ok(truncated)
     }
-}
-
-fn read_pairs(path: &Path) -> Result<Vec<PairText>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(i, line)| {
-            serde_json::from_str(line).with_context(|| {
-                format!(
-                    "{}, line {}: expected an object with \"source\" and \"target\"",
-                    path.display(),
-                    i + 1
-                )
-            })
-        })
-        .collect()
 }

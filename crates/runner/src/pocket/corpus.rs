@@ -3,12 +3,25 @@
 use peft_model::random::keyed_rng;
 use rand::Rng as _;
 use rand::seq::{IndexedRandom, SliceRandom};
+use serde::{Deserialize, Serialize};
 
 use super::grammar::{Clause, Form};
 use super::lexicon::*;
 use super::meaning::{reworded, weakened};
 use super::story::Story;
 use super::{Label, Part, PocketTask, Rng, TASKS};
+
+/// What supervised examples are made of, as shares.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mixture {
+    /// Examples that only ask which word goes with which, as instructions with words of their own do.
+    pub recall: f64,
+    /// Of the others, those that ask for the reason rather than for the label.
+    pub reasons: f64,
+    /// Of the labels of tasks with classes, those that stand for their classes in this instruction alone.
+    pub in_context: f64,
+}
 
 /// An endless stream of text, none of which is in a task's train, validation or test part.
 pub struct Corpus {
@@ -38,22 +51,25 @@ impl Corpus {
     }
 
     /// A task asked in words, and its answer.
-    pub fn supervised(&mut self) -> (String, String) {
+    pub fn supervised(&mut self, mixture: &Mixture) -> (String, String) {
+        if mixture.recall > 0.0 && chance(&mut self.rng, mixture.recall) {
+            return recall(&mut self.rng);
+        }
         let task = choose(&mut self.rng, &TASKS);
         let row = task.draw_from(Part::Pretraining, &mut self.rng);
         let fields = task.columns.iter().zip(&row.texts).map(|(column, text)| format!("{column}: {text}"));
         let text = fields.collect::<Vec<_>>().join(" ");
-        let (instruction, answer) = match chance(&mut self.rng, 0.3) {
+        let (instruction, answer) = match chance(&mut self.rng, mixture.reasons) {
             true => (format!("why {}.", task.name), row.reason),
-            false => self.instruction(task, &row.label),
+            false => self.instruction(task, &row.label, mixture.in_context),
         };
         (format!("{instruction} {text}"), answer)
     }
 
-    fn instruction(&mut self, task: &PocketTask, label: &Label) -> (String, String) {
+    fn instruction(&mut self, task: &PocketTask, label: &Label, in_context: f64) -> (String, String) {
         let rng = &mut self.rng;
         match label {
-            Label::Class(class) if chance(rng, 0.5) => {
+            Label::Class(class) if chance(rng, in_context) => {
                 let words: Vec<&str> =
                     LABEL_WORDS.choose_multiple(rng, task.classes.len()).copied().collect();
                 let mut parts: Vec<String> = task
@@ -102,6 +118,22 @@ fn consequence(rng: &mut Rng) -> String {
     let clause = Clause::random(rng);
     let again = weakened(&clause, &reworded(&clause, rng), !clause.negated, rng);
     format!("{} so {}.", clause.text(Form::random(rng)), again.text(Form::random(rng)))
+}
+
+/// Which word goes with a class, by this instruction.
+fn recall(rng: &mut Rng) -> (String, String) {
+    let classes = loop {
+        let task = choose(rng, &TASKS);
+        if !task.classes.is_empty() {
+            break task.classes;
+        }
+    };
+    let words: Vec<&str> = LABEL_WORDS.choose_multiple(rng, classes.len()).copied().collect();
+    let mut parts: Vec<String> =
+        classes.iter().zip(&words).map(|(class, word)| format!("{class} is {word}")).collect();
+    parts.shuffle(rng);
+    let asked = rng.random_range(0..classes.len());
+    (format!("recall: {}. class: {}", parts.join(", "), classes[asked]), words[asked].into())
 }
 
 /// Number words beside digits.

@@ -25,7 +25,7 @@ use std::collections::HashSet;
 use peft_model::random::{keyed_rng, mix};
 use polars::prelude::*;
 
-pub use corpus::Corpus;
+pub use corpus::{Corpus, Mixture};
 
 /// The generator behind all text.
 pub type Rng = rand_chacha::ChaCha8Rng;

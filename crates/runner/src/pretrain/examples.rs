@@ -4,7 +4,7 @@ use rand::Rng;
 use super::Recipe;
 use super::span_corruption::{Corruption, corrupt};
 use super::tokenizer::sentinel;
-use crate::pocket::Corpus;
+use crate::pocket::{Corpus, Mixture};
 use crate::tokenizer::Tokenizer;
 
 /// One pretraining example.
@@ -34,34 +34,34 @@ impl<'a> Examples<'a> {
     /// The examples of a step, counted from 0, the shortest source first: cut into pieces, they pad little
     /// though every step sees every kind of example.
     pub fn batch(&self, step: u64) -> Vec<Example> {
-        let mut examples = self.make(self.recipe.training.batch_size, mix(mix(self.recipe.seed) ^ step));
+        let (phase, _) = self.recipe.phase(step);
+        let seed = mix(mix(self.recipe.seed) ^ step);
+        let (mut corpus, mut rng) = (Corpus::new(seed), keyed_rng(seed, "corruption"));
+        let mut examples: Vec<Example> = (0..self.recipe.training.batch_size)
+            .map(|_| match rng.random_bool(phase.supervised) {
+                true => self.supervised(&mut corpus, &phase.mixture),
+                false => self.corrupted(&mut corpus, &mut rng),
+            })
+            .collect();
         examples.sort_by_key(|example| example.source.len());
         examples
     }
 
-    /// Examples on which the held-out loss is measured, so many of each kind: text that training,
-    /// which counts its steps from 0, never draws.
+    /// Examples on which the held-out loss is measured, so many of each kind, in the last phase's mixture:
+    /// text that training, which counts its steps from 0, never draws.
     pub fn held_out(&self) -> Vec<Example> {
         let seed = mix(self.recipe.seed ^ mix(u64::MAX));
         let (mut corpus, mut rng) = (Corpus::new(seed), keyed_rng(seed, "corruption"));
         let count = self.recipe.data.held_out;
-        let mut examples: Vec<Example> = (0..count).map(|_| self.supervised(&mut corpus)).collect();
+        let (phase, _) = self.recipe.phase(u64::MAX);
+        let mut examples: Vec<Example> =
+            (0..count).map(|_| self.supervised(&mut corpus, &phase.mixture)).collect();
         examples.extend((0..count).map(|_| self.corrupted(&mut corpus, &mut rng)));
         examples
     }
 
-    fn make(&self, count: usize, seed: u64) -> Vec<Example> {
-        let (mut corpus, mut rng) = (Corpus::new(seed), keyed_rng(seed, "corruption"));
-        (0..count)
-            .map(|_| match rng.random_bool(self.recipe.data.supervised) {
-                true => self.supervised(&mut corpus),
-                false => self.corrupted(&mut corpus, &mut rng),
-            })
-            .collect()
-    }
-
-    fn supervised(&self, corpus: &mut Corpus) -> Example {
-        let (source, target) = corpus.supervised();
+    fn supervised(&self, corpus: &mut Corpus, mixture: &Mixture) -> Example {
+        let (source, target) = corpus.supervised(mixture);
         let limit = self.recipe.data.source_tokens;
         let [source, target] = [source, target].map(|text| self.tokenizer.encode(&text, limit).ids);
         Example { source, target, supervised: true }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PretrainError;
 use crate::embedded;
+use crate::pocket::Mixture;
 
 /// How a model is pretrained: what a TOML in `datasets/recipes/` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,8 @@ pub struct Recipe {
     pub model: ModelRecipe,
     pub data: DataRecipe,
     pub training: TrainingRecipe,
+    /// One after the other, each with its own mixture and schedule.
+    pub phases: Vec<Phase>,
 }
 
 /// The unigram tokenizer (Kudo 2018), trained on the corpus.
@@ -51,8 +54,6 @@ pub struct ModelRecipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
-    /// Share of supervised examples; the rest is span corruption.
-    pub supervised: f64,
     /// Longest source; longer passages are cut.
     pub source_tokens: usize,
     /// Share of hidden tokens.
@@ -67,13 +68,10 @@ pub struct DataRecipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingRecipe {
-    pub steps: u64,
     /// Examples per update.
     pub batch_size: usize,
     /// Pieces that a batch is cut into by length, so that little is padded; their gradients add up.
     pub pieces: usize,
-    pub learning_rate: f64,
-    pub warmup_steps: u64,
     pub weight_decay: f64,
     /// Dropout while pretraining.
     pub dropout_rate: f64,
@@ -81,7 +79,41 @@ pub struct TrainingRecipe {
     pub evaluate_every: u64,
 }
 
+/// A stretch of pretraining.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    pub steps: u64,
+    pub learning_rate: f64,
+    pub warmup_steps: u64,
+    /// Steps over which the learning rate would fall to zero, where that is not the phase's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decay_over: Option<u64>,
+    /// Share of supervised examples; the rest is span corruption.
+    pub supervised: f64,
+    /// What the supervised examples are.
+    pub mixture: Mixture,
+}
+
 impl Recipe {
+    /// Updates in all.
+    pub fn steps(&self) -> u64 {
+        self.phases.iter().map(|phase| phase.steps).sum()
+    }
+
+    /// The phase of a step, counted from 0, and the step's number within it.
+    pub fn phase(&self, step: u64) -> (&Phase, u64) {
+        let mut within = step;
+        for phase in &self.phases {
+            if within < phase.steps {
+                return (phase, within);
+            }
+            within -= phase.steps;
+        }
+        let last = self.phases.last().expect("checked: there is a phase");
+        (last, last.steps)
+    }
+
     /// Reads a recipe: a file, or an embedded one by its path below `datasets/`.
     ///
     /// # Errors
@@ -105,7 +137,18 @@ impl Recipe {
             true => Ok(()),
             false => Err(format!("`{key}` is {value}; it must be in [0, 1]")),
         };
-        share("data.supervised", self.data.supervised)?;
+        if self.phases.is_empty() {
+            return Err("`phases` is empty; there must be at least one".into());
+        }
+        for phase in &self.phases {
+            share("phases.supervised", phase.supervised)?;
+            share("phases.mixture.reasons", phase.mixture.reasons)?;
+            share("phases.mixture.in_context", phase.mixture.in_context)?;
+            share("phases.mixture.recall", phase.mixture.recall)?;
+            if phase.steps == 0 {
+                return Err("`phases.steps` is 0; it must be at least 1".into());
+            }
+        }
         share("data.noise_density", self.data.noise_density)?;
         for (key, value) in [
             ("tokenizer.sentinels", self.tokenizer.sentinels),
@@ -113,7 +156,6 @@ impl Recipe {
             ("data.held_out", self.data.held_out),
             ("training.batch_size", self.training.batch_size),
             ("training.pieces", self.training.pieces),
-            ("training.steps", self.training.steps as usize),
             ("training.evaluate_every", self.training.evaluate_every as usize),
         ] {
             if value == 0 {

@@ -78,7 +78,7 @@ fn prepare_tokenizer(recipe: &Recipe, folder: &Path) -> Result<Tokenizer, Pretra
         let mut corpus = Corpus::new(recipe.seed);
         let texts = (0..recipe.tokenizer.passages).map(|i| match i % 2 {
             0 => corpus.plain(),
-            _ => corpus.supervised().0,
+            _ => corpus.supervised(&recipe.phases[0].mixture).0,
         });
         let texts: Vec<String> = texts.collect();
         let trained = tokenizer::train(&recipe.tokenizer, texts.into_iter()).map_err(wrong)?;
@@ -142,19 +142,19 @@ impl<'a> Pretraining<'a> {
     }
 
     fn run(&mut self, progress: &mut dyn Progress) -> Result<(), PretrainError> {
-        let training = &self.recipe.training;
-        progress.start(self.step, training.steps, "pretraining");
-        while self.step < training.steps {
+        let (steps, evaluate_every) = (self.recipe.steps(), self.recipe.training.evaluate_every);
+        progress.start(self.step, steps, "pretraining");
+        while self.step < steps {
             self.update(progress)?;
             progress.step();
-            if self.step.is_multiple_of(training.evaluate_every) || self.step == training.steps {
+            if self.step.is_multiple_of(evaluate_every) || self.step == steps {
                 let HeldOut { span_corruption, supervised } = self.held_out();
                 progress.note(&format!(
                     "step {}: held-out loss {span_corruption:.4} (span corruption), {supervised:.4} (supervised)",
                     self.step
                 ));
             }
-            if self.file.is_due() && self.step < training.steps {
+            if self.file.is_due() && self.step < steps {
                 self.save()?;
             }
         }
@@ -187,8 +187,9 @@ impl<'a> Pretraining<'a> {
         drop(tracked);
         self.tokens += examples.iter().map(|e| (e.source.len() + e.target.len()) as u64).sum::<u64>();
         progress.examples(examples.len());
-        let factor = linear(self.step, training.warmup_steps, training.steps);
-        let rates = [vec![(Group::Network, training.learning_rate)]];
+        let (phase, within) = self.recipe.phase(self.step);
+        let factor = linear(within, phase.warmup_steps, phase.decay_over.unwrap_or(phase.steps));
+        let rates = [vec![(Group::Network, phase.learning_rate)]];
         let parameters = std::mem::take(&mut self.parameters);
         self.step += 1;
         self.parameters = self.optimizer.step(parameters, gradients, self.step, &rates, factor);

@@ -252,6 +252,7 @@ impl TaskSpec {
             1 => {}
             _ => return Err("[data] has several of `repo`, `files` and `generated`; keep one".into()),
         }
+        self.split.check()?;
         if self.labels.is_some() == self.text.target.is_some() {
             return Err("give either [labels] or `text.target`, exactly one".into());
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 const SPLIT_SEED: u32 = 42;
 
 /// One of the three roles that rows play.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     Train,
@@ -60,6 +60,15 @@ pub enum SplitRule {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_train: Option<usize>,
     },
+    /// Datasets of one split: permuted and cut into shares; the rest trains.
+    Random {
+        #[serde(default = "train")]
+        from: String,
+        #[serde(default = "tenth")]
+        validation: f64,
+        #[serde(default = "tenth")]
+        test: f64,
+    },
 }
 
 fn train() -> String {
@@ -70,6 +79,9 @@ fn validation() -> String {
 }
 fn test() -> String {
     "test".into()
+}
+fn tenth() -> f64 {
+    0.1
 }
 fn thousand() -> usize {
     1000
@@ -86,7 +98,20 @@ impl SplitRule {
             (Self::HalveValidation { validation, .. }, _) => validation,
             (Self::HoldOut { test, .. }, Role::Test) => test,
             (Self::HoldOut { train, .. }, _) => train,
+            (Self::Random { from, .. }, _) => from,
         }
+    }
+
+    /// Says which setting is out of range.
+    pub fn check(&self) -> Result<(), String> {
+        let Self::Random { validation, test, .. } = self else { return Ok(()) };
+        let fits = *validation > 0.0 && *test > 0.0 && validation + test < 1.0;
+        let wrong = || {
+            format!(
+                "`split.validation` and `split.test` are {validation} and {test}; they must be positive shares that leave rows to train on"
+            )
+        };
+        if fits { Ok(()) } else { Err(wrong()) }
     }
 
     /// The row indices of a role, given the size of the split that feeds it.
@@ -102,6 +127,17 @@ impl SplitRule {
             (Self::HoldOut { held_out, max_train, .. }, Role::Train) => {
                 let rest = permutation(size, SPLIT_SEED).into_iter().skip(*held_out);
                 rest.take(max_train.unwrap_or(usize::MAX)).collect()
+            }
+            (Self::Random { validation, test, .. }, _) => {
+                let share = |share: f64| (size as f64 * share).round() as usize;
+                let (tested, validated) = (share(*test).min(size), share(*validation));
+                let mut rest = permutation(size, SPLIT_SEED).split_off(tested);
+                let train = rest.split_off(validated.min(rest.len()));
+                match role {
+                    Role::Train => train,
+                    Role::Validation => rest,
+                    Role::Test => permutation(size, SPLIT_SEED)[..tested].to_vec(),
+                }
             }
             _ => (0..size as u32).collect(),
         }
@@ -175,6 +211,14 @@ mod tests {
         both.extend(halves.rows(Role::Test, 277));
         both.sort();
         assert_eq!(both, (0..277).collect::<Vec<u32>>());
+
+        let random = SplitRule::Random { from: train(), validation: 0.2, test: 0.1 };
+        let mut all = random.rows(Role::Validation, 101);
+        assert_eq!((all.len(), random.rows(Role::Test, 101).len()), (20, 10));
+        all.extend(random.rows(Role::Test, 101));
+        all.extend(random.rows(Role::Train, 101));
+        all.sort();
+        assert_eq!(all, (0..101).collect::<Vec<u32>>());
 
         let rule =
             SplitRule::HoldOut { train: train(), test: validation(), held_out: 10, max_train: Some(50) };

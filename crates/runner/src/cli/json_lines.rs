@@ -1,0 +1,29 @@
+//! Files with one JSON object per line, as commands take and give them.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
+
+use crate::atomic;
+
+/// Reads a file; `fields` names what its objects must have, for messages.
+pub fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(i, line)| {
+            let expected = || format!("{}, line {}: expected an object with {fields}", path.display(), i + 1);
+            serde_json::from_str(line).with_context(expected)
+        })
+        .collect()
+}
+
+/// Writes lines to a file, or to standard output where there is none.
+pub fn write(path: Option<&Path>, lines: &[u8]) -> Result<()> {
+    match path {
+        Some(path) => atomic::write(path, lines).with_context(|| format!("cannot write {}", path.display())),
+        None => Ok(std::io::stdout().write_all(lines)?),
+    }
+}

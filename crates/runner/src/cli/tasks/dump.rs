@@ -1,0 +1,38 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::json_lines;
+use crate::hub::{Hub, Progress};
+use crate::task::{self, Role};
+
+#[derive(Debug, Args)]
+pub struct Dump {
+    /// Task: a name or a TOML file
+    task: String,
+    /// Split, after the task's rule was applied
+    #[arg(long)]
+    split: Role,
+    /// Where the lines go [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Dump {
+    /// Writes the rows in the order of the split; "row" is the index in the dataset's own split.
+    pub fn execute(self) -> Result<ExitCode> {
+        let task = task::find(&self.task)?;
+        let loaded = task.load(self.split, &Hub::from_env(Progress::detect())?)?;
+        let mut lines = Vec::new();
+        for example in task.examples(&loaded.rows, &loaded.indices)? {
+            let line = json!({"row": example.row, "source": example.source, "target": example.target});
+            serde_json::to_writer(&mut lines, &line)?;
+            lines.push(b'\n');
+        }
+        json_lines::write(self.output.as_deref(), &lines)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

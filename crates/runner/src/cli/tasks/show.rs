@@ -1,0 +1,78 @@
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::hub::{Hub, Progress};
+use crate::model;
+use crate::task::{self, Example, Role, Task};
+use crate::tokenizer::Tokenizer;
+
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Task: a name or a TOML file
+    task: String,
+    /// Whose tokenizer counts: a folder or a hub id [default: google-t5/t5-base; pocket for pocket tasks]
+    #[arg(long, value_name = "DIR_OR_HUB_ID")]
+    model: Option<String>,
+    /// Rows to print
+    #[arg(long, default_value_t = 3)]
+    rows: usize,
+}
+
+impl Show {
+    pub fn execute(self) -> Result<ExitCode> {
+        let task = task::find(&self.task)?;
+        let hub = Hub::from_env(Progress::detect())?;
+        let default = if task.spec.data.generated.is_some() { "pocket" } else { "google-t5/t5-base" };
+        let tokenizer = model::tokenizer(self.model.as_deref().unwrap_or(default), &hub)?;
+        println!("{} ({}): {}", task.spec.title, task.name, task.spec.description);
+        for role in Role::ALL {
+            let loaded = task.load(role, &hub)?;
+            let examples = task.examples(&loaded.rows, &loaded.indices)?;
+            if role == Role::Train {
+                for example in examples.iter().take(self.rows) {
+                    println!(
+                        "\nrow {}\n  source: {}\n  target: {}",
+                        example.row, example.source, example.target
+                    );
+                }
+            }
+            summarise(&task, role, &examples, &tokenizer);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn summarise(task: &Task, role: Role, examples: &[Example], tokenizer: &Tokenizer) {
+    println!("\n{}: {} rows", role.name(), examples.len());
+    let limits = &task.spec.limits;
+    let sources: Vec<&str> = examples.iter().map(|e| e.source.as_str()).collect();
+    let targets: Vec<&str> = examples.iter().map(|e| e.target.as_str()).collect();
+    println!("  source tokens: {}", lengths(&sources, tokenizer, limits.source_tokens));
+    println!("  target tokens: {}", lengths(&targets, tokenizer, limits.target_tokens));
+    if task.spec.labels.is_some() {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for target in targets {
+            *counts.entry(target).or_default() += 1;
+        }
+        let share = |count: usize| 100.0 * count as f64 / examples.len() as f64;
+        let parts = counts.iter().map(|(label, &count)| format!("{label}: {count} ({:.1} %)", share(count)));
+        println!("  labels: {}", parts.collect::<Vec<_>>().join(", "));
+    }
+}
+
+/// Median, 95th percentile, and the share that a limit cuts.
+fn lengths(texts: &[&str], tokenizer: &Tokenizer, limit: usize) -> String {
+    let mut lengths: Vec<usize> =
+        tokenizer.encode_all(texts, usize::MAX).iter().map(|encoded| encoded.ids.len()).collect();
+    if lengths.is_empty() {
+        return "none".into();
+    }
+    lengths.sort_unstable();
+    let at = |share: f64| lengths[((lengths.len() - 1) as f64 * share).round() as usize];
+    let cut = lengths.iter().filter(|&&length| length > limit).count();
+    let share = 100.0 * cut as f64 / lengths.len() as f64;
+    format!("median {}, 95th percentile {}, {share:.1} % longer than {limit} and cut", at(0.5), at(0.95))
+}
