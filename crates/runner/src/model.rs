@@ -95,7 +95,7 @@ pub fn tokenizer(id: &str, hub: &Hub) -> Result<Tokenizer, ModelError> {
             let path = files.folder.join("tokenizer.json");
             return Ok(Tokenizer::from_bytes(files.tokenizer, &path, eos, usize::MAX)?);
         }
-        Place::Hub => hub.tokenizer_file(&Repo::model(name))?.0,
+        Place::Hub => hub.model_tokenizer(&Repo::model(name))?,
     };
     Ok(Tokenizer::load(&path, eos, usize::MAX)?)
 }

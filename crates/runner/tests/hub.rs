@@ -592,14 +592,16 @@ fn a_model_comes_with_one_kind_of_weights() {
 }
 
 #[test]
-fn a_configuration_comes_alone() {
+fn configuration_and_tokenizer_come_alone() {
     let bench = Bench::new();
     let files: [(&str, &[u8]); 3] =
-        [("config.json", b"{}"), ("tokenizer.json", b"{}"), ("model.safetensors", b"whole")];
+        [("config.json", b"{}"), ("tokenizer.json", b"{ }"), ("model.safetensors", b"whole")];
     bench.hub.put("models/o/m", "main", &files);
     let model = Repo::model("o/m");
-    assert_eq!(std::fs::read(bench.client().model_config(&model).unwrap()).unwrap(), b"{}");
-    assert_eq!(bench.hub.downloads().len(), 1);
+    let hub = bench.client();
+    assert_eq!(std::fs::read(hub.model_config(&model).unwrap()).unwrap(), b"{}");
+    assert_eq!(std::fs::read(hub.model_tokenizer(&model).unwrap()).unwrap(), b"{ }");
+    assert_eq!(bench.hub.downloads().len(), 2);
     assert!(matches!(bench.offline().model_files(&model), Err(HubError::NotCached { .. })));
 }
 
@@ -645,7 +647,6 @@ fn the_shared_cache_offline() {
     let error = hub.split_files(&glue, Some("mnli"), "validation").unwrap_err();
     assert!(error.to_string().contains("train, validation_matched, validation_mismatched"), "{error}");
     let t5 = Repo::model("google-t5/t5-base");
-    let snapshot = hub.resolve(&t5).unwrap();
-    assert!(hub.fetch(&snapshot, &["tokenizer.json"]).unwrap().paths()[0].is_file());
+    assert!(hub.model_tokenizer(&t5).unwrap().is_file());
     assert!(matches!(hub.model_files(&t5), Err(HubError::NotCached { .. })));
 }

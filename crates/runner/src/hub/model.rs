@@ -39,8 +39,21 @@ impl Hub {
     /// # Errors
     /// When the repository lacks it, or it cannot be had.
     pub fn model_config(&self, repo: &Repo) -> Result<PathBuf, HubError> {
+        self.one_file(repo, CONFIG)
+    }
+
+    /// Fetches `tokenizer.json` alone.
+    ///
+    /// # Errors
+    /// When the repository lacks it, or it cannot be had.
+    pub fn model_tokenizer(&self, repo: &Repo) -> Result<PathBuf, HubError> {
+        self.one_file(repo, TOKENIZER)
+    }
+
+    /// Leaves the cache's branch where it is: there, an offline run may have its weights.
+    fn one_file(&self, repo: &Repo, path: &str) -> Result<PathBuf, HubError> {
         let snapshot = self.resolve(repo)?;
-        Ok(self.fetch_file(&snapshot, CONFIG)?.path)
+        Ok(self.fetch_file(&snapshot, path)?.path)
     }
 
     fn weight_paths(&self, snapshot: &Snapshot) -> Result<Vec<String>, HubError> {
