@@ -88,7 +88,7 @@ fn similarity_counts_slots() {
 fn statements(passage: &str) -> Vec<(String, String)> {
     let verbs = [" is ", " stays ", " waits ", " has ", " owns ", " likes "];
     passage
-        .split(['.'])
+        .split('.')
         .map(str::trim)
         .filter(|sentence| !sentence.is_empty())
         .map(|sentence| {

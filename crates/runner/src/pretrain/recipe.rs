@@ -85,6 +85,10 @@ pub struct TrainingRecipe {
 pub struct Phase {
     pub steps: u64,
     pub learning_rate: f64,
+    /// Of the relative position bias, where it has its own: a head that looks at one neighbour needs a bias
+    /// that is large beside the other weights, and AdamW's steps are no larger for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position_bias_learning_rate: Option<f64>,
     pub warmup_steps: u64,
     /// Steps over which the learning rate would fall to zero, where that is not the phase's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]

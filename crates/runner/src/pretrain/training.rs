@@ -45,6 +45,9 @@ struct Meta {
     seconds: f64,
 }
 
+/// The relative position bias has the group of what wants large learning rates.
+const POSITION_BIAS: Group = Group::Prompt;
+
 /// Updates between looks at the loss.
 const LOSS_INTERVAL: u64 = 20;
 
@@ -113,7 +116,13 @@ impl<'a> Pretraining<'a> {
     ) -> Result<Self, PretrainError> {
         let backbone = Backbone::random(&config, recipe.seed, device);
         let method = peft_model::peft::build("full", &Map::new())?;
-        let parameters = Parameters::init(method.method.parameters(&config), &[recipe.seed], &backbone);
+        let mut declared = method.method.parameters(&config);
+        for parameter in &mut declared {
+            if parameter.name.ends_with("relative_attention_bias.weight") {
+                parameter.group = POSITION_BIAS;
+            }
+        }
+        let parameters = Parameters::init(declared, &[recipe.seed], &backbone);
         let settings = AdamWSettings {
             epsilon: 1e-6,
             weight_decay: recipe.training.weight_decay,
@@ -189,7 +198,8 @@ impl<'a> Pretraining<'a> {
         progress.examples(examples.len());
         let (phase, within) = self.recipe.phase(self.step);
         let factor = linear(within, phase.warmup_steps, phase.decay_over.unwrap_or(phase.steps));
-        let rates = [vec![(Group::Network, phase.learning_rate)]];
+        let bias_rate = phase.position_bias_learning_rate.unwrap_or(phase.learning_rate);
+        let rates = [vec![(Group::Network, phase.learning_rate), (POSITION_BIAS, bias_rate)]];
         let parameters = std::mem::take(&mut self.parameters);
         self.step += 1;
         self.parameters = self.optimizer.step(parameters, gradients, self.step, &rates, factor);

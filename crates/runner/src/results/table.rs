@@ -215,7 +215,7 @@ pub fn to_text(rows: &[Comparison], references: &BTreeMap<String, Reference>) ->
         let mut line = vec![method.to_string(), thousands(own[0].trainable_parameters)];
         for &(group, task) in &columns {
             let cell = own.iter().find(|r| r.group == group && r.task == task);
-            line.push(cell.map_or("-".into(), |c| score_text(c)));
+            line.push(cell.map_or("-".into(), |cell| score_text(cell)));
         }
         let tasks: Vec<&&Comparison> = own.iter().filter(|r| !r.is_derived()).collect();
         line.push(format!("{:.1}", tasks.iter().map(|r| r.seconds).sum::<f64>() / tasks.len().max(1) as f64));
@@ -224,15 +224,13 @@ pub fn to_text(rows: &[Comparison], references: &BTreeMap<String, Reference>) ->
         table.add_row(line);
     }
     if !references.is_empty() {
-        let kinds: [(&str, fn(&Reference) -> f64); 2] =
-            [("(majority)", |r| r.majority), ("(ceiling)", |r| r.ceiling)];
-        for (name, value) in kinds {
-            let mut line = vec![name.to_string(), String::new()];
-            line.extend(columns.iter().map(|(_, task)| {
-                references.get(*task).map_or(String::new(), |reference| format!("{:.1}", value(reference)))
-            }));
-            table.add_row(line);
-        }
+        let line = |name: &str, value: fn(&Reference) -> f64| {
+            let score = |task: &str| references.get(task).map(|reference| format!("{:.1}", value(reference)));
+            let scores = columns.iter().map(|(_, task)| score(task).unwrap_or_default());
+            [name.to_string(), String::new()].into_iter().chain(scores).collect::<Vec<_>>()
+        };
+        table.add_row(line("(majority)", |reference| reference.majority));
+        table.add_row(line("(ceiling)", |reference| reference.ceiling));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
