@@ -132,7 +132,7 @@ fn answers_are_what_the_passage_says_and_stand_in_it() {
     for row in rows("answer") {
         let Label::Answer(answer) = &row.label else { panic!("{row:?}") };
         assert!(row.texts[1].contains(answer.as_str()), "{row:?}");
-        assert_eq!(answers(&row.texts[0], &row.texts[1]), [answer.clone()], "{row:?}");
+        assert_eq!(answers(&row.texts[0], &row.texts[1]), std::slice::from_ref(answer), "{row:?}");
     }
 }
 
@@ -247,5 +247,23 @@ fn no_row_of_a_task_is_pretrained_on() {
         let (_, text) = source.split_once(". ").unwrap();
         assert!(!held_out.contains(text), "{source}");
         assert!(!["0", "1", "2"].contains(&target.as_str()), "{source}: {target}");
+    }
+}
+
+#[test]
+fn the_majority_baselines_are_those_stated() {
+    for task in &TASKS {
+        let spec = peft_bench::task::find(&format!("pocket-{}", task.name)).unwrap().spec;
+        let rows = task.rows(Part::Test);
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for row in &rows {
+            *counts.entry(format!("{:?}", row.label)).or_default() += 1;
+        }
+        let share = 100.0 * *counts.values().max().unwrap() as f64 / rows.len() as f64;
+        // A correlation with what never changes is 0.
+        let metric = spec.metrics.select.to_string();
+        let majority = if ["matthews", "pearson"].contains(&metric.as_str()) { 0.0 } else { share };
+        let stated = spec.reference.unwrap();
+        assert_eq!((stated.majority, stated.ceiling), (majority, 100.0), "{}", task.name);
     }
 }
