@@ -31,6 +31,7 @@ num_layers = 1
 num_decoder_layers = 1
 relative_attention_num_buckets = 8
 relative_attention_max_distance = 16
+local_attention = 4.0
 dropout_rate = 0.1
 
 [data]

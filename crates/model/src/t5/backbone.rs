@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand_distr::{Distribution, Normal};
 
+use super::position::relative_position_bucket;
 use super::{Projection, Site, Stack, Sublayer, T5Config};
 use crate::peft::Parameters;
 use crate::random::keyed_rng;
@@ -41,6 +42,23 @@ impl Backbone {
             })
             .collect();
         Self::new(config.clone(), tensors, device.clone())
+    }
+
+    /// The backbone with a bias added to the encoder's relative position bias, so that the first heads look
+    /// at the token before, the token after and the token itself.
+    pub fn with_local_attention(mut self, bias: f32) -> Self {
+        let name = Stack::Encoder.position_bias();
+        let [_, heads] = self.tensor(&name).dims();
+        let (buckets, distance) =
+            (self.config.relative_attention_num_buckets, self.config.relative_attention_max_distance);
+        for (head, offset) in (0..heads).zip([-1, 1, 0]) {
+            let bucket = relative_position_bucket(offset, true, buckets, distance) as usize;
+            let table = self.tensors[&name].clone();
+            let cell = [bucket..bucket + 1, head..head + 1];
+            let value = table.clone().slice(cell.clone()) + bias;
+            self.tensors.insert(name.clone(), table.slice_assign(cell, value));
+        }
+        self
     }
 
     /// A backbone of what full fine-tuning or pretraining made of one, from its first run.

@@ -1,12 +1,13 @@
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::device::DeviceName;
-use crate::pretrain::{Recipe, pretrain};
+use crate::pretrain::{Recipe, held_out_text, pretrain};
 use crate::progress;
 
 #[derive(Debug, Args)]
@@ -22,11 +23,18 @@ pub struct Pretrain {
     /// Seconds between checkpoints from which an interrupted pretraining goes on
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     checkpoint_every: u64,
+    /// Train nothing: print so many held-out examples, one JSON line each, for `peft-bench score`
+    #[arg(long, value_name = "COUNT")]
+    examples: Option<usize>,
 }
 
 impl Pretrain {
     pub fn execute(self) -> Result<ExitCode> {
         let recipe = Recipe::find(&self.recipe)?;
+        if let Some(count) = self.examples {
+            print_examples(&recipe, count)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let default =
             || PathBuf::from("results/pretrain").join(recipe.title.to_lowercase().replace(' ', "-"));
         let folder = self.out.unwrap_or_else(default);
@@ -45,4 +53,13 @@ impl Pretrain {
         );
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn print_examples(recipe: &Recipe, count: usize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for (source, target) in held_out_text(recipe).take(count) {
+        let line = serde_json::json!({ "source": source, "target": target });
+        writeln!(out, "{line}").context("cannot write the examples")?;
+    }
+    Ok(())
 }

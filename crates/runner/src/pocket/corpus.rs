@@ -15,7 +15,7 @@ use super::{Label, Part, PocketTask, Rng, TASKS};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mixture {
-    /// Examples that only ask which word goes with which, as instructions with words of their own do.
+    /// Examples that only ask which word stands beside which, as instructions with words of their own do.
     pub recall: f64,
     /// Of the others, those that ask for the reason rather than for the label.
     pub reasons: f64,
@@ -27,13 +27,6 @@ pub struct Mixture {
 pub struct Corpus {
     rng: Rng,
 }
-
-/// Words that may stand for a class in an instruction. "0", "1" and "2", which stand for classes in the
-/// tasks' own targets, are left out.
-static LABEL_WORDS: [&str; 24] = [
-    "3", "4", "5", "6", "7", "8", "9", "red", "blue", "green", "black", "white", "dog", "cat", "tom", "mary",
-    "big", "small", "a", "b", "c", "x", "y", "z",
-];
 
 impl Corpus {
     /// The stream of a seed.
@@ -69,22 +62,19 @@ impl Corpus {
     fn instruction(&mut self, task: &PocketTask, label: &Label, in_context: f64) -> (String, String) {
         let rng = &mut self.rng;
         match label {
-            Label::Class(class) if chance(rng, in_context) => {
-                let words: Vec<&str> =
-                    LABEL_WORDS.choose_multiple(rng, task.classes.len()).copied().collect();
-                let mut parts: Vec<String> = task
-                    .classes
-                    .iter()
-                    .zip(&words)
-                    .map(|(class, word)| format!("{class} is {word}"))
-                    .collect();
-                parts.shuffle(rng);
-                (format!("{}: {}.", task.name, parts.join(", ")), words[*class].into())
-            }
             Label::Class(class) => {
-                let mut classes = task.classes.to_vec();
-                classes.shuffle(rng);
-                (format!("{}: {}.", task.name, classes.join(" or ")), task.classes[*class].into())
+                let mut parts: Vec<String> = task.classes.iter().map(|class| class.to_string()).collect();
+                let mut answer = task.classes[*class];
+                if chance(rng, in_context) {
+                    let words = label_words(task.classes.len(), task.classes, rng);
+                    parts = parts.iter().zip(&words).map(|(class, word)| format!("{class} {word}")).collect();
+                    answer = words[*class];
+                }
+                parts.shuffle(rng);
+                let classes = parts.join(" or ");
+                // The fields tell most tasks apart without their names.
+                let name = if chance(rng, 0.5) { format!("{}: ", task.name) } else { String::new() };
+                (format!("{name}{classes}."), answer.into())
             }
             Label::Score(score) => (format!("{}.", task.name), in_words(*score)),
             Label::Answer(answer) => (format!("{}.", task.name), answer.clone()),
@@ -120,20 +110,34 @@ fn consequence(rng: &mut Rng) -> String {
     format!("{} so {}.", clause.text(Form::random(rng)), again.text(Form::random(rng)))
 }
 
-/// Which word goes with a class, by this instruction.
+/// Different words that may stand for classes in an instruction. "0", "1" and "2", which stand for classes
+/// in the tasks' own targets, are left out, and so are the names of the classes.
+fn label_words(count: usize, classes: &[&str], rng: &mut Rng) -> Vec<&'static str> {
+    let names = NAMES.iter().map(|name| name.word);
+    let nouns = NOUNS.iter().map(|noun| noun.singular);
+    let adjectives = QUALITIES.iter().chain(&COLOURS).map(|adjective| adjective.word);
+    let verbs = VERBS.iter().map(|verb| verb.base);
+    let places = PLACES.iter().map(|place| place.noun);
+    let digits = ["3", "4", "5", "6", "7", "8", "9", "10"];
+    let words = names.chain(nouns).chain(adjectives).chain(verbs).chain(places).chain(NUMBERS).chain(digits);
+    let words: Vec<&str> = words.filter(|word| !classes.contains(word)).collect();
+    words.choose_multiple(rng, count).copied().collect()
+}
+
+/// Which word stands beside another: without that, no instruction can give a word a meaning. A model of two
+/// layers learns it from few pairs at first, or not at all.
 fn recall(rng: &mut Rng) -> (String, String) {
-    let classes = loop {
-        let task = choose(rng, &TASKS);
-        if !task.classes.is_empty() {
-            break task.classes;
-        }
+    let classes = choose(rng, &TASKS).classes;
+    let keys = match !classes.is_empty() && chance(rng, 0.5) {
+        true => classes.to_vec(),
+        false => label_words(if chance(rng, 0.8) { 2 } else { 3 }, &[], rng),
     };
-    let words: Vec<&str> = LABEL_WORDS.choose_multiple(rng, classes.len()).copied().collect();
+    let values = label_words(keys.len(), &keys, rng);
     let mut parts: Vec<String> =
-        classes.iter().zip(&words).map(|(class, word)| format!("{class} is {word}")).collect();
+        keys.iter().zip(&values).map(|(key, value)| format!("{key} {value}")).collect();
     parts.shuffle(rng);
-    let asked = rng.random_range(0..classes.len());
-    (format!("recall: {}. class: {}", parts.join(", "), classes[asked]), words[asked].into())
+    let asked = rng.random_range(0..values.len());
+    (format!("recall: {}. {}", parts.join(" or "), keys[asked]), values[asked].into())
 }
 
 /// Number words beside digits.

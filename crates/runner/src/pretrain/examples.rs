@@ -50,7 +50,7 @@ impl<'a> Examples<'a> {
     /// Examples on which the held-out loss is measured, so many of each kind, in the last phase's mixture:
     /// text that training, which counts its steps from 0, never draws.
     pub fn held_out(&self) -> Vec<Example> {
-        let seed = mix(self.recipe.seed ^ mix(u64::MAX));
+        let seed = held_out_seed(self.recipe);
         let (mut corpus, mut rng) = (Corpus::new(seed), keyed_rng(seed, "corruption"));
         let count = self.recipe.data.held_out;
         let (phase, _) = self.recipe.phase(u64::MAX);
@@ -75,4 +75,16 @@ impl<'a> Examples<'a> {
         let (source, target) = corrupt(&ids, corruption, &self.sentinels, eos, rng);
         Example { source, target, supervised: false }
     }
+}
+
+/// Source and target text of supervised examples that training never draws; the first of them are those of
+/// [`Examples::held_out`].
+pub fn held_out_text(recipe: &Recipe) -> impl Iterator<Item = (String, String)> {
+    let mut corpus = Corpus::new(held_out_seed(recipe));
+    let mixture = recipe.phase(u64::MAX).0.mixture;
+    std::iter::repeat_with(move || corpus.supervised(&mixture))
+}
+
+fn held_out_seed(recipe: &Recipe) -> u64 {
+    mix(recipe.seed ^ mix(u64::MAX))
 }

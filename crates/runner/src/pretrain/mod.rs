@@ -8,7 +8,7 @@ mod training;
 
 use std::path::PathBuf;
 
-pub use examples::{Example, Examples};
+pub use examples::{Example, Examples, held_out_text};
 pub use recipe::Recipe;
 pub use training::{HeldOut, Report, held_out_loss, pretrain};
 

@@ -46,6 +46,10 @@ pub struct ModelRecipe {
     pub num_decoder_layers: usize,
     pub relative_attention_num_buckets: usize,
     pub relative_attention_max_distance: usize,
+    /// Added to the encoder's position bias before training: its first heads look at the token before,
+    /// the one after, and the token itself. AdamW takes thousands of steps to make a bias that large, and
+    /// what builds on such heads (Olsson et al. 2022, induction) waits for them.
+    pub local_attention: f32,
     /// Written into `config.json`, for fine-tuning.
     pub dropout_rate: f64,
 }
@@ -85,10 +89,6 @@ pub struct TrainingRecipe {
 pub struct Phase {
     pub steps: u64,
     pub learning_rate: f64,
-    /// Of the relative position bias, where it has its own: a head that looks at one neighbour needs a bias
-    /// that is large beside the other weights, and AdamW's steps are no larger for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position_bias_learning_rate: Option<f64>,
     pub warmup_steps: u64,
     /// Steps over which the learning rate would fall to zero, where that is not the phase's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]

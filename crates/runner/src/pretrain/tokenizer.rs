@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokenizers::models::unigram::Unigram;
-use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::pre_tokenizers::punctuation::Punctuation;
 use tokenizers::pre_tokenizers::sequence::Sequence;
@@ -34,8 +33,7 @@ pub const EOS_ID: u32 = 1;
 pub fn train(recipe: &TokenizerRecipe, texts: impl Iterator<Item = String>) -> tokenizers::Result<Tokenizer> {
     let metaspace = Metaspace::new('▁', PrependScheme::Always, true);
     let punctuation = Punctuation::new(SplitDelimiterBehavior::Isolated);
-    let parts = vec![metaspace.clone().into(), punctuation.into(), Digits::new(true).into()];
-    let pre_tokenizer = Sequence::new(parts);
+    let pre_tokenizer = Sequence::new(vec![metaspace.clone().into(), punctuation.into()]);
     let counts = count_words(&pre_tokenizer, texts)?;
     let mut tokenizer = Tokenizer::new(Unigram::from(pieces(recipe, &counts)?, Some(2), false)?);
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer));

@@ -45,9 +45,6 @@ struct Meta {
     seconds: f64,
 }
 
-/// The relative position bias has the group of what wants large learning rates.
-const POSITION_BIAS: Group = Group::Prompt;
-
 /// Updates between looks at the loss.
 const LOSS_INTERVAL: u64 = 20;
 
@@ -79,9 +76,10 @@ fn prepare_tokenizer(recipe: &Recipe, folder: &Path) -> Result<Tokenizer, Pretra
     if !path.exists() {
         let wrong = |e: tokenizers::Error| PretrainError::Tokenizer(e.to_string());
         let mut corpus = Corpus::new(recipe.seed);
+        let mixture = &recipe.phase(u64::MAX).0.mixture;
         let texts = (0..recipe.tokenizer.passages).map(|i| match i % 2 {
             0 => corpus.plain(),
-            _ => corpus.supervised(&recipe.phases[0].mixture).0,
+            _ => corpus.supervised(mixture).0,
         });
         let texts: Vec<String> = texts.collect();
         let trained = tokenizer::train(&recipe.tokenizer, texts.into_iter()).map_err(wrong)?;
@@ -114,15 +112,10 @@ impl<'a> Pretraining<'a> {
         file: StateFile,
         device: &Device,
     ) -> Result<Self, PretrainError> {
-        let backbone = Backbone::random(&config, recipe.seed, device);
+        let backbone =
+            Backbone::random(&config, recipe.seed, device).with_local_attention(recipe.model.local_attention);
         let method = peft_model::peft::build("full", &Map::new())?;
-        let mut declared = method.method.parameters(&config);
-        for parameter in &mut declared {
-            if parameter.name.ends_with("relative_attention_bias.weight") {
-                parameter.group = POSITION_BIAS;
-            }
-        }
-        let parameters = Parameters::init(declared, &[recipe.seed], &backbone);
+        let parameters = Parameters::init(method.method.parameters(&config), &[recipe.seed], &backbone);
         let settings = AdamWSettings {
             epsilon: 1e-6,
             weight_decay: recipe.training.weight_decay,
@@ -198,8 +191,7 @@ impl<'a> Pretraining<'a> {
         progress.examples(examples.len());
         let (phase, within) = self.recipe.phase(self.step);
         let factor = linear(within, phase.warmup_steps, phase.decay_over.unwrap_or(phase.steps));
-        let bias_rate = phase.position_bias_learning_rate.unwrap_or(phase.learning_rate);
-        let rates = [vec![(Group::Network, phase.learning_rate), (POSITION_BIAS, bias_rate)]];
+        let rates = [vec![(Group::Network, phase.learning_rate)]];
         let parameters = std::mem::take(&mut self.parameters);
         self.step += 1;
         self.parameters = self.optimizer.step(parameters, gradients, self.step, &rates, factor);
