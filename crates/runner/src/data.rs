@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::hub::Hub;
-use crate::task::{Example, Role, Task, TaskError, few_shot};
+use crate::task::{Example, Role, RowSource, Task, TaskError, few_shot};
+use crate::token_cache::{Key, TokenCache, digest_files};
 use crate::tokenizer::Tokenizer;
 
 /// Ids of one row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
     pub source: Vec<u32>,
     pub target: Vec<u32>,
 }
 
 /// The rows of one role.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     pub examples: Vec<Example>,
     pub pairs: Vec<Pair>,
@@ -79,19 +82,22 @@ impl Split {
 }
 
 impl TaskData {
-    /// Loads and tokenises the three roles of a task.
+    /// Loads and tokenises the three roles of a task, or takes them from the cache.
     ///
     /// # Errors
     /// When rows cannot be read or do not fit the task's specification.
-    pub fn load(task: &Task, hub: &Hub, tokenizer: &Tokenizer) -> Result<Self, TaskError> {
-        let source_limit = task.spec.limits.source_tokens;
+    pub fn load(
+        task: &Task,
+        hub: &Hub,
+        tokenizer: &Tokenizer,
+        cache: &TokenCache,
+    ) -> Result<Self, TaskError> {
         let (target_limit, max_new_tokens) = answer_limits(task, tokenizer);
         let mut commit = None;
-        let mut split = |task: &Task, role| -> Result<Split, TaskError> {
-            let loaded = task.load(role, hub)?;
-            commit = commit.take().or(loaded.commit);
-            let examples = task.examples(&loaded.rows, &loaded.indices)?;
-            Ok(Split::new(examples, tokenizer, source_limit, target_limit))
+        let mut split = |task: &Task, role| {
+            let source = task.source(role, hub)?;
+            commit = commit.take().or(source.commit());
+            tokenise(task, role, &source, tokenizer, target_limit, cache)
         };
         let (train, validation) = (split(task, Role::Train)?, split(task, Role::Validation)?);
         let test = split(task, Role::Test)?;
@@ -112,6 +118,38 @@ impl TaskData {
         let classes: Vec<Option<&str>> = self.train.examples.iter().map(|e| e.class.as_deref()).collect();
         Self { train: Arc::new(self.train.select(&few_shot(&classes, shots, seed))), ..self.clone() }
     }
+}
+
+fn tokenise(
+    task: &Task,
+    role: Role,
+    source: &RowSource,
+    tokenizer: &Tokenizer,
+    target_limit: usize,
+    cache: &TokenCache,
+) -> Result<Split, TaskError> {
+    let source_limit = task.spec.limits.source_tokens;
+    let make = || {
+        let loaded = task.read(role, source)?;
+        let examples = task.examples(&loaded.rows, &loaded.indices)?;
+        Ok(Split::new(examples, tokenizer, source_limit, target_limit))
+    };
+    let rows = match source {
+        RowSource::Hub { commit, .. } => commit.clone(),
+        RowSource::Local { file } => digest_files(std::slice::from_ref(file))
+            .map_err(|e| TaskError::Read { path: file.clone(), source: e })?,
+        // Generated as fast as read.
+        RowSource::Generated { .. } => return make(),
+    };
+    let key = Key {
+        task: &task.spec,
+        role: role.name(),
+        rows: &rows,
+        tokenizer: tokenizer.digest(),
+        source_limit,
+        target_limit,
+    };
+    cache.get_or_make(&key, make)
 }
 
 /// Longest target, and most tokens to generate.

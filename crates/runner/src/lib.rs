@@ -18,5 +18,6 @@ pub mod pretrain;
 pub mod progress;
 pub mod results;
 pub mod task;
+pub mod token_cache;
 pub mod tokenizer;
 pub mod train;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 /// What can be wrong with a tokenizer.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,7 @@ pub enum TokenizerError {
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     eos: u32,
+    digest: String,
 }
 
 /// Ids of a text, and whether the limit cut it.
@@ -56,7 +58,7 @@ impl Tokenizer {
         // Truncation and padding are ours: files in the wild carry leftovers of someone's training.
         inner.with_truncation(None).map_err(unreadable)?;
         inner.with_padding(None);
-        let tokenizer = Self { inner, eos };
+        let tokenizer = Self { inner, eos, digest: format!("{:x}", Sha256::digest(bytes)) };
         let largest = tokenizer.inner.get_vocab(true).into_values().max().unwrap_or(0);
         if largest as usize >= vocabulary {
             return Err(TokenizerError::Vocabulary { path: path.into(), id: largest, vocabulary });
@@ -70,6 +72,11 @@ impl Tokenizer {
     /// The id of a piece, if it is one.
     pub fn id(&self, piece: &str) -> Option<u32> {
         self.inner.token_to_id(piece)
+    }
+
+    /// SHA-256 of the `tokenizer.json`.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// Number of pieces.

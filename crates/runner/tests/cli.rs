@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 
 use common::{Workspace, assert_refused, assert_success, files, stderr, stdout};
-use peft_bench::results::{Status, Store};
+use peft_bench::results::{Curve, Status, Store};
 use serde_json::Value;
 
 #[test]
@@ -256,4 +256,39 @@ fn listings() {
     let output = w.run(&["tasks"]);
     assert_success(&output);
     assert!(stdout(&output).contains("nyu-mll/glue (cola)"));
+}
+
+#[test]
+fn tokens_are_made_once_and_again_when_rows_change() {
+    let workspace = Workspace::new();
+    let cached = || files(&workspace.path("tokens")).len();
+    assert_success(&workspace.train("lora", &["--out", "first"]));
+    assert_eq!(cached(), 3, "one for each role");
+    assert_success(&workspace.train("lora", &["--out", "second"]));
+    assert_eq!(cached(), 3);
+    assert_eq!(losses(&workspace, "first"), losses(&workspace, "second"));
+    let rows = workspace.read("rows/train.csv");
+    workspace.write("rows/train.csv", &format!("{rows}the film was very very good,1\n"));
+    assert_success(&workspace.train("lora", &["--out", "third"]));
+    assert_eq!(cached(), 4);
+}
+
+#[test]
+fn damaged_tokens_are_reported_and_made_anew() {
+    let workspace = Workspace::new();
+    assert_success(&workspace.train("lora", &["--out", "first"]));
+    for name in files(&workspace.path("tokens")) {
+        workspace.write(&format!("tokens/{name}"), "not what it was");
+    }
+    let output = workspace.train("lora", &["--out", "second"]);
+    assert_success(&output);
+    let message = stderr(&output);
+    assert!(message.contains("are damaged; making them anew"), "{message}");
+    assert_eq!(losses(&workspace, "first"), losses(&workspace, "second"));
+}
+
+fn losses(workspace: &Workspace, out: &str) -> Vec<Curve> {
+    let store = Store::open(&workspace.path(out)).unwrap();
+    let cells = files(&workspace.path(&format!("{out}/cells")));
+    cells.iter().map(|c| store.read(c.trim_end_matches(".parquet")).unwrap().unwrap().losses).collect()
 }

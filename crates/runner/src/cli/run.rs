@@ -12,6 +12,7 @@ use crate::hub::{Hub, Progress};
 use crate::model::Model;
 use crate::results::{Comparison, Record, Status, Store, comparison, to_frame, to_svg, to_text};
 use crate::task::Reference;
+use crate::token_cache::TokenCache;
 
 /// The suite of `peft-bench run` without a name.
 const DEFAULT_SUITE: &str = "pocket";
@@ -71,7 +72,7 @@ impl Run {
             split: plan.suite.report,
             references: plan.references(),
         };
-        let records = grid::execute(plan, &model, &hub, &store, interval)?;
+        let records = grid::execute(plan, &model, &hub, &TokenCache::from_env(), &store, interval)?;
         report.write(&records, &store)?;
         let diverged = records.iter().any(|r| r.status != Status::Completed);
         Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })

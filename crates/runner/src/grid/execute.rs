@@ -13,6 +13,7 @@ use crate::model::Model;
 use crate::progress;
 use crate::results::{Adapter, Record, Store};
 use crate::task::{self, Reference, Task};
+use crate::token_cache::TokenCache;
 use crate::train::{Job, Outcome, RunSettings, StateFile, TrainSettings, train};
 
 /// A suite whose tasks, methods and settings have been checked.
@@ -69,13 +70,14 @@ pub fn execute(
     mut plan: Plan,
     model: &Model,
     hub: &Hub,
+    tokens: &TokenCache,
     store: &Store,
     checkpoint_interval: Duration,
 ) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     let suite = plan.suite;
     for (task, methods) in &mut plan.tasks {
-        let data = TaskData::load(task, hub, &model.tokenizer)?;
+        let data = TaskData::load(task, hub, &model.tokenizer, tokens)?;
         report_truncation(task, &data);
         let shots: Vec<Option<usize>> = match &suite.shots[..] {
             [] => vec![None],
@@ -137,6 +139,11 @@ impl Group<'_> {
                 Some(record) => records.push(record),
                 None => missing.push(cell),
             }
+        }
+        if missing.is_empty() {
+            // A run that was killed between its last result and this left its state.
+            let ids: Vec<String> = self.suite.seeds.iter().map(|&seed| self.cell(seed).id()).collect();
+            store.remove_state(&ids);
         }
         // Few-shot runs have rows of their own, so their batches have no common width.
         let apart = self.shots.is_some() || !self.instance.built.method.side_by_side();

@@ -57,6 +57,7 @@ pub enum Label {
 }
 
 /// A task of the pocket world.
+#[derive(Debug)]
 pub struct PocketTask {
     pub name: &'static str,
     /// Columns of text, in the order in which the task's template has them.

@@ -9,7 +9,7 @@ use super::spec::Templates;
 use super::{Role, Rows, TaskError, TaskSpec, Template};
 use crate::embedded;
 use crate::hub::{DEFAULT_REVISION, Fetched, Hub, HubError, Repo};
-use crate::pocket::{self, Part};
+use crate::pocket::{self, Part, PocketTask};
 
 /// A task, checked and ready to load.
 #[derive(Debug, Clone)]
@@ -25,14 +25,41 @@ pub struct Task {
     folder: PathBuf,
 }
 
-/// The rows of one role, and where they came from.
+/// Where the rows of a role are.
+#[derive(Debug, Clone)]
+pub enum RowSource {
+    /// Files of a dataset on the hub, in its cache, and the dataset's commit.
+    Hub {
+        files: Vec<PathBuf>,
+        commit: String,
+    },
+    Local {
+        file: PathBuf,
+    },
+    /// A part of a task of the pocket world.
+    Generated {
+        task: &'static PocketTask,
+        part: Part,
+    },
+}
+
+impl RowSource {
+    /// Commit of the dataset, for those on the hub; version of the generator, for the pocket world.
+    pub fn commit(&self) -> Option<String> {
+        match self {
+            Self::Hub { commit, .. } => Some(commit.clone()),
+            Self::Local { .. } => None,
+            Self::Generated { .. } => Some(format!("pocket-{}", pocket::VERSION)),
+        }
+    }
+}
+
+/// The rows of one role.
 #[derive(Debug)]
 pub struct RoleRows {
     pub rows: Rows,
     /// Indices that play the role, in order.
     pub indices: Vec<u32>,
-    /// Commit of the dataset, for those on the hub.
-    pub commit: Option<String>,
 }
 
 impl Task {
@@ -65,17 +92,39 @@ impl Task {
     /// # Errors
     /// When files are missing or broken, or the dataset has no such configuration or split.
     pub fn load(&self, role: Role, hub: &Hub) -> Result<RoleRows, TaskError> {
+        self.read(role, &self.source(role, hub)?)
+    }
+
+    /// Where the rows of a role are; fetches them if the cache lacks them.
+    ///
+    /// # Errors
+    /// When the dataset has no such configuration or split, or its files cannot be had.
+    pub fn source(&self, role: Role, hub: &Hub) -> Result<RowSource, TaskError> {
         let split = self.spec.split.split(role);
         if let Some(name) = &self.spec.data.generated {
-            return self.generate(name, role, split);
+            return self.generator(name, split);
         }
-        let (paths, commit) = match self.hub_files(split, hub)? {
-            Some(files) => (files.paths(), Some(files.commit)),
-            None => (vec![self.local_file(split)?], None),
+        Ok(match self.hub_files(split, hub)? {
+            Some(files) => RowSource::Hub { files: files.paths(), commit: files.commit },
+            None => RowSource::Local { file: self.local_file(split)? },
+        })
+    }
+
+    /// Reads the rows that play a role from where [`Task::source`] found them.
+    ///
+    /// # Errors
+    /// When files are missing or broken.
+    pub fn read(&self, role: Role, source: &RowSource) -> Result<RoleRows, TaskError> {
+        let rows = match source {
+            RowSource::Hub { files, .. } => Rows::read(files)?,
+            RowSource::Local { file } => Rows::read(std::slice::from_ref(file))?,
+            RowSource::Generated { task, part } => {
+                let name = format!("the pocket world's {}, {}", task.name, self.spec.split.split(role));
+                Rows::new(task.table(*part), &name)
+            }
         };
-        let rows = Rows::read(&paths)?;
         let indices = self.spec.split.rows(role, rows.len());
-        Ok(RoleRows { rows, indices, commit })
+        Ok(RoleRows { rows, indices })
     }
 
     /// Fetches the rows of every role; none if they are not on the hub.
@@ -102,18 +151,16 @@ impl Task {
         hub.split_files(&repo, data.config.as_deref(), split).map(Some)
     }
 
-    fn generate(&self, name: &str, role: Role, split: &str) -> Result<RoleRows, TaskError> {
+    fn generator(&self, name: &str, split: &str) -> Result<RowSource, TaskError> {
         let wrong = |problem| TaskError::Spec { file: self.file.clone(), problem };
-        let generator = pocket::find(name).ok_or_else(|| {
+        let task = pocket::find(name).ok_or_else(|| {
             let known: Vec<&str> = pocket::TASKS.iter().map(|task| task.name).collect();
             wrong(format!("`data.generated`: there is no generator `{name}`; there are {}", known.join(", ")))
         })?;
         let part = Part::named(split).ok_or_else(|| {
             wrong(format!("`split`: there is no split `{split}`; there are train, validation, test"))
         })?;
-        let rows = Rows::new(generator.table(part), &format!("the pocket world's {name}, {split}"));
-        let indices = self.spec.split.rows(role, rows.len());
-        Ok(RoleRows { rows, indices, commit: Some(format!("pocket-{}", pocket::VERSION)) })
+        Ok(RowSource::Generated { task, part })
     }
 
     fn local_file(&self, split: &str) -> Result<PathBuf, TaskError> {

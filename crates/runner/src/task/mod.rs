@@ -10,7 +10,7 @@ mod text_functions;
 
 use std::path::PathBuf;
 
-pub use catalogue::{Task, find, names};
+pub use catalogue::{RowSource, Task, find, names};
 pub use few_shot::few_shot;
 pub use rows::{Rows, Value};
 pub use spec::{Labels, Limits, Metrics, Reference, TaskSpec, Variants, Words};
@@ -18,6 +18,7 @@ pub use split::{Role, SplitRule, permutation};
 pub use template::Template;
 
 use rows::Row;
+use serde::{Deserialize, Serialize};
 use spec::Templates;
 
 /// What can be wrong with a task or its rows.
@@ -46,7 +47,7 @@ pub enum TaskError {
 }
 
 /// One row as the model and the metrics see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     /// Index in the dataset's split.
     pub row: u32,

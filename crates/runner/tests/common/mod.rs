@@ -83,6 +83,7 @@ impl Workspace {
             .current_dir(self.folder.path())
             .env("HF_HOME", self.path("hf-home"))
             .env("HF_HUB_OFFLINE", "1")
+            .env("PEFT_BENCH_CACHE", self.path("tokens"))
             .env_remove("HF_HUB_CACHE")
             .env_remove("HF_ENDPOINT")
             .env_remove("HF_TOKEN");

@@ -1,0 +1,223 @@
+//! Tokenised splits on disk, found by what they were made from, so that a second run need not make them.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::atomic;
+use crate::data::Split;
+use crate::task::TaskSpec;
+
+/// Where the cache is, instead of the user's cache folder; empty for none.
+pub const VARIABLE: &str = "PEFT_BENCH_CACHE";
+
+/// Bytes of the checksum that a file begins with.
+const CHECKSUM: usize = 32;
+
+/// A folder of tokenised splits.
+#[derive(Debug, Clone)]
+pub struct TokenCache {
+    folder: Option<PathBuf>,
+}
+
+/// Everything that a tokenised split follows from.
+#[derive(Debug, Serialize)]
+pub struct Key<'a> {
+    pub task: &'a TaskSpec,
+    pub role: &'a str,
+    /// What the rows are: a dataset's commit, or a digest of local files.
+    pub rows: &'a str,
+    /// Digest of the tokenizer.
+    pub tokenizer: &'a str,
+    pub source_limit: usize,
+    pub target_limit: usize,
+}
+
+impl TokenCache {
+    /// The cache in a folder, which need not exist.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: Some(folder.into()) }
+    }
+
+    /// No cache: everything is made anew.
+    pub fn none() -> Self {
+        Self { folder: None }
+    }
+
+    /// The cache in `PEFT_BENCH_CACHE`, else in `XDG_CACHE_HOME` or `~/.cache`.
+    pub fn from_env() -> Self {
+        if let Some(folder) = std::env::var_os(VARIABLE) {
+            return if folder.is_empty() { Self::none() } else { Self::at(folder) };
+        }
+        let caches = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
+        let caches = caches.map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cache")));
+        Self { folder: caches.map(|caches| caches.join("peft-bench").join("tokens")) }
+    }
+
+    /// The split of a key, from the cache or made and kept there. A damaged file is replaced; a folder that
+    /// cannot be written to is only reported.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn get_or_make<E>(&self, key: &Key, make: impl FnOnce() -> Result<Split, E>) -> Result<Split, E> {
+        let Some(folder) = &self.folder else { return make() };
+        let path = folder.join(key.file_name());
+        if let Some(split) = read(&path) {
+            return Ok(split);
+        }
+        let split = make()?;
+        if let Err(e) = write(&path, &split) {
+            eprintln!("note: tokens are not cached: cannot write {} ({e})", path.display());
+        }
+        Ok(split)
+    }
+}
+
+impl Key<'_> {
+    /// SHA-256 over the key and over the code that makes splits.
+    fn file_name(&self) -> String {
+        let key = serde_json::to_vec(self).expect("plain data serialises");
+        let code = concat!(env!("CARGO_PKG_VERSION"), " ", env!("PREPROCESSING_DIGEST"));
+        let digest = Sha256::new().chain_update(code).chain_update(key).finalize();
+        format!("{digest:x}.tokens")
+    }
+}
+
+/// Digest of the contents of files, in order.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn digest_files(paths: &[PathBuf]) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    for path in paths {
+        io::copy(&mut File::open(path)?, &mut digest)?;
+    }
+    Ok(format!("{:x}", digest.finalize()))
+}
+
+fn read(path: &Path) -> Option<Split> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+        Err(e) => {
+            eprintln!("note: cannot read cached tokens in {} ({e}); making them anew", path.display());
+            return None;
+        }
+    };
+    let split = bytes
+        .split_at_checked(CHECKSUM)
+        .filter(|(checksum, payload)| *checksum == Sha256::digest(payload).as_slice())
+        .and_then(|(_, payload)| postcard::from_bytes(payload).ok());
+    if split.is_none() {
+        eprintln!("note: cached tokens in {} are damaged; making them anew", path.display());
+    }
+    split
+}
+
+fn write(path: &Path, split: &Split) -> io::Result<()> {
+    let payload = postcard::to_allocvec(split).map_err(io::Error::other)?;
+    let mut bytes = Sha256::digest(&payload).to_vec();
+    bytes.extend(payload);
+    atomic::write(path, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::data::Pair;
+    use crate::task;
+
+    fn split() -> Split {
+        Split {
+            examples: vec![task::Example {
+                row: 7,
+                source: "ein Süßer 😀".into(),
+                target: "1".into(),
+                answers: vec!["1".into(), "eins".into()],
+                group: Some("g".into()),
+                class: None,
+            }],
+            pairs: vec![Pair { source: vec![5, 70_000, 1], target: vec![3, 1] }],
+            truncated_sources: 1,
+            truncated_targets: 0,
+        }
+    }
+
+    fn key(spec: &TaskSpec) -> Key<'_> {
+        Key { task: spec, role: "train", rows: "abc", tokenizer: "def", source_limit: 256, target_limit: 3 }
+    }
+
+    /// What the cache gives, and whether it had to be made.
+    fn get(cache: &TokenCache, key: &Key) -> (Split, bool) {
+        let made = Cell::new(false);
+        let split = cache.get_or_make(key, || {
+            made.set(true);
+            Ok::<_, std::convert::Infallible>(split())
+        });
+        (split.unwrap(), made.get())
+    }
+
+    #[test]
+    fn a_split_is_made_once_and_read_back_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = TokenCache::at(folder.path().join("new"));
+        let spec = task::find("rte").unwrap().spec;
+        assert_eq!(get(&cache, &key(&spec)), (split(), true));
+        assert_eq!(get(&cache, &key(&spec)), (split(), false));
+        assert!(get(&TokenCache::none(), &key(&spec)).1);
+    }
+
+    #[test]
+    fn whatever_it_follows_from_makes_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = TokenCache::at(folder.path());
+        let (rte, cola) = (task::find("rte").unwrap().spec, task::find("cola").unwrap().spec);
+        get(&cache, &key(&rte));
+        let others = [
+            key(&cola),
+            Key { role: "test", ..key(&rte) },
+            Key { rows: "abd", ..key(&rte) },
+            Key { tokenizer: "deg", ..key(&rte) },
+            Key { source_limit: 255, ..key(&rte) },
+            Key { target_limit: 4, ..key(&rte) },
+        ];
+        for other in others {
+            assert!(get(&cache, &other).1, "{other:?}");
+        }
+        assert!(!get(&cache, &key(&rte)).1);
+    }
+
+    #[test]
+    fn a_damaged_file_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = TokenCache::at(folder.path());
+        let spec = task::find("rte").unwrap().spec;
+        get(&cache, &key(&spec));
+        let path = folder.path().join(key(&spec).file_name());
+        let whole = fs::read(&path).unwrap();
+        let mut damages: Vec<Vec<u8>> = [0, 31, 33, whole.len() - 1].map(|len| whole[..len].to_vec()).into();
+        damages.extend((0..whole.len()).map(|i| {
+            let mut flipped = whole.clone();
+            flipped[i] ^= 1;
+            flipped
+        }));
+        for damaged in damages {
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(get(&cache, &key(&spec)), (split(), true));
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_to_costs_only_time() {
+        let cache = TokenCache::at("/proc/no/such/folder");
+        let spec = task::find("rte").unwrap().spec;
+        assert_eq!(get(&cache, &key(&spec)), (split(), true));
+        assert_eq!(get(&cache, &key(&spec)), (split(), true));
+    }
+}
