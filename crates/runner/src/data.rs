@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Hub;
+use crate::metric::Metric;
 use crate::task::{Example, Role, RowSource, Task, TaskError, few_shot};
 use crate::token_cache::{Key, TokenCache, digest_files};
 use crate::tokenizer::Tokenizer;
@@ -58,6 +60,13 @@ impl Split {
         let pairs =
             sources.into_iter().zip(targets).map(|(s, t)| Pair { source: s.ids, target: t.ids }).collect();
         Self { examples, pairs, truncated_sources, truncated_targets }
+    }
+
+    /// Replaces answers by what a model can give of them: as the reference does, cut at the limit of
+    /// targets, and decoded like a prediction.
+    fn decode_answers(&mut self, tokenizer: &Tokenizer, limit: usize) {
+        let answers = self.examples.par_iter_mut().flat_map(|example| &mut example.answers);
+        answers.for_each(|answer| *answer = tokenizer.decode_cleaned(&tokenizer.encode(answer, limit).ids));
     }
 
     /// Some of the rows, in this order.
@@ -132,7 +141,11 @@ fn tokenise(
     let make = || {
         let loaded = task.read(role, source)?;
         let examples = task.examples(&loaded.rows, &loaded.indices)?;
-        Ok(Split::new(examples, tokenizer, source_limit, target_limit))
+        let mut split = Split::new(examples, tokenizer, source_limit, target_limit);
+        if task.spec.metrics.all().into_iter().any(Metric::compares_words) {
+            split.decode_answers(tokenizer, target_limit);
+        }
+        Ok(split)
     };
     let rows = match source {
         RowSource::Hub { commit, .. } => commit.clone(),
@@ -163,5 +176,32 @@ fn answer_limits(task: &Task, tokenizer: &Tokenizer) -> (usize, usize) {
             (longest, longest + 1)
         }
         None => (task.spec.limits.target_tokens, task.spec.limits.target_tokens),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::embedded;
+
+    #[test]
+    fn answers_are_what_a_model_can_give() {
+        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
+        let tokenizer = Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap();
+        let answers = ["the old dog , or not", "one two three four five six"].map(String::from).to_vec();
+        let example = Example {
+            row: 0,
+            source: "who?".into(),
+            target: answers[0].clone(),
+            answers,
+            group: None,
+            class: None,
+        };
+        let mut split = Split::new(vec![example], &tokenizer, 96, 5);
+        split.decode_answers(&tokenizer, 5);
+        assert_eq!(split.examples[0].answers, ["the old dog,", "one two three four"]);
+        assert_eq!(split.truncated_targets, 1);
     }
 }

@@ -121,6 +121,12 @@ impl Metric {
         }
     }
 
+    /// Whether words of a text are compared, rather than labels or numbers.
+    pub const fn compares_words(self) -> bool {
+        use Metric::*;
+        matches!(self, ExactMatch | SquadF1 | ExactMatchFirst | SquadF1First | RecordExactMatch | RecordF1)
+    }
+
     /// Scores a split: 0 to 100, correlations -100 to 100, and 0 where the formula is undefined.
     ///
     /// # Errors

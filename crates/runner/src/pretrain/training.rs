@@ -10,7 +10,7 @@ use serde_json::Map;
 
 use super::{Example, Examples, PretrainError, Recipe, tokenizer};
 use crate::atomic;
-use crate::pocket::Corpus;
+use crate::pocket::{Corpus, Mixture};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
 use crate::train::{AdamW, AdamWSettings, State, StateFile, add, linear};
@@ -45,6 +45,9 @@ struct Meta {
     seconds: f64,
 }
 
+/// Instructions of every kind, for the tokenizer to count words in.
+const EVERYTHING: Mixture = Mixture { recall: 0.1, reasons: 0.2, in_context: 0.6 };
+
 /// Updates between looks at the loss.
 const LOSS_INTERVAL: u64 = 20;
 
@@ -76,10 +79,9 @@ fn prepare_tokenizer(recipe: &Recipe, folder: &Path) -> Result<Tokenizer, Pretra
     if !path.exists() {
         let wrong = |e: tokenizers::Error| PretrainError::Tokenizer(e.to_string());
         let mut corpus = Corpus::new(recipe.seed);
-        let mixture = &recipe.phase(u64::MAX).0.mixture;
         let texts = (0..recipe.tokenizer.passages).map(|i| match i % 2 {
             0 => corpus.plain(),
-            _ => corpus.supervised(mixture).0,
+            _ => corpus.supervised(&EVERYTHING).0,
         });
         let texts: Vec<String> = texts.collect();
         let trained = tokenizer::train(&recipe.tokenizer, texts.into_iter()).map_err(wrong)?;

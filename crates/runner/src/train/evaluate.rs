@@ -36,7 +36,7 @@ pub fn predict(
         let generated = generate(pass, ids, mask, generation.max_new_tokens);
         for (run, answers) in generated.iter().enumerate() {
             for (&row, ids) in rows.iter().zip(answers) {
-                predictions[run][row] = tokenizer.decode(ids);
+                predictions[run][row] = tokenizer.decode_cleaned(ids);
             }
         }
         done(rows.len());

@@ -1,0 +1,241 @@
+//! Text to ids and back, with the model's own `tokenizer.json`.
+
+mod word_cache;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use word_cache::{WordCache, words};
+
+/// What can be wrong with a tokenizer.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    #[error("{}: not a readable tokenizer ({problem})", path.display())]
+    Unreadable { path: PathBuf, problem: String },
+    #[error("{}: texts do not end in the end token {eos} that config.json names; T5 needs it", path.display())]
+    NoEndToken { path: PathBuf, eos: u32 },
+    #[error("{}: id {id} is outside the model's vocabulary of {vocabulary}", path.display())]
+    Vocabulary { path: PathBuf, id: u32, vocabulary: usize },
+}
+
+/// A tokenizer that ends every text with the end token.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    eos: u32,
+    digest: String,
+    words: Option<Arc<WordCache>>,
+}
+
+/// Ids of a text, and whether the limit cut it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    pub ids: Vec<u32>,
+    pub truncated: bool,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json` and checks that it fits a model.
+    ///
+    /// # Errors
+    /// When the file is unreadable, adds no end token, or has ids that the model lacks.
+    pub fn load(path: &Path, eos: u32, vocabulary: usize) -> Result<Self, TokenizerError> {
+        let bytes = std::fs::read(path)
+            .map_err(|e| TokenizerError::Unreadable { path: path.into(), problem: e.to_string() })?;
+        Self::from_bytes(&bytes, path, eos, vocabulary)
+    }
+
+    /// Reads the bytes of a `tokenizer.json`, which `path` names in messages.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::load`].
+    pub fn from_bytes(
+        bytes: &[u8],
+        path: &Path,
+        eos: u32,
+        vocabulary: usize,
+    ) -> Result<Self, TokenizerError> {
+        let unreadable =
+            |e: tokenizers::Error| TokenizerError::Unreadable { path: path.into(), problem: e.to_string() };
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(unreadable)?;
+        // Truncation and padding are ours: files in the wild carry leftovers of someone's training.
+        inner.with_truncation(None).map_err(unreadable)?;
+        inner.with_padding(None);
+        let words = WordCache::for_tokenizer(&inner).map(Arc::new);
+        let tokenizer = Self { inner, eos, digest: format!("{:x}", Sha256::digest(bytes)), words };
+        let largest = tokenizer.inner.get_vocab(true).into_values().max().unwrap_or(0);
+        if largest as usize >= vocabulary {
+            return Err(TokenizerError::Vocabulary { path: path.into(), id: largest, vocabulary });
+        }
+        match tokenizer.encode("a", usize::MAX).ids.last() {
+            Some(&last) if last == eos => Ok(tokenizer),
+            _ => Err(TokenizerError::NoEndToken { path: path.into(), eos }),
+        }
+    }
+
+    /// The id of a piece, if it is one.
+    pub fn id(&self, piece: &str) -> Option<u32> {
+        self.inner.token_to_id(piece)
+    }
+
+    /// SHA-256 of the `tokenizer.json`.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Number of pieces.
+    pub fn len(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// Whether there are no pieces.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ids of a text with the end token, at most `limit` of them; a cut text keeps its end token.
+    pub fn encode(&self, text: &str, limit: usize) -> Encoded {
+        let mut ids = match (&self.words, words(text)) {
+            (Some(cache), Some(words)) => self.encode_words(words, cache, limit),
+            _ => self.encode_whole(text, true),
+        };
+        let truncated = ids.len() > limit;
+        if truncated {
+            ids.truncate(limit.saturating_sub(1));
+            ids.push(self.eos);
+        }
+        Encoded { ids, truncated }
+    }
+
+    fn encode_whole(&self, text: &str, end: bool) -> Vec<u32> {
+        // Encoding fails only for pair inputs and truncation, and neither is in use.
+        self.inner.encode_fast(text, end).expect("plain text encodes").get_ids().to_vec()
+    }
+
+    /// Ids of a text from those of its words, a few more than `limit` at most.
+    fn encode_words<'a>(
+        &self,
+        words: impl Iterator<Item = &'a str>,
+        cache: &WordCache,
+        limit: usize,
+    ) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(64);
+        for word in words {
+            cache.extend(&mut ids, word, || self.encode_whole(word, false));
+            if ids.len() > limit {
+                break;
+            }
+        }
+        ids.push(self.eos);
+        ids
+    }
+
+    /// Encodes many texts on all cores.
+    pub fn encode_all<T: AsRef<str> + Sync>(&self, texts: &[T], limit: usize) -> Vec<Encoded> {
+        texts.par_iter().with_min_len(64).map(|text| self.encode(text.as_ref(), limit)).collect()
+    }
+
+    /// Text of ids, special tokens left out, white space at the ends stripped.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        self.inner.decode(ids, true).unwrap_or_default().trim().to_string()
+    }
+
+    /// Text of ids as transformers' `decode` gave it by default when the reference was written: with the
+    /// spaces closed up that some tokenizers leave before punctuation.
+    pub fn decode_cleaned(&self, ids: &[u32]) -> String {
+        CLOSED_UP.iter().fold(self.decode(ids), |text, (open, closed)| text.replace(open, closed))
+    }
+}
+
+/// In transformers' order.
+const CLOSED_UP: [(&str, &str); 10] = [
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+];
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::seq::IndexedRandom;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::embedded;
+
+    fn pocket() -> Tokenizer {
+        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
+        Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap()
+    }
+
+    /// Texts of words and of what may go wrong between them.
+    fn random_text(rng: &mut StdRng) -> String {
+        let parts = [
+            "the",
+            "dog",
+            "dogs",
+            "good.",
+            "a",
+            "it's",
+            "12.5",
+            "7",
+            "(no)",
+            " ",
+            "  ",
+            "\t",
+            "é",
+            "–",
+            "e\u{301}",
+            "<extra_id_0>",
+            "</s>",
+            "<",
+            "zzyzx",
+            "...",
+            "\u{a0}",
+            "中",
+            "▁",
+        ];
+        let count = rng.random_range(0..12);
+        let words: Vec<&str> = (0..count).map(|_| *parts.choose(rng).unwrap()).collect();
+        words.join(if rng.random_bool(0.8) { " " } else { "" })
+    }
+
+    #[test]
+    fn words_from_the_cache_are_those_of_the_whole_text() {
+        let tokenizer = pocket();
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut from_words = 0;
+        for _ in 0..20_000 {
+            let text = random_text(&mut rng);
+            let whole = tokenizer.encode_whole(&text, true);
+            assert_eq!(tokenizer.encode(&text, usize::MAX), Encoded { ids: whole.clone(), truncated: false });
+            let limit = rng.random_range(1..8);
+            let cut = tokenizer.encode(&text, limit);
+            assert_eq!(cut.truncated, whole.len() > limit, "{text:?}");
+            assert_eq!(cut.ids[..cut.ids.len() - 1], whole[..cut.ids.len() - 1], "{text:?}");
+            assert_eq!((cut.ids.len(), cut.ids.last()), (limit.min(whole.len()), Some(&1)), "{text:?}");
+            from_words += usize::from(words(&text).is_some());
+        }
+        assert!(from_words > 2_000, "{from_words} texts were cut into words");
+    }
+
+    #[test]
+    fn spaces_before_punctuation_are_closed_up_as_in_transformers() {
+        let tokenizer = pocket();
+        let decode = |text: &str| {
+            let ids = tokenizer.encode(text, usize::MAX).ids;
+            (tokenizer.decode(&ids), tokenizer.decode_cleaned(&ids))
+        };
+        assert_eq!(decode("the dog ."), ("the dog .".into(), "the dog.".into()));
+        assert_eq!(decode("one , two"), ("one , two".into(), "one, two".into()));
+    }
+}
