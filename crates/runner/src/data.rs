@@ -199,9 +199,9 @@ mod tests {
             group: None,
             class: None,
         };
-        let mut split = Split::new(vec![example], &tokenizer, 96, 5);
-        split.decode_answers(&tokenizer, 5);
-        assert_eq!(split.examples[0].answers, ["the old dog,", "one two three four"]);
+        let mut split = Split::new(vec![example], &tokenizer, 96, 6);
+        split.decode_answers(&tokenizer, 6);
+        assert_eq!(split.examples[0].answers, ["the old dog,", "one two three four five"]);
         assert_eq!(split.truncated_targets, 1);
     }
 }
