@@ -243,7 +243,7 @@ fn no_row_of_a_task_is_pretrained_on() {
         .collect();
     let mut corpus = Corpus::new(7);
     for _ in 0..20_000 {
-        let (source, target) = corpus.supervised(&Mixture { recall: 0.1, reasons: 0.3, in_context: 0.5 });
+        let (source, target) = corpus.supervised(&Mixture { reasons: 0.3, verbalized: 0.5 });
         let (_, text) = source.split_once(". ").unwrap();
         assert!(!held_out.contains(text), "{source}");
         assert!(!["0", "1", "2"].contains(&target.as_str()), "{source}: {target}");

@@ -2,25 +2,24 @@
 
 use peft_model::random::keyed_rng;
 use rand::Rng as _;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::grammar::{Clause, Form};
 use super::lexicon::*;
 use super::meaning::{reworded, weakened};
 use super::story::Story;
+use super::verbalizer::verbalizers;
 use super::{Label, Part, PocketTask, Rng, TASKS};
 
 /// What supervised examples are made of, as shares.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mixture {
-    /// Examples that only ask which word stands beside which, as instructions with words of their own do.
-    pub recall: f64,
-    /// Of the others, those that ask for the reason rather than for the label.
+    /// Those that ask for the reason rather than for the label.
     pub reasons: f64,
-    /// Of the labels of tasks with classes, those that stand for their classes in this instruction alone.
-    pub in_context: f64,
+    /// Of the labels of tasks with classes, those in other words than the classes' own names.
+    pub verbalized: f64,
 }
 
 /// An endless stream of text, none of which is in a task's train, validation or test part.
@@ -45,36 +44,31 @@ impl Corpus {
 
     /// A task asked in words, and its answer.
     pub fn supervised(&mut self, mixture: &Mixture) -> (String, String) {
-        if mixture.recall > 0.0 && chance(&mut self.rng, mixture.recall) {
-            return recall(&mut self.rng);
-        }
         let task = choose(&mut self.rng, &TASKS);
         let row = task.draw_from(Part::Pretraining, &mut self.rng);
         let fields = task.columns.iter().zip(&row.texts).map(|(column, text)| format!("{column}: {text}"));
         let text = fields.collect::<Vec<_>>().join(" ");
         let (instruction, answer) = match chance(&mut self.rng, mixture.reasons) {
             true => (format!("why {}.", task.name), row.reason),
-            false => self.instruction(task, &row.label, mixture.in_context),
+            false => self.instruction(task, &row.label, mixture.verbalized),
         };
         (format!("{instruction} {text}"), answer)
     }
 
-    fn instruction(&mut self, task: &PocketTask, label: &Label, in_context: f64) -> (String, String) {
+    fn instruction(&mut self, task: &PocketTask, label: &Label, verbalized: f64) -> (String, String) {
         let rng = &mut self.rng;
         match label {
             Label::Class(class) => {
-                let mut parts: Vec<String> = task.classes.iter().map(|class| class.to_string()).collect();
-                let mut answer = task.classes[*class];
-                if chance(rng, in_context) {
-                    let words = label_words(task.classes.len(), task.classes, rng);
-                    parts = parts.iter().zip(&words).map(|(class, word)| format!("{class} {word}")).collect();
-                    answer = words[*class];
-                }
-                parts.shuffle(rng);
-                let classes = parts.join(" or ");
+                let words = match chance(rng, verbalized) {
+                    true => verbalizers(task.classes.len(), rng),
+                    false => task.classes.to_vec(),
+                };
+                let mut options = words.clone();
+                options.shuffle(rng);
+                let options = options.join(" or ");
                 // The fields tell most tasks apart without their names.
                 let name = if chance(rng, 0.5) { format!("{}: ", task.name) } else { String::new() };
-                (format!("{name}{classes}."), answer.into())
+                (format!("{name}{options}."), words[*class].into())
             }
             Label::Score(score) => (format!("{}.", task.name), in_words(*score)),
             Label::Answer(answer) => (format!("{}.", task.name), answer.clone()),
@@ -108,36 +102,6 @@ fn consequence(rng: &mut Rng) -> String {
     let clause = Clause::random(rng);
     let again = weakened(&clause, &reworded(&clause, rng), !clause.negated, rng);
     format!("{} so {}.", clause.text(Form::random(rng)), again.text(Form::random(rng)))
-}
-
-/// Different words that may stand for classes in an instruction. "0", "1" and "2", which stand for classes
-/// in the tasks' own targets, are left out, and so are the names of the classes.
-fn label_words(count: usize, classes: &[&str], rng: &mut Rng) -> Vec<&'static str> {
-    let names = NAMES.iter().map(|name| name.word);
-    let nouns = NOUNS.iter().map(|noun| noun.singular);
-    let adjectives = QUALITIES.iter().chain(&COLOURS).map(|adjective| adjective.word);
-    let verbs = VERBS.iter().map(|verb| verb.base);
-    let places = PLACES.iter().map(|place| place.noun);
-    let digits = ["3", "4", "5", "6", "7", "8", "9", "10"];
-    let words = names.chain(nouns).chain(adjectives).chain(verbs).chain(places).chain(NUMBERS).chain(digits);
-    let words: Vec<&str> = words.filter(|word| !classes.contains(word)).collect();
-    words.choose_multiple(rng, count).copied().collect()
-}
-
-/// Which word stands beside another: without that, no instruction can give a word a meaning. A model of two
-/// layers learns it from few pairs at first, or not at all.
-fn recall(rng: &mut Rng) -> (String, String) {
-    let classes = choose(rng, &TASKS).classes;
-    let keys = match !classes.is_empty() && chance(rng, 0.5) {
-        true => classes.to_vec(),
-        false => label_words(if chance(rng, 0.8) { 2 } else { 3 }, &[], rng),
-    };
-    let values = label_words(keys.len(), &keys, rng);
-    let mut parts: Vec<String> =
-        keys.iter().zip(&values).map(|(key, value)| format!("{key} {value}")).collect();
-    parts.shuffle(rng);
-    let asked = rng.random_range(0..values.len());
-    (format!("recall: {}. {}", parts.join(" or "), keys[asked]), values[asked].into())
 }
 
 /// Number words beside digits.

@@ -19,6 +19,7 @@ mod sense;
 mod sentiment;
 mod similarity;
 mod story;
+mod verbalizer;
 
 use std::collections::HashSet;
 

@@ -47,8 +47,7 @@ pub struct ModelRecipe {
     pub relative_attention_num_buckets: usize,
     pub relative_attention_max_distance: usize,
     /// Added to the encoder's position bias before training: its first heads look at the token before,
-    /// the one after, and the token itself. AdamW takes thousands of steps to make a bias that large, and
-    /// what builds on such heads (Olsson et al. 2022, induction) waits for them.
+    /// the one after, and the token itself. AdamW takes thousands of steps to make a bias that large.
     pub local_attention: f32,
     /// Written into `config.json`, for fine-tuning.
     pub dropout_rate: f64,
@@ -147,8 +146,7 @@ impl Recipe {
         for phase in &self.phases {
             share("phases.supervised", phase.supervised)?;
             share("phases.mixture.reasons", phase.mixture.reasons)?;
-            share("phases.mixture.in_context", phase.mixture.in_context)?;
-            share("phases.mixture.recall", phase.mixture.recall)?;
+            share("phases.mixture.verbalized", phase.mixture.verbalized)?;
             if phase.steps == 0 {
                 return Err("`phases.steps` is 0; it must be at least 1".into());
             }

@@ -46,7 +46,7 @@ struct Meta {
 }
 
 /// Instructions of every kind, for the tokenizer to count words in.
-const EVERYTHING: Mixture = Mixture { recall: 0.1, reasons: 0.2, in_context: 0.6 };
+const EVERYTHING: Mixture = Mixture { reasons: 0.2, verbalized: 0.6 };
 
 /// Updates between looks at the loss.
 const LOSS_INTERVAL: u64 = 20;
