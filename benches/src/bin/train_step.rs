@@ -8,7 +8,6 @@ use std::time::Instant;
 use anyhow::Result;
 use burn::tensor::{DType, Device};
 use clap::Parser;
-use peft_bench::memory;
 use peft_bench::train::{AdamW, AdamWSettings};
 use peft_benches::{BatchSize, batch};
 use peft_model::dropout::Dropout;
@@ -63,7 +62,6 @@ fn measure(name: &str, backbone: &Backbone, arguments: &Arguments) -> Result<ser
     let rates = vec![method.learning_rates(); arguments.runs];
     let &Arguments { runs, rows, source, target, .. } = arguments;
     let batch = batch(backbone.config(), BatchSize { runs, rows, source, target }, backbone.device());
-    memory::reset_peak();
     let mut milliseconds = Vec::new();
     // The first step warms caches and is not counted.
     for step in 0..=arguments.steps {
@@ -84,6 +82,14 @@ fn measure(name: &str, backbone: &Backbone, arguments: &Arguments) -> Result<ser
         "method": name,
         "ms_per_step": milliseconds[milliseconds.len() / 2],
         "ms_min": milliseconds[0],
-        "peak_mib": memory::peak_bytes().map(|b| b >> 20),
+        "peak_mib": peak_resident_mib(),
     }))
+}
+
+/// Largest resident memory of this process, as the other side of the comparison measures its own; `None`
+/// where the system does not tell (it is Linux that does).
+fn peak_resident_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kibibytes| kibibytes >> 10)
 }

@@ -6,7 +6,7 @@ mod common;
 use burn::tensor::{DType, Device, Tensor};
 use common::{Expected, VARIANTS, backbone, largest, largest_difference, method, relative_error, values};
 use peft_model::dropout::Dropout;
-use peft_model::peft::{Built, Init, Parameters};
+use peft_model::peft::{Built, Init, METHODS, Parameters};
 use peft_model::t5::{Backbone, Pass, target_loss};
 use serde_json::{Value, json};
 
@@ -24,6 +24,16 @@ fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
         ("dept-token-network", "dept", dept("token-network")),
         ("adept", "adept", json!({"prompt_length": 3, "bottleneck": 4})),
     ]
+}
+
+/// Every registered method as it comes, and settings that take its other paths.
+fn every_method() -> Vec<(&'static str, &'static str, Value)> {
+    let dropouts = [
+        ("lora with dropout", "lora", json!({"dropout": 0.2})),
+        ("adept with dropout", "adept", json!({"bottleneck_dropout": 0.2})),
+    ];
+    let registered = METHODS.iter().map(|method| (method.name, method.name, json!({})));
+    registered.chain(fixtures()).chain(dropouts).collect()
 }
 
 fn from_fixture(built: &Built, backbone: &Backbone, expected: &Expected, fixture: &str) -> Parameters {
@@ -114,14 +124,14 @@ fn runs_side_by_side_train_as_they_would_alone() {
     let (seeds, rates) = ([11, 12, 13], [0.02, 0.01, 0.04]);
     for variant in VARIANTS {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
-        for (fixture, name, settings) in fixtures() {
+        for (label, name, settings) in every_method() {
             let built = method(name, settings);
             let together = descend(&backbone, &built, &expected, &seeds, &rates);
             for run in 0..3 {
                 let alone = descend(&backbone, &built, &expected, &seeds[run..=run], &rates[run..=run]);
                 for (a, b) in together.run_to_host(run).iter().zip(alone.run_to_host(0)) {
                     let error = relative_error(a, &b);
-                    assert!(error < 1e-5, "{variant} {fixture} run {run}: {error:.1e}");
+                    assert!(error < 1e-5, "{variant}, {label}, run {run}: {error:.1e}");
                 }
             }
         }
@@ -140,12 +150,12 @@ fn training_leaves_the_backbone_bit_identical() {
             all
         };
         let before = snapshot(&backbone);
-        for (_, name, settings) in fixtures() {
+        for (label, name, settings) in every_method() {
             let built = method(name, settings);
             let start = Parameters::init(built.method.parameters(backbone.config()), &[1], &backbone);
             let trained = descend(&backbone, &built, &expected, &[1], &[0.1]);
-            assert_ne!(start.run_to_host(0), trained.run_to_host(0), "{name} trained nothing");
-            assert_eq!(before, snapshot(&backbone), "{name} changed the frozen backbone");
+            assert_ne!(start.run_to_host(0), trained.run_to_host(0), "{label} trained nothing");
+            assert_eq!(before, snapshot(&backbone), "{label} changed the frozen backbone");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::collections::HashSet;
+
 use burn::tensor::kind::Numeric;
 use burn::tensor::{DType, Device, Tensor};
 use common::{Expected, VARIANTS, backbone, identity, relative_error, values};
@@ -45,7 +47,9 @@ fn greedy_ids_are_identical() {
         let batch = expected.batch(1);
         let generated = generate(&pass, batch.source, batch.source_mask, 12);
         let width = expected.shape("generated")[1];
-        for (ours, theirs) in generated[0].iter().zip(expected.ints("generated").chunks(width)) {
+        let reference = expected.ints("generated");
+        assert_telling(reference.chunks(width));
+        for (ours, theirs) in generated[0].iter().zip(reference.chunks(width)) {
             // transformers starts with the start token and pads after the end token.
             let mut padded: Vec<i32> = ours.iter().map(|&id| id as i32).collect();
             padded.insert(0, 0);
@@ -53,6 +57,21 @@ fn greedy_ids_are_identical() {
             assert_eq!(padded, theirs, "{variant}");
         }
     }
+}
+
+/// Rows that stopped together, or that repeat one id, would hide faults of greedy decoding.
+fn assert_telling<'a>(rows: impl Iterator<Item = &'a [i32]>) {
+    const END: i32 = 1;
+    let mut ends = HashSet::new();
+    for row in rows {
+        let end = row.iter().position(|&id| id == END);
+        let generated = &row[1..end.map_or(row.len(), |end| end + 1)];
+        let distinct: HashSet<_> = generated.iter().collect();
+        assert!(distinct.len() >= generated.len().min(3), "ids repeat: {row:?}");
+        ends.insert(end);
+    }
+    assert!(ends.contains(&None), "every row stops before the limit");
+    assert!(ends.len() >= 3, "rows stop together: {ends:?}");
 }
 
 #[test]

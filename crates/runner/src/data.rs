@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::hub::Hub;
 use crate::metric::Metric;
 use crate::task::{Example, Role, RowSource, Task, TaskError, few_shot};
-use crate::token_cache::{Key, TokenCache, digest_files};
+use crate::token_cache::{Key, TokenCache};
 use crate::tokenizer::Tokenizer;
 
 /// Ids of one row.
@@ -37,8 +37,8 @@ pub struct TaskData {
     pub test: Arc<Split>,
     /// The test split with other templates of the source.
     pub probes: Vec<(String, Arc<Split>)>,
-    /// Commit of the dataset, for those on the hub.
-    pub commit: Option<String>,
+    /// What the rows are: the dataset's commit, the generator's version, or digests of the local files.
+    pub revision: String,
     /// Most tokens that an answer may have.
     pub max_new_tokens: usize,
 }
@@ -102,11 +102,15 @@ impl TaskData {
         cache: &TokenCache,
     ) -> Result<Self, TaskError> {
         let (target_limit, max_new_tokens) = answer_limits(task, tokenizer);
-        let mut commit = None;
+        let mut revisions: Vec<String> = Vec::new();
         let mut split = |task: &Task, role| {
             let source = task.source(role, hub)?;
-            commit = commit.take().or(source.commit());
-            tokenise(task, role, &source, tokenizer, target_limit, cache)
+            let revision = source.revision()?;
+            let split = tokenise(task, role, &source, &revision, tokenizer, target_limit, cache);
+            if !revisions.contains(&revision) {
+                revisions.push(revision);
+            }
+            split
         };
         let (train, validation) = (split(task, Role::Train)?, split(task, Role::Validation)?);
         let test = split(task, Role::Test)?;
@@ -119,7 +123,7 @@ impl TaskData {
             }
         }
         let [train, validation, test] = [train, validation, test].map(Arc::new);
-        Ok(Self { train, validation, test, probes, commit, max_new_tokens })
+        Ok(Self { train, validation, test, probes, revision: revisions.join(" "), max_new_tokens })
     }
 
     /// The same task with so many training rows, chosen by a run's seed.
@@ -133,6 +137,7 @@ fn tokenise(
     task: &Task,
     role: Role,
     source: &RowSource,
+    revision: &str,
     tokenizer: &Tokenizer,
     target_limit: usize,
     cache: &TokenCache,
@@ -147,17 +152,14 @@ fn tokenise(
         }
         Ok(split)
     };
-    let rows = match source {
-        RowSource::Hub { commit, .. } => commit.clone(),
-        RowSource::Local { file } => digest_files(std::slice::from_ref(file))
-            .map_err(|e| TaskError::Read { path: file.clone(), source: e })?,
-        // Generated as fast as read.
-        RowSource::Generated { .. } => return make(),
-    };
+    // Generated as fast as read.
+    if matches!(source, RowSource::Generated { .. }) {
+        return make();
+    }
     let key = Key {
         task: &task.spec,
         role: role.name(),
-        rows: &rows,
+        rows: revision,
         tokenizer: tokenizer.digest(),
         source_limit,
         target_limit,

@@ -1,14 +1,25 @@
 //! The devices that a run can ask for.
 
+use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
 
 /// A device by the name it has on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DeviceName {
+    #[default]
     Cpu,
     Cuda,
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        })
+    }
 }
 
 impl FromStr for DeviceName {

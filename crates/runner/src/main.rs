@@ -1,7 +1,10 @@
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+use peft_bench::memory::Counting;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counting<MiMalloc> = Counting(MiMalloc);
 
 fn main() -> ExitCode {
     peft_bench::cli::main()

@@ -45,20 +45,32 @@ impl Model {
     /// # Errors
     /// When files are missing or broken, or do not fit each other.
     pub fn open(id: &str, hub: &Hub, device: &Device) -> Result<Self, ModelError> {
-        let (name, random) = id.strip_suffix(RANDOM).map_or((id, false), |name| (name, true));
-        let mut model = match Place::of(name) {
-            Place::Folder(folder) => Self::read(id, digest(&folder)?, &folder, device)?,
-            Place::Embedded(files) => files.open(id, device)?,
-            Place::Hub => {
-                let files = hub.model_files(&Repo::model(name))?;
-                Self::read(id, files.commit, &files.folder, device)?
-            }
-        };
-        if random {
-            model.backbone = Backbone::random(model.backbone.config(), RANDOM_SEED, device);
-            model.revision = format!("random weights, seed {RANDOM_SEED}");
+        if id.ends_with(RANDOM) {
+            return Self::random(id, hub, device);
         }
-        Ok(model)
+        match Place::of(id) {
+            Place::Folder(folder) => Self::read(id, digest(&folder)?, &folder, device),
+            Place::Embedded(files) => files.open(id, device),
+            Place::Hub => {
+                let files = hub.model_files(&Repo::model(id))?;
+                Self::read(id, files.commit, &files.folder, device)
+            }
+        }
+    }
+
+    /// The shape and the tokenizer of a model, whose weights need not exist.
+    fn random(id: &str, hub: &Hub, device: &Device) -> Result<Self, ModelError> {
+        let (config, tokenizer) = (config(id, hub)?, tokenizer(id, hub)?);
+        let shape = serde_json::to_string(&config).expect("plain data serialises");
+        let mut hash = Sha256::new();
+        hash.update(shape);
+        hash.update(tokenizer.digest());
+        Ok(Self {
+            id: id.into(),
+            revision: format!("random weights, seed {RANDOM_SEED}, {}", short(hash)),
+            backbone: Backbone::random(&config, RANDOM_SEED, device),
+            tokenizer,
+        })
     }
 
     fn read(id: &str, revision: String, folder: &Path, device: &Device) -> Result<Self, ModelError> {
@@ -162,11 +174,12 @@ impl EmbeddedModel {
         let mut hash = Sha256::new();
         hash.update(self.config);
         hash.update(self.weights);
+        hash.update(self.tokenizer);
         Ok(Model { id: id.into(), revision: short(hash), backbone, tokenizer })
     }
 }
 
-/// SHA-256 over the configuration and the weights of a local folder, shortened.
+/// SHA-256 over the configuration, the tokenizer and the weights of a local folder, shortened.
 fn digest(folder: &Path) -> Result<String, ModelError> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .map_err(|source| peft_model::Error::Read { path: folder.into(), source })?
@@ -174,7 +187,8 @@ fn digest(folder: &Path) -> Result<String, ModelError> {
         .map(|entry| entry.path())
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            name == "config.json" || name.ends_with(".safetensors") || name == "pytorch_model.bin"
+            let named = ["config.json", "tokenizer.json", "pytorch_model.bin"].contains(&name.as_str());
+            named || name.ends_with(".safetensors")
         })
         .collect();
     files.sort();

@@ -86,16 +86,14 @@ impl Key<'_> {
     }
 }
 
-/// Digest of the contents of files, in order.
+/// Digest of a file's contents.
 ///
 /// # Errors
-/// When a file cannot be read.
-pub fn digest_files(paths: &[PathBuf]) -> io::Result<String> {
+/// When it cannot be read.
+pub fn digest_file(path: &Path) -> io::Result<String> {
     let mut digest = Sha256::new();
-    for path in paths {
-        io::copy(&mut File::open(path)?, &mut digest)?;
-    }
-    Ok(format!("{:x}", digest.finalize()))
+    io::copy(&mut File::open(path)?, &mut digest)?;
+    Ok(format!("sha256:{:x}", digest.finalize()))
 }
 
 fn read(path: &Path) -> Option<Split> {

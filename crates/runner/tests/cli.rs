@@ -14,7 +14,7 @@ fn a_suite_runs_and_leaves_whole_files() {
     let output = w.run(&["run", "tiny-suite.toml", "--out", "out"]);
     assert_success(&output);
     let table = stdout(&output);
-    for part in ["Tiny suite", "lora", "prompt-tuning", "Tests average", "comparison.parquet"] {
+    for part in ["Tiny suite", "lora", "prompt-tuning", "average", "seeds", "comparison.parquet"] {
         assert!(table.contains(part), "{table}");
     }
     assert_eq!(files(&w.path("out")), ["adapters", "cells", "comparison.parquet", "comparison.svg"]);
@@ -45,6 +45,80 @@ fn running_again_computes_nothing_and_gives_the_same_table() {
     let more = w.train("lora", &["--out", "out", "--seed", "1", "--seed", "2", "--seed", "3"]);
     assert_success(&more);
     assert!(stderr(&more).contains("1 runs"), "only the new seed is missing: {}", stderr(&more));
+    w.edit("rows/train.csv", "very good", "very red");
+    let changed = w.train("lora", &["--out", "out"]);
+    assert_success(&changed);
+    assert!(stderr(&changed).contains("2 runs"), "other rows make other results: {}", stderr(&changed));
+}
+
+#[test]
+fn runs_side_by_side_are_what_they_are_alone() {
+    let w = Workspace::new();
+    assert_success(&w.run(&["run", "tiny-suite.toml", "--out", "together", "--seed", "1", "--seed", "2"]));
+    for seed in ["1", "2"] {
+        assert_success(&w.run(&["run", "tiny-suite.toml", "--out", "alone", "--seed", seed]));
+    }
+    let cells = files(&w.path("together/adapters"));
+    assert_eq!(cells, files(&w.path("alone/adapters")));
+    for cell in cells {
+        let floats = |out: &str| {
+            let bytes = fs::read(w.path(&format!("{out}/adapters/{cell}/adapter.safetensors"))).unwrap();
+            let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let data = tensors.iter().flat_map(|(_, tensor)| tensor.data().to_vec()).collect::<Vec<u8>>();
+            data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<f32>>()
+        };
+        let (together, alone) = (floats("together"), floats("alone"));
+        assert!(!together.is_empty() && together.len() == alone.len());
+        for (a, b) in together.iter().zip(&alone) {
+            assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{a} in company, {b} alone");
+        }
+    }
+}
+
+#[test]
+fn a_mistake_in_the_last_task_is_told_before_the_first_one_trains() {
+    let w = Workspace::new();
+    w.write("second.toml", &w.read("tiny.toml").replace("{text}", "{txt}"));
+    let run = ["run", "tiny-suite.toml", "--task", "tiny.toml", "--task", "second.toml", "--out", "out"];
+    let output = w.run(&run);
+    assert_refused(&output, &["second.toml", "`txt`"]);
+    assert!(!stderr(&output).contains("steps") && !w.path("out").exists(), "{}", stderr(&output));
+
+    let target = "source = \"sentence: {text}\"\ntarget = \"{text}\"";
+    let free = w.read("tiny.toml").replace("source = \"sentence: {text}\"", target);
+    let free = free.replace("[labels]\nwords = [\"0\", \"1\"]\n", "").replace("\"f1\"", "\"pearson\"");
+    w.write("second.toml", &free);
+    let output = w.run(&run);
+    assert_refused(&output, &["second", "metrics"]);
+    assert!(!stderr(&output).contains("steps") && !w.path("out").exists(), "{}", stderr(&output));
+}
+
+#[test]
+fn suites_that_contradict_themselves_are_refused() {
+    let w = Workspace::new();
+    assert_refused(&w.train("lora", &["--seed", "1", "--seed", "1"]), &["seed 1", "twice"]);
+    let twice = w.train("lora", &["--task", "tiny.toml", "--task", "tiny.toml"]);
+    assert_refused(&twice, &["`tiny.toml`", "twice"]);
+    let cases: [(&str, &str, &[&str]); 5] = [
+        ("seeds = [1, 2]", "seeds = []", &["no seeds"]),
+        ("model = \"model\"", "model = \"model\"\nbase = \"tiny-suite.toml\"", &["base", "circle"]),
+        ("steps = 12", "steps = 12\nepochs = 2", &["tiny-suite.toml", "steps", "epochs"]),
+        ("[methods.lora]", "[[for]]\ntasks = [\"colla\"]\n\n[methods.lora]", &["for.tasks", "cola"]),
+        ("[methods.lora]", "[[for]]\nmethods = [\"lorra\"]\n\n[methods.lora]", &["for.methods", "lora"]),
+    ];
+    for (from, to, parts) in cases {
+        let w = Workspace::new();
+        w.edit("tiny-suite.toml", from, to);
+        assert_refused(&w.run(&["run", "tiny-suite.toml"]), parts);
+    }
+}
+
+#[test]
+fn random_weights_need_no_weights() {
+    let w = Workspace::new();
+    fs::remove_file(w.path("model/model.safetensors")).unwrap();
+    let output = w.train("lora", &["--out", "out", "--model", "model@random"]);
+    assert_success(&output);
 }
 
 #[test]
@@ -149,8 +223,13 @@ fn scoring_pairs() {
 
     assert_success(&w.train("lora", &["--out", "out"]));
     let adapter = format!("out/adapters/{}", files(&w.path("out/adapters"))[0]);
-    let (adapted, _) = score(&["--adapter", &adapter]);
+    let (adapted, message) = score(&["--adapter", &adapter]);
     assert_ne!(adapted[0]["logprob"], lines[0]["logprob"]);
+    assert!(message.is_empty(), "{message}");
+    assert_success(&w.train("lora", &["--out", "other", "--model", "model@random"]));
+    let adapter = format!("other/adapters/{}", files(&w.path("other/adapters"))[0]);
+    let (_, message) = score(&["--adapter", &adapter]);
+    assert!(message.contains("was trained on model@random"), "{message}");
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn a_fetched_suite_runs_offline_and_without_a_network() {
     let store = Store::open(&bench.workspace.path("results/hub-suite")).unwrap();
     let [cell] = &common::files(&store.folder().join("cells"))[..] else { panic!("one cell") };
     let record = store.read(cell.trim_end_matches(".parquet")).unwrap().unwrap();
-    assert_eq!(record.dataset_commit, Some(bench.hub.commit(ROWS, "main")));
+    assert_eq!(record.dataset_revision, bench.hub.commit(ROWS, "main"));
     assert_eq!(record.model_revision, bench.hub.commit(MODEL, "main"));
     let cut_off = bench
         .command(&["fetch", "hub-suite.toml"])

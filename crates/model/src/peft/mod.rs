@@ -2,12 +2,15 @@
 //!
 //! A method declares its trainable parameters as data ([`Method::parameters`]) and changes the
 //! forward pass at a few hooks; counting, initialising, training, saving and running several seeds
-//! side by side follow from that. To add one: write its file, then add its line to [`METHODS`].
+//! side by side follow from that. To add one: write its file, then add its `mod` line and its line in
+//! [`METHODS`].
 
 mod adapter;
 mod adept;
 mod bitfit;
 mod dept;
+#[cfg(test)]
+mod example;
 mod full;
 mod lora;
 mod parameters;
@@ -240,6 +243,19 @@ mod tests {
         assert_eq!(trainable("bitfit", json!({})), 280_960);
         assert_eq!(trainable("lora", json!({})), 3_538_944);
         assert_eq!(trainable("lora", json!({"rank": 34})), 3_760_128);
+    }
+
+    #[test]
+    fn the_readme_shows_an_example_that_works() {
+        let readme = include_str!("../../../../README.md");
+        let shown = readme.split("```").find_map(|block| block.strip_prefix("rust\n")).unwrap();
+        let paragraphs = include_str!("example.rs").split("\n\n");
+        let without_imports: Vec<_> = paragraphs.filter(|p| !p.starts_with("use ")).collect();
+        assert_eq!(shown, without_imports.join("\n\n"));
+
+        let built = (example::REGISTERED.build)(json!({})).unwrap();
+        // Two factors of 768 in each of 12 encoder attentions and 24 decoder attentions.
+        assert_eq!(num_trainable(built.method.as_ref(), &T5Config::t5_base()), 2 * 768 * 36);
     }
 
     #[test]

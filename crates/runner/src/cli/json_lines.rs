@@ -1,11 +1,11 @@
 //! Files with one JSON object per line, as commands take and give them.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 
+use super::output;
 use crate::atomic;
 
 /// Reads a file; `fields` names what its objects must have, for messages.
@@ -24,6 +24,6 @@ pub fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {
 pub fn write(path: Option<&Path>, lines: &[u8]) -> Result<()> {
     match path {
         Some(path) => atomic::write(path, lines).with_context(|| format!("cannot write {}", path.display())),
-        None => Ok(std::io::stdout().write_all(lines)?),
+        None => output::write(lines),
     }
 }

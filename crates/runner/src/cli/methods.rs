@@ -7,6 +7,7 @@ use peft_model::peft::{self, METHODS};
 use peft_model::t5::{Backbone, T5Config};
 use serde_json::Map;
 
+use super::output;
 use crate::hub::{Hub, Progress};
 use crate::model;
 use crate::results::thousands;
@@ -42,8 +43,7 @@ impl Methods {
         for column in table.column_iter_mut().skip(2).take(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        println!("{name}: {} parameters", thousands(total as u64));
-        println!("{table}");
+        output::line(format_args!("{name}: {} parameters\n{table}", thousands(total as u64)))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -4,6 +4,7 @@ mod fetch;
 mod json_lines;
 mod methods;
 mod metric;
+mod output;
 mod pretrain;
 mod run;
 mod score;
@@ -49,10 +50,21 @@ pub fn main() -> ExitCode {
     match dispatch(command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", message(&error));
             ExitCode::from(BAD_INPUT)
         }
     }
+}
+
+/// An error and its causes, but for those that the text before has told already.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn dispatch(command: Command) -> Result<ExitCode> {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
+use super::output;
 use crate::device::DeviceName;
-use crate::grid::{self, Overrides, ReportedSplit};
+use crate::grid::{self, Overrides, ReportedSplit, Setting};
 use crate::hub::{Hub, Progress};
 use crate::model::Model;
 use crate::results::{Comparison, Record, Status, Store, comparison, to_frame, to_svg, to_text};
@@ -22,7 +23,8 @@ const SOME_DIVERGED: u8 = 1;
 
 #[derive(Debug, Args, Default)]
 pub struct Run {
-    /// Suite: an embedded one by name, or a TOML file
+    /// Suite: an embedded one by name (pocket, pocket-full, glue, superglue, mrqa, others, paper, few-shot),
+    /// or a TOML file [default: pocket]
     suite: Option<String>,
     /// Task, instead of the suite's (repeatable): a name or a TOML file
     #[arg(long = "task", value_name = "T")]
@@ -37,7 +39,7 @@ pub struct Run {
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: Option<String>,
     /// Number of updates, instead of the suite's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     steps: Option<u64>,
     /// Results folder [default: results/<suite>]
     #[arg(long, value_name = "DIR")]
@@ -62,17 +64,20 @@ impl Run {
         let suite = grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides);
         let plan = grid::plan(suite)?;
         let hub = Hub::from_env(Progress::detect())?;
-        let device = self.device.unwrap_or(DeviceName::Cpu).open();
-        let model = Model::open(&plan.suite.model, &hub, &device)?;
+        let device = self.device.unwrap_or_default();
+        let model = Model::open(&plan.suite.model, &hub, &device.open())?;
+        let tokens = TokenCache::from_env();
+        grid::check_rows(&plan, &model, &hub, &tokens)?;
         let folder = self.out.unwrap_or_else(|| grid::default_output(&plan.suite));
         let store = Store::open(&folder)?;
-        let interval = Duration::from_secs(self.checkpoint_every.unwrap_or(60));
+        let checkpoint_interval = Duration::from_secs(self.checkpoint_every.unwrap_or(60));
         let report = Report {
             title: plan.suite.title.clone(),
             split: plan.suite.report,
             references: plan.references(),
         };
-        let records = grid::execute(plan, &model, &hub, &TokenCache::from_env(), &store, interval)?;
+        let records =
+            grid::execute(plan, &model, &hub, &tokens, &store, Setting { device, checkpoint_interval })?;
         report.write(&records, &store)?;
         let diverged = records.iter().any(|r| r.status != Status::Completed);
         Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })
@@ -94,19 +99,25 @@ impl Report {
             ReportedSplit::Test => "test",
             ReportedSplit::Validation => "validation",
         };
-        println!("{}: mean ± standard deviation over seeds, in percent, on the {split} split", self.title);
-        println!("{}", to_text(&rows, &self.references));
+        output::line(format_args!(
+            "{}: mean ± standard deviation over seeds, in percent, on the {split} split",
+            self.title
+        ))?;
+        output::line(to_text(&rows, &self.references))?;
         for record in records {
             if let Status::Diverged(problem) = &record.status {
-                println!("{} on {}, seed {}: {problem}", record.method, record.task, record.seed);
+                let Record { method, task, seed, .. } = record;
+                output::line(format_args!("{method} on {task}, seed {seed}: {problem}"))?;
             }
         }
         let cells = store.folder().join("cells");
-        println!("table: {}; one Parquet file per cell in {}", table.display(), cells.display());
+        let (table, cells) = (table.display(), cells.display());
+        output::line(format_args!("table: {table}; one Parquet file per cell in {cells}"))?;
         let svg =
             to_svg(&self.title, &rows, majority(&rows, &self.references)).map_err(anyhow::Error::msg)?;
         if !svg.is_empty() {
-            println!("picture: {}", store.write_text("comparison.svg", &svg)?.display());
+            let picture = store.write_text("comparison.svg", &svg)?;
+            output::line(format_args!("picture: {}", picture.display()))?;
         }
         Ok(())
     }

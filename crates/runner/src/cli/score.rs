@@ -97,12 +97,21 @@ impl Score {
             return Ok((peft::frozen(), Parameters::init(Vec::new(), &[0], backbone)));
         };
         let tokenize = |text: &str| model.tokenizer.encode(text, usize::MAX).ids;
-        let (built, parameters) =
+        let (trained, built, parameters) =
             Adapter::load(folder, backbone.config(), &tokenize, backbone.device(), backbone.dtype())?;
         if let Some(most) = built.method.max_source_length().filter(|&most| most < self.max_source_length) {
             bail!(
                 "the adapter in {} takes sources of up to {most} tokens; set --max-source-length",
                 folder.display()
+            );
+        }
+        if trained.model_revision != model.revision {
+            eprintln!(
+                "note: the adapter in {} was trained on {} ({}), not on this backbone ({})",
+                folder.display(),
+                trained.model,
+                trained.model_revision,
+                model.revision
             );
         }
         Ok((built, parameters))

@@ -20,7 +20,7 @@ pub struct Instance {
 pub struct Cell {
     pub task: String,
     pub spec: TaskSpec,
-    pub dataset_commit: Option<String>,
+    pub dataset_revision: String,
     /// Number of training rows, where not all of them train.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shots: Option<usize>,

@@ -7,6 +7,7 @@ use peft_model::peft::{self, Parameter};
 
 use super::{Cell, Instance, Suite};
 use crate::data::TaskData;
+use crate::device::DeviceName;
 use crate::hub::Hub;
 use crate::memory;
 use crate::model::Model;
@@ -14,7 +15,7 @@ use crate::progress;
 use crate::results::{Adapter, Record, Store};
 use crate::task::{self, Reference, Task};
 use crate::token_cache::TokenCache;
-use crate::train::{Job, Outcome, RunSettings, StateFile, TrainSettings, train};
+use crate::train::{Job, Outcome, RunSettings, StateFile, TrainSettings, score, train};
 
 /// A suite whose tasks, methods and settings have been checked.
 #[derive(Debug)]
@@ -31,6 +32,14 @@ impl Plan {
     }
 }
 
+/// How a plan is run, without effect on what comes out.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    pub device: DeviceName,
+    /// Time between checkpoints from which an interrupted run goes on.
+    pub checkpoint_interval: Duration,
+}
+
 /// Checks everything that can be checked before anything is loaded.
 ///
 /// # Errors
@@ -41,6 +50,15 @@ pub fn plan(suite: Suite) -> Result<Plan> {
     }
     if suite.methods().next().is_none() {
         bail!("no methods: name some in the suite or with --method");
+    }
+    if suite.seeds.is_empty() {
+        bail!("no seeds: name some in the suite or with --seed");
+    }
+    if let Some(seed) = twice(&suite.seeds) {
+        bail!("seed {seed} is named twice; a second run would count the same result again");
+    }
+    if let Some(task) = twice(&suite.tasks) {
+        bail!("task `{task}` is named twice");
     }
     let mut tasks = Vec::new();
     for name in &suite.tasks {
@@ -61,6 +79,24 @@ pub fn plan(suite: Suite) -> Result<Plan> {
     Ok(Plan { suite, tasks })
 }
 
+/// Reads every task's rows and has every metric score the answers themselves, so that what is wrong with
+/// the last task is known before the first one trains.
+///
+/// # Errors
+/// When a task's rows cannot be loaded, or a metric cannot take its answers.
+pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) -> Result<()> {
+    for (task, _) in &plan.tasks {
+        let data = TaskData::load(task, hub, &model.tokenizer, tokens)?;
+        for (role, split) in [("validation", &data.validation), ("test", &data.test)] {
+            let answers: Vec<String> = split.examples.iter().map(|e| e.target.clone()).collect();
+            score(split, &answers, &task.spec.metrics.all())
+                .with_context(|| format!("`metrics` of {} do not fit its {role} split", task.name))?;
+        }
+        report_truncation(task, &data);
+    }
+    Ok(())
+}
+
 /// Runs the cells of a plan that the store lacks, seed by seed side by side, and gives the records of
 /// all of them.
 ///
@@ -72,13 +108,12 @@ pub fn execute(
     hub: &Hub,
     tokens: &TokenCache,
     store: &Store,
-    checkpoint_interval: Duration,
+    setting: Setting,
 ) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     let suite = plan.suite;
     for (task, methods) in &mut plan.tasks {
         let data = TaskData::load(task, hub, &model.tokenizer, tokens)?;
-        report_truncation(task, &data);
         let shots: Vec<Option<usize>> = match &suite.shots[..] {
             [] => vec![None],
             some => some.iter().map(|&shots| Some(shots)).collect(),
@@ -94,7 +129,7 @@ pub fn execute(
                     instance,
                     training: &training.for_rows(shots.unwrap_or(data.train.len())),
                     model,
-                    checkpoint_interval,
+                    setting,
                 };
                 records.extend(group.run(store)?);
             }
@@ -104,15 +139,18 @@ pub fn execute(
 }
 
 fn report_truncation(task: &Task, data: &TaskData) {
+    let limits = &task.spec.limits;
     for (role, split) in [("train", &data.train), ("validation", &data.validation), ("test", &data.test)] {
-        if split.truncated_sources > 0 {
-            eprintln!(
-                "note: {}: {} of {} {role} sources are longer than {} tokens and were cut",
-                task.name,
-                split.truncated_sources,
-                split.len(),
-                task.spec.limits.source_tokens
-            );
+        for (what, cut, limit) in [
+            ("sources", split.truncated_sources, limits.source_tokens),
+            ("targets", split.truncated_targets, limits.target_tokens),
+        ] {
+            if cut > 0 {
+                let (name, rows) = (&task.name, split.len());
+                eprintln!(
+                    "note: {name}: {cut} of {rows} {role} {what} are longer than {limit} tokens and were cut"
+                );
+            }
         }
     }
 }
@@ -126,7 +164,7 @@ struct Group<'a> {
     instance: &'a Instance,
     training: &'a TrainSettings,
     model: &'a Model,
-    checkpoint_interval: Duration,
+    setting: Setting,
 }
 
 impl Group<'_> {
@@ -158,7 +196,7 @@ impl Group<'_> {
         Cell {
             task: self.task.name.clone(),
             spec: self.task.spec.clone(),
-            dataset_commit: self.data.commit.clone(),
+            dataset_revision: self.data.revision.clone(),
             shots: self.shots,
             model: self.model.id.clone(),
             model_revision: self.model.revision.clone(),
@@ -188,7 +226,7 @@ impl Group<'_> {
         memory::reset_peak();
         let mut progress = progress::for_stderr(&format!("{} on {}", self.instance.name, self.task.name));
         let ids: Vec<String> = cells.iter().map(Cell::id).collect();
-        let state = StateFile::new(store.state_path(&ids), self.checkpoint_interval);
+        let state = StateFile::new(store.state_path(&ids), self.setting.checkpoint_interval);
         let outcome = train(&job, state, progress.as_mut())
             .with_context(|| format!("{} on {}", self.instance.name, self.task.name))?;
         let records = self.record(cells, data, outcome, store)?;
@@ -206,10 +244,13 @@ impl Group<'_> {
         let config = self.model.backbone.config();
         let declared: Vec<Parameter> = self.instance.built.method.parameters(config);
         let trainable = peft::num_trainable(self.instance.built.method.as_ref(), config);
-        let peak = memory::peak_bytes();
+        let device = self.setting.device;
+        // What a GPU has in use is not counted.
+        let peak = memory::peak_bytes().filter(|_| device == DeviceName::Cpu);
         let mut records = Vec::new();
         for (cell, run) in cells.iter().zip(&outcome.runs) {
-            let record = Record::new(cell, self.suite, self.instance, data, run, &outcome, trainable, peak);
+            let record =
+                Record::new(cell, self.suite, self.instance, data, run, &outcome, trainable, peak, device);
             if let Some(best) = &run.best {
                 let adapter = Adapter::new(cell, &declared, &best.values);
                 adapter.write(&store.adapter_folder(&cell.id()))?;
@@ -219,6 +260,11 @@ impl Group<'_> {
         }
         Ok(records)
     }
+}
+
+/// The first item that occurs a second time.
+fn twice<T: PartialEq>(items: &[T]) -> Option<&T> {
+    items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)).map(|(_, item)| item)
 }
 
 /// Where a suite's results go when the command line does not say.

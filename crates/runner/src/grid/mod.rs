@@ -5,5 +5,5 @@ mod execute;
 mod suite;
 
 pub use cell::{Cell, Instance};
-pub use execute::{Plan, default_output, execute, plan};
+pub use execute::{Plan, Setting, check_rows, default_output, execute, plan};
 pub use suite::{Overrides, ReportedSplit, Suite, SuiteError, find, names};

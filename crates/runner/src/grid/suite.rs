@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Instance;
 use crate::embedded;
+use crate::task;
 use crate::train::TrainSettings;
 
 /// What can be wrong with a suite.
@@ -103,15 +104,17 @@ fn default_seeds() -> Vec<u64> {
 }
 
 impl Suite {
-    /// Parses a suite; its base is an embedded suite or a file.
+    /// Parses a suite; its base is an embedded suite or a file, and none of the files that it is the base of.
     ///
     /// # Errors
     /// When the TOML is malformed, has unknown keys, or lacks a model.
-    pub fn parse(name: &str, text: &str, file: &str) -> Result<Self, SuiteError> {
+    fn parse(name: &str, text: &str, file: &str, derived: &[String]) -> Result<Self, SuiteError> {
         let wrong = |problem: String| SuiteError::Spec { file: file.into(), problem };
         let own: SuiteFile = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        one_length(&own.training).map_err(wrong)?;
+        let derived = [derived, &[file.to_string()]].concat();
         let mut suite = match &own.base {
-            Some(base) => find(base)?,
+            Some(base) => find_for(base, &derived)?,
             None => Self { seeds: default_seeds(), ..Self::default() },
         };
         (suite.name, suite.file) = (name.into(), file.into());
@@ -126,11 +129,30 @@ impl Suite {
             suite.set_training(&key, value);
         }
         suite.methods.extend(own.methods);
+        for exception in &own.exceptions {
+            suite.check_exception(exception).map_err(wrong)?;
+        }
         suite.exceptions.extend(own.exceptions);
         if suite.model.is_empty() {
             return Err(wrong("`model` is missing: a hub id or a folder".into()));
         }
         Ok(suite)
+    }
+
+    /// An exception for what does not exist would have no effect, and nobody would notice.
+    fn check_exception(&self, exception: &Exception) -> Result<(), String> {
+        one_length(&exception.training)?;
+        for name in &exception.tasks {
+            if !self.tasks.contains(name) {
+                task::find(name).map_err(|e| format!("`for.tasks`: {e}"))?;
+            }
+        }
+        for name in &exception.methods {
+            if !self.methods.contains_key(name) {
+                peft_model::peft::find(name).map_err(|e| format!("`for.methods`: {e}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Sets the training of every cell, whatever the exceptions so far say.
@@ -219,6 +241,14 @@ impl Suite {
     }
 }
 
+/// Refuses a table that gives the length of a training twice.
+fn one_length(training: &toml::Table) -> Result<(), String> {
+    match ["steps", "epochs"].iter().all(|key| training.contains_key(*key)) {
+        true => Err("`training` has both `steps` and `epochs`; it must have one of them".into()),
+        false => Ok(()),
+    }
+}
+
 fn json(table: &toml::Table) -> Map<String, Value> {
     match serde_json::to_value(table) {
         Ok(Value::Object(map)) => map,
@@ -232,15 +262,24 @@ fn json(table: &toml::Table) -> Map<String, Value> {
 /// # Errors
 /// When there is none, with the nearest name; or when its TOML is wrong.
 pub fn find(name: &str) -> Result<Suite, SuiteError> {
+    find_for(name, &[])
+}
+
+/// Finds the base of suites in these files, each the base of the one before.
+fn find_for(name: &str, derived: &[String]) -> Result<Suite, SuiteError> {
     let path = Path::new(name);
     if path.extension().is_some_and(|e| e == "toml") {
         let text =
             std::fs::read_to_string(path).map_err(|source| SuiteError::Read { file: name.into(), source })?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        return Suite::parse(&stem, &text, name);
+        if derived.iter().any(|file| file == name) {
+            let circle = format!("`base`: {} -> {name} is a circle", derived.join(" -> "));
+            return Err(SuiteError::Spec { file: name.into(), problem: circle });
+        }
+        return Suite::parse(&stem, &text, name, derived);
     }
     match embedded::text(&format!("suites/{name}.toml")) {
-        Some(text) => Suite::parse(name, text, &format!("datasets/suites/{name}.toml")),
+        Some(text) => Suite::parse(name, text, &format!("datasets/suites/{name}.toml"), derived),
         None => {
             let names = names();
             Err(SuiteError::Unknown {

@@ -107,7 +107,7 @@ impl Adapter {
         tokenize: &dyn Fn(&str) -> Vec<u32>,
         device: &Device,
         dtype: DType,
-    ) -> Result<(Built, Parameters), AdapterError> {
+    ) -> Result<(AdapterConfig, Built, Parameters), AdapterError> {
         let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read(&path).map_err(|source| AdapterError::Read { path, source })
@@ -120,7 +120,7 @@ impl Adapter {
         let bytes = read(TENSORS)?;
         let values = read_tensors(&folder.join(TENSORS), &bytes, &declared)?;
         let parameters = Parameters::from_host(declared, &[values], device, dtype);
-        Ok((built, parameters))
+        Ok((config, built, parameters))
     }
 }
 

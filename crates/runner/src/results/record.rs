@@ -2,6 +2,7 @@ use polars::prelude::*;
 use serde_json::json;
 
 use crate::data::TaskData;
+use crate::device::DeviceName;
 use crate::grid::{Cell, Instance, Suite};
 use crate::train::{Outcome, RunOutcome, Scores};
 
@@ -53,7 +54,8 @@ pub struct Record {
     pub truncated_sources: u64,
     pub model: String,
     pub model_revision: String,
-    pub dataset_commit: Option<String>,
+    /// The dataset's commit, or what stands for it where rows are local or generated.
+    pub dataset_revision: String,
     /// The method's settings, the training's and the task's, as JSON.
     pub settings: String,
     pub training: String,
@@ -79,6 +81,7 @@ impl Record {
         outcome: &Outcome,
         trainable: usize,
         peak: Option<u64>,
+        device: DeviceName,
     ) -> Self {
         let metrics = &cell.spec.metrics;
         let (metric, selection) = (metrics.reported().to_string(), metrics.select.to_string());
@@ -129,11 +132,11 @@ impl Record {
                 + data.test.truncated_sources) as u64,
             model: cell.model.clone(),
             model_revision: cell.model_revision.clone(),
-            dataset_commit: cell.dataset_commit.clone(),
+            dataset_revision: cell.dataset_revision.clone(),
             settings: json!(cell.settings).to_string(),
             training: json!(cell.training).to_string(),
             task_spec: json!(cell.spec).to_string(),
-            versions: versions(),
+            versions: versions(device),
         }
     }
 
@@ -187,7 +190,7 @@ impl Record {
             "truncated_sources" => [self.truncated_sources],
             "model" => [self.model.as_str()],
             "model_revision" => [self.model_revision.as_str()],
-            "dataset_commit" => [self.dataset_commit.as_deref()],
+            "dataset_revision" => [self.dataset_revision.as_str()],
             "settings" => [self.settings.as_str()],
             "training" => [self.training.as_str()],
             "task_spec" => [self.task_spec.as_str()],
@@ -241,7 +244,7 @@ impl Record {
             truncated_sources: some("truncated_sources")?,
             model: text("model")?,
             model_revision: text("model_revision")?,
-            dataset_commit: optional_text(frame, "dataset_commit")?,
+            dataset_revision: text("dataset_revision")?,
             settings: text("settings")?,
             training: text("training")?,
             task_spec: text("task_spec")?,
@@ -260,11 +263,12 @@ fn list(values: Series) -> Series {
 }
 
 /// What made a result: program, framework, device.
-fn versions() -> String {
+fn versions(device: DeviceName) -> String {
     json!({
         "peft-bench": env!("CARGO_PKG_VERSION"),
         "burn": peft_model::BURN_VERSION,
         "system": format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+        "device": device.to_string(),
         "threads": std::thread::available_parallelism().map_or(1, usize::from),
     })
     .to_string()

@@ -5,6 +5,7 @@ use polars::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::Record;
+use super::parquet::to_parquet;
 use crate::atomic;
 
 /// What can go wrong with a results folder.
@@ -113,9 +114,7 @@ impl Store {
     }
 
     fn write_frame(&self, path: &Path, mut frame: DataFrame) -> Result<(), StoreError> {
-        let mut bytes = Vec::new();
-        ParquetWriter::new(&mut bytes)
-            .finish(&mut frame)
+        let bytes = to_parquet(&mut frame)
             .map_err(|e| StoreError::Read { path: path.into(), problem: e.to_string() })?;
         atomic::write(path, &bytes).map_err(|source| StoreError::Write { path: path.into(), source })
     }

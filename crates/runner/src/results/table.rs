@@ -188,14 +188,29 @@ pub fn to_frame(rows: &[Comparison]) -> PolarsResult<DataFrame> {
     )
 }
 
-/// The comparison for a terminal: one row per method, one column per task and group average; below,
-/// the majority baseline and the ceiling of the tasks, by title, for which they are known.
+/// The comparison for a terminal, one table per group and one for its probes: one row per method, one column
+/// per task; below, the majority baseline and the ceiling of the tasks, by title, for which they are known.
 pub fn to_text(rows: &[Comparison], references: &BTreeMap<String, Reference>) -> String {
-    let mut columns: Vec<(&str, &str)> = Vec::new();
-    let mut methods: Vec<&str> = Vec::new();
+    let mut blocks: Vec<((&str, bool), Vec<&Comparison>)> = Vec::new();
     for row in rows {
-        if !columns.contains(&(&row.group, &row.task)) {
-            columns.push((&row.group, &row.task));
+        let key = (row.group.as_str(), row.probe);
+        match blocks.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, block)) => block.push(row),
+            None => blocks.push((key, vec![row])),
+        }
+    }
+    let block = |((group, probes), rows): &((&str, bool), Vec<&Comparison>)| {
+        let title = if *probes { format!("{group}, probes") } else { group.to_string() };
+        format!("{title}\n{}", block_table(rows, references))
+    };
+    blocks.iter().map(block).collect::<Vec<_>>().join("\n\n")
+}
+
+fn block_table(rows: &[&Comparison], references: &BTreeMap<String, Reference>) -> Table {
+    let (mut tasks, mut methods): (Vec<&Comparison>, Vec<&str>) = (Vec::new(), Vec::new());
+    for row in rows {
+        if !tasks.iter().any(|task| task.task == row.task) {
+            tasks.push(row);
         }
         if !methods.contains(&row.method.as_str()) {
             methods.push(&row.method);
@@ -204,29 +219,21 @@ pub fn to_text(rows: &[Comparison], references: &BTreeMap<String, Reference>) ->
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     let mut header = vec!["method".to_string(), "trainable".to_string()];
-    header.extend(columns.iter().map(|(group, task)| match *task {
-        AVERAGE => format!("{group} average"),
-        task => task.to_string(),
+    header.extend(tasks.iter().map(|task| match task.task.as_str() {
+        AVERAGE => AVERAGE.to_string(),
+        title => format!("{title}\n{}", task.metric),
     }));
-    header.extend(["s/run".to_string(), "peak MiB".to_string()]);
+    header.extend(["seeds", "s/run", "peak MiB"].map(String::from));
     table.set_header(header);
     for method in methods {
-        let own: Vec<&Comparison> = rows.iter().filter(|r| r.method == method).collect();
-        let mut line = vec![method.to_string(), thousands(own[0].trainable_parameters)];
-        for &(group, task) in &columns {
-            let cell = own.iter().find(|r| r.group == group && r.task == task);
-            line.push(cell.map_or("-".into(), |cell| score_text(cell)));
-        }
-        let tasks: Vec<&&Comparison> = own.iter().filter(|r| !r.is_derived()).collect();
-        line.push(format!("{:.1}", tasks.iter().map(|r| r.seconds).sum::<f64>() / tasks.len().max(1) as f64));
-        let peak = tasks.iter().filter_map(|r| r.peak_memory_bytes).max();
-        line.push(peak.map_or("-".into(), |bytes| format!("{}", bytes >> 20)));
-        table.add_row(line);
+        let own: Vec<&Comparison> = rows.iter().filter(|row| row.method == method).copied().collect();
+        table.add_row(method_line(&own, &tasks));
     }
-    if !references.is_empty() {
+    if tasks.iter().any(|task| references.contains_key(&task.task)) {
         let line = |name: &str, value: fn(&Reference) -> f64| {
-            let score = |task: &str| references.get(task).map(|reference| format!("{:.1}", value(reference)));
-            let scores = columns.iter().map(|(_, task)| score(task).unwrap_or_default());
+            let score =
+                |task: &&Comparison| references.get(&task.task).map(|known| format!("{:.1}", value(known)));
+            let scores = tasks.iter().map(|task| score(task).unwrap_or_default());
             [name.to_string(), String::new()].into_iter().chain(scores).collect::<Vec<_>>()
         };
         table.add_row(line("(majority)", |reference| reference.majority));
@@ -235,7 +242,23 @@ pub fn to_text(rows: &[Comparison], references: &BTreeMap<String, Reference>) ->
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    table.to_string()
+    table
+}
+
+/// A method's row: its scores on the tasks, fewest seeds, mean seconds per run, largest peak.
+fn method_line(own: &[&Comparison], tasks: &[&Comparison]) -> Vec<String> {
+    let mut line = vec![own[0].method.clone(), thousands(own[0].trainable_parameters)];
+    line.extend(tasks.iter().map(|task| {
+        let cell = own.iter().find(|row| row.task == task.task);
+        cell.map_or("-".into(), |cell| score_text(cell))
+    }));
+    let single: Vec<&&Comparison> = own.iter().filter(|row| row.task != AVERAGE).collect();
+    let seconds = single.iter().map(|row| row.seconds).sum::<f64>() / single.len().max(1) as f64;
+    let peak = single.iter().filter_map(|row| row.peak_memory_bytes).max();
+    line.push(single.iter().map(|row| row.seeds).min().unwrap_or(0).to_string());
+    line.push(format!("{seconds:.1}"));
+    line.push(peak.map_or("-".into(), |bytes| format!("{}", bytes >> 20)));
+    line
 }
 
 fn score_text(cell: &Comparison) -> String {

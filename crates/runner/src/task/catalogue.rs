@@ -10,6 +10,7 @@ use super::{Role, Rows, TaskError, TaskSpec, Template};
 use crate::embedded;
 use crate::hub::{DEFAULT_REVISION, Fetched, Hub, HubError, Repo};
 use crate::pocket::{self, Part, PocketTask};
+use crate::token_cache::digest_file;
 
 /// A task, checked and ready to load.
 #[derive(Debug, Clone)]
@@ -44,12 +45,18 @@ pub enum RowSource {
 }
 
 impl RowSource {
-    /// Commit of the dataset, for those on the hub; version of the generator, for the pocket world.
-    pub fn commit(&self) -> Option<String> {
+    /// What the rows are: the dataset's commit, a digest of a local file, or the version of the generator.
+    ///
+    /// # Errors
+    /// When a local file cannot be read.
+    pub fn revision(&self) -> Result<String, TaskError> {
         match self {
-            Self::Hub { commit, .. } => Some(commit.clone()),
-            Self::Local { .. } => None,
-            Self::Generated { .. } => Some(format!("pocket-{}", pocket::VERSION)),
+            Self::Hub { commit, .. } => Ok(commit.clone()),
+            Self::Local { file } => {
+                let digest = digest_file(file);
+                digest.map_err(|source| TaskError::Read { path: file.clone(), source })
+            }
+            Self::Generated { .. } => Ok(format!("pocket-{}", pocket::VERSION)),
         }
     }
 }

@@ -8,10 +8,10 @@ use super::Scores;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Status {
     Completed,
-    /// The loss stopped being a finite number at this update.
+    /// The loss stopped being a finite number by this update; what it was is text, for JSON has no word for it.
     Diverged {
         step: u64,
-        loss: f64,
+        loss: String,
     },
 }
 
@@ -22,7 +22,7 @@ pub struct RunOutcome {
     pub status: Status,
     /// Update of the best checkpoint, its validation and its test scores.
     pub best: Option<Best>,
-    /// Mean training loss since the previous point, by update.
+    /// Mean training loss since the previous point, by update, as long as it was finite.
     pub losses: Vec<(u64, f64)>,
     /// Score of the selecting metric on the validation split, by update.
     pub validation: Vec<(u64, f64)>,
@@ -50,5 +50,19 @@ pub struct Outcome {
 impl RunOutcome {
     pub(super) fn new(seed: u64) -> Self {
         Self { seed, status: Status::Completed, best: None, losses: Vec::new(), validation: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_diverged_is_read_back_from_a_state() {
+        let mut outcome = RunOutcome::new(7);
+        outcome.status = Status::Diverged { step: 10, loss: f64::NAN.to_string() };
+        let text = serde_json::to_string(&outcome).unwrap();
+        let back: RunOutcome = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.status, outcome.status);
     }
 }

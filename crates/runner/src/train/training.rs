@@ -182,9 +182,9 @@ impl<'a> Training<'a> {
         };
         let means: Vec<f64> = (0..self.alive.len()).map(mean).collect();
         for (&run, &loss) in self.alive.iter().zip(&means) {
-            self.outcomes[run].losses.push((step, loss));
-            if !loss.is_finite() {
-                self.outcomes[run].status = Status::Diverged { step, loss };
+            match loss.is_finite() {
+                true => self.outcomes[run].losses.push((step, loss)),
+                false => self.outcomes[run].status = Status::Diverged { step, loss: loss.to_string() },
             }
         }
         progress.loss(means.iter().sum::<f64>() / means.len() as f64);

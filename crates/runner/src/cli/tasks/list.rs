@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use comfy_table::{Table, presets};
 
+use crate::cli::output;
 use crate::task;
 
 /// Prints every task, one line each.
@@ -28,6 +29,6 @@ pub fn list() -> Result<ExitCode> {
             &spec.description,
         ]);
     }
-    println!("{table}");
+    output::line(table)?;
     Ok(ExitCode::SUCCESS)
 }

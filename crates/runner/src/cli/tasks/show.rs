@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
+use crate::cli::output;
 use crate::hub::{Hub, Progress};
 use crate::model;
 use crate::task::{self, Example, Role, Task};
@@ -27,31 +28,35 @@ impl Show {
         let hub = Hub::from_env(Progress::detect())?;
         let default = if task.spec.data.generated.is_some() { "pocket" } else { "google-t5/t5-base" };
         let tokenizer = model::tokenizer(self.model.as_deref().unwrap_or(default), &hub)?;
-        println!("{} ({}): {}", task.spec.title, task.name, task.spec.description);
+        output::line(format_args!("{} ({}): {}", task.spec.title, task.name, task.spec.description))?;
         for role in Role::ALL {
             let loaded = task.load(role, &hub)?;
             let examples = task.examples(&loaded.rows, &loaded.indices)?;
             if role == Role::Train {
                 for example in examples.iter().take(self.rows) {
-                    println!(
+                    output::line(format_args!(
                         "\nrow {}\n  source: {}\n  target: {}",
                         example.row, example.source, example.target
-                    );
+                    ))?;
                 }
             }
-            summarise(&task, role, &examples, &tokenizer);
+            output::line(summary(&task, role, &examples, &tokenizer))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn summarise(task: &Task, role: Role, examples: &[Example], tokenizer: &Tokenizer) {
-    println!("\n{}: {} rows", role.name(), examples.len());
+fn summary(task: &Task, role: Role, examples: &[Example], tokenizer: &Tokenizer) -> String {
     let limits = &task.spec.limits;
     let sources: Vec<&str> = examples.iter().map(|e| e.source.as_str()).collect();
     let targets: Vec<&str> = examples.iter().map(|e| e.target.as_str()).collect();
-    println!("  source tokens: {}", lengths(&sources, tokenizer, limits.source_tokens));
-    println!("  target tokens: {}", lengths(&targets, tokenizer, limits.target_tokens));
+    let mut text = format!(
+        "\n{}: {} rows\n  source tokens: {}\n  target tokens: {}",
+        role.name(),
+        examples.len(),
+        lengths(&sources, tokenizer, limits.source_tokens),
+        lengths(&targets, tokenizer, limits.target_tokens)
+    );
     if task.spec.labels.is_some() {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for target in targets {
@@ -59,8 +64,9 @@ fn summarise(task: &Task, role: Role, examples: &[Example], tokenizer: &Tokenize
         }
         let share = |count: usize| 100.0 * count as f64 / examples.len() as f64;
         let parts = counts.iter().map(|(label, &count)| format!("{label}: {count} ({:.1} %)", share(count)));
-        println!("  labels: {}", parts.collect::<Vec<_>>().join(", "));
+        text += &format!("\n  labels: {}", parts.collect::<Vec<_>>().join(", "));
     }
+    text
 }
 
 /// Median, 95th percentile, and the share that a limit cuts.
