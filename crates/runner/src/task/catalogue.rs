@@ -172,11 +172,20 @@ impl Task {
 
     fn local_file(&self, split: &str) -> Result<PathBuf, TaskError> {
         let files = &self.spec.data.files;
-        files.get(split).map(|file| self.folder.join(file)).ok_or_else(|| TaskError::Split {
+        let file = files.get(split).ok_or_else(|| TaskError::Split {
             file: self.file.clone(),
             split: split.into(),
             known: files.keys().cloned().collect::<Vec<_>>().join(", "),
-        })
+        })?;
+        let path = self.folder.join(file);
+        match path.metadata() {
+            Ok(_) => Ok(path),
+            Err(e) => Err(TaskError::Column {
+                file: self.file.clone(),
+                key: "data.files",
+                problem: format!("cannot read {}, the split `{split}`: {e}", path.display()),
+            }),
+        }
     }
 }
 

@@ -139,9 +139,25 @@ impl Labels {
     /// The word for a raw class, if the class is known.
     pub fn word(&self, raw: &str) -> Option<&str> {
         match &self.words {
-            Words::List(words) => words.get(raw.parse::<usize>().ok()?).map(String::as_str),
+            Words::List(words) => words.get(position(raw)?).map(String::as_str),
             Words::Table(words) => words.get(raw).map(String::as_str),
         }
+    }
+
+    /// A list that has a word twice is a slip of the pen; a table may join classes.
+    fn check(&self) -> Result<(), String> {
+        let words = self.words();
+        let repeated = words.iter().enumerate().find(|(class, word)| words[..*class].contains(word));
+        if let (Words::List(_), Some((class, word))) = (&self.words, repeated) {
+            return Err(format!(
+                "`labels.words` gives class {class} the word `{word}`, which an earlier class has; \
+                 only a table from the column's values may join classes"
+            ));
+        }
+        if words.iter().all(|word| *word == words[0]) {
+            return Err("`labels.words` needs at least two classes, of different words".into());
+        }
+        Ok(())
     }
 
     /// The raw classes.
@@ -158,6 +174,15 @@ impl Labels {
             Words::List(words) => words.iter().map(String::as_str).collect(),
             Words::Table(words) => words.values().map(String::as_str).collect(),
         }
+    }
+}
+
+/// Where a raw class stands in a list; false and true are classes 0 and 1.
+fn position(raw: &str) -> Option<usize> {
+    match raw {
+        "false" => Some(0),
+        "true" => Some(1),
+        number => number.parse().ok(),
     }
 }
 
@@ -183,13 +208,20 @@ impl Metrics {
 
     /// Every metric once, the selecting one first.
     pub fn all(&self) -> Vec<Metric> {
-        let mut all = vec![self.select];
-        for &metric in self.report.iter().chain(&self.also) {
+        let mut all = Vec::new();
+        for (_, metric) in self.by_key() {
             if !all.contains(&metric) {
                 all.push(metric);
             }
         }
         all
+    }
+
+    /// Every metric, behind its key.
+    fn by_key(&self) -> impl Iterator<Item = (&'static str, Metric)> {
+        let select = std::iter::once(("metrics.select", self.select));
+        let report = self.report.iter().map(|&metric| ("metrics.report", metric));
+        select.chain(report).chain(self.also.iter().map(|&metric| ("metrics.also", metric)))
     }
 }
 
@@ -256,8 +288,9 @@ impl TaskSpec {
         if self.labels.is_some() == self.text.target.is_some() {
             return Err("give either [labels] or `text.target`, exactly one".into());
         }
-        if self.labels.as_ref().is_some_and(|l| l.words().len() < 2) {
-            return Err("`labels.words` needs at least two classes".into());
+        self.labels.as_ref().map_or(Ok(()), Labels::check)?;
+        for (key, metric) in self.metrics.by_key() {
+            self.check_metric(metric).map_err(|problem| format!("`{key}`: `{metric}` {problem}"))?;
         }
         if self.text.expand && self.text.target.is_none() {
             return Err("`text.expand` needs `text.target`".into());
@@ -283,5 +316,37 @@ impl TaskSpec {
                 .map(|(name, text)| Ok((name.clone(), parse(&format!("probes.{name}"), text)?)))
                 .collect::<Result<_, String>>()?,
         })
+    }
+
+    /// Says what a metric needs that the task's answers lack.
+    fn check_metric(&self, metric: Metric) -> Result<(), String> {
+        use Metric::*;
+        let is_number = |word: &str| word.trim().parse().is_ok_and(f64::is_finite);
+        match metric {
+            F1 | MultircF1a | MultircExactMatch => {
+                self.check_words("`0` and `1`", |word| matches!(word, "0" | "1"))?;
+            }
+            Pearson | Spearman => self.check_words("numbers", is_number)?,
+            _ => {}
+        }
+        let grouped = matches!(metric, RecordExactMatch | RecordF1 | MultircExactMatch);
+        if grouped && self.text.group.is_none() {
+            return Err("needs `text.group`, the id of the question that a row belongs to".into());
+        }
+        if self.text.answers.is_some() && !metric.compares_words() {
+            return Err("compares with one answer per row; leave out `text.answers`, or use a metric \
+                 that takes several, such as `exact-match`"
+                .into());
+        }
+        Ok(())
+    }
+
+    /// Holds the words of a task with classes to what a metric can read.
+    fn check_words(&self, wanted: &str, fits: impl Fn(&str) -> bool) -> Result<(), String> {
+        let words = self.labels.as_ref().map(Labels::words).unwrap_or_default();
+        if words.iter().all(|word| fits(word)) {
+            return Ok(());
+        }
+        Err(format!("needs `labels.words` to be {wanted}; they are `{}`", words.join("`, `")))
     }
 }

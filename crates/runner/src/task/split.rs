@@ -195,6 +195,9 @@ impl MersenneTwister {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     #[test]
@@ -203,28 +206,49 @@ mod tests {
         assert!(permutation(0, 42).is_empty());
     }
 
+    /// The rows of the roles that a split of this size feeds, in order.
+    fn all_rows(rule: &SplitRule, roles: &[Role], size: usize) -> Vec<u32> {
+        let mut rows: Vec<u32> = roles.iter().flat_map(|&role| rule.rows(role, size)).collect();
+        rows.sort_unstable();
+        rows
+    }
+
     #[test]
-    fn roles_share_no_row() {
-        let halves = SplitRule::HalveValidation { train: train(), validation: validation() };
-        let mut both = halves.rows(Role::Validation, 277);
-        assert_eq!(both.len(), 138);
-        both.extend(halves.rows(Role::Test, 277));
-        both.sort();
-        assert_eq!(both, (0..277).collect::<Vec<u32>>());
+    fn roles_of_one_split_share_it_out() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for _ in 0..300 {
+            let size = rng.random_range(0..600);
+            let every: Vec<u32> = (0..size as u32).collect();
 
+            let halves = SplitRule::HalveValidation { train: train(), validation: validation() };
+            assert_eq!(all_rows(&halves, &[Role::Validation, Role::Test], size), every);
+            assert_eq!(halves.rows(Role::Train, size), every);
+            assert_eq!(halves.rows(Role::Validation, size).len(), size / 2);
+
+            let (first, second) = (rng.random_range(0.01..0.5), rng.random_range(0.01..0.49));
+            let random = SplitRule::Random { from: train(), validation: first, test: second };
+            assert_eq!(all_rows(&random, &Role::ALL, size), every, "{random:?}");
+
+            let held_out = rng.random_range(0..700);
+            let hold_out =
+                |max_train| SplitRule::HoldOut { train: train(), test: validation(), held_out, max_train };
+            assert_eq!(all_rows(&hold_out(None), &[Role::Train, Role::Validation], size), every);
+            assert_eq!(hold_out(None).rows(Role::Test, size), every);
+
+            // Training rows beyond the limit are the only ones that nobody gets.
+            let limit = rng.random_range(0..200);
+            let mut some = all_rows(&hold_out(Some(limit)), &[Role::Train, Role::Validation], size);
+            some.dedup();
+            assert_eq!(some.len(), held_out.min(size) + limit.min(size.saturating_sub(held_out)));
+
+            let official = SplitRule::Official { train: train(), validation: validation(), test: test() };
+            assert!(Role::ALL.iter().all(|&role| official.rows(role, size) == every));
+        }
+    }
+
+    #[test]
+    fn shares_are_rounded() {
         let random = SplitRule::Random { from: train(), validation: 0.2, test: 0.1 };
-        let mut all = random.rows(Role::Validation, 101);
-        assert_eq!((all.len(), random.rows(Role::Test, 101).len()), (20, 10));
-        all.extend(random.rows(Role::Test, 101));
-        all.extend(random.rows(Role::Train, 101));
-        all.sort();
-        assert_eq!(all, (0..101).collect::<Vec<u32>>());
-
-        let rule =
-            SplitRule::HoldOut { train: train(), test: validation(), held_out: 10, max_train: Some(50) };
-        let held_out = rule.rows(Role::Validation, 100);
-        let rest = rule.rows(Role::Train, 100);
-        assert_eq!((held_out.len(), rest.len()), (10, 50));
-        assert!(held_out.iter().all(|row| !rest.contains(row)));
+        assert_eq!(Role::ALL.map(|role| random.rows(role, 101).len()), [71, 20, 10]);
     }
 }

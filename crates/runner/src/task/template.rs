@@ -214,3 +214,35 @@ fn split_outside(text: &str, separator: char) -> Vec<&str> {
     pieces.push(&text[start..]);
     pieces
 }
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::*;
+    use rand::seq::IndexedRandom;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::task::Rows;
+
+    #[test]
+    fn doubled_braces_are_braces() {
+        let column = Column::new("name".into(), ["{Ada}}"]);
+        let rows = Rows::new(DataFrame::new(1, vec![column]).unwrap(), "memory");
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut random = || -> String {
+            let length = rng.random_range(0..12);
+            (0..length).map(|_| *['{', '}', 'a', 'é', '|', ' ', '\n'].choose(&mut rng).unwrap()).collect()
+        };
+        let escaped = |text: &str| text.replace('{', "{{").replace('}', "}}");
+        for _ in 0..2000 {
+            let (before, after) = (random(), random());
+            let literal = Template::parse(&escaped(&before)).unwrap();
+            assert_eq!(literal.render(&rows.row(0)).unwrap(), before);
+            assert!(literal.columns().is_empty());
+            let around = format!("{}{{name}}{}", escaped(&before), escaped(&after));
+            let rendered = Template::parse(&around).unwrap().render(&rows.row(0)).unwrap();
+            assert_eq!(rendered, format!("{before}{{Ada}}}}{after}"), "{around}");
+        }
+    }
+}

@@ -44,6 +44,7 @@ fn text(value: &Value) -> Result<&str, String> {
 fn integer(value: &Value) -> Result<i64, String> {
     match value {
         Value::Integer(i) => Ok(*i),
+        Value::Text(text) => text.parse().map_err(|_| format!("needs an integer, found `{text}`")),
         other => Err(format!("needs an integer, found {}", other.kind())),
     }
 }
@@ -77,9 +78,19 @@ fn join(value: Value, separator: &str) -> Result<Value, String> {
 
 /// A number with one decimal, ten times it rounded half to even as numpy does.
 fn one_decimal(value: &Value) -> Result<Value, String> {
+    if let Value::Integer(i) = value {
+        return Ok(Value::Text(format!("{i}.0")));
+    }
+    Ok(Value::Text(format!("{:.1}", (number(value)? * 10.0).round_ties_even() / 10.0)))
+}
+
+fn number(value: &Value) -> Result<f64, String> {
     match value {
-        Value::Integer(i) => Ok(Value::Text(format!("{i}.0"))),
-        Value::Number(x) => Ok(Value::Text(format!("{:.1}", (x * 10.0).round_ties_even() / 10.0))),
+        Value::Number(x) => Ok(*x),
+        Value::Text(text) => match text.parse() {
+            Ok(x) if f64::is_finite(x) => Ok(x),
+            _ => Err(format!("needs a number, found `{text}`")),
+        },
         other => Err(format!("needs a number, found {}", other.kind())),
     }
 }
@@ -151,12 +162,44 @@ fn word_start(text: &str, word: i64) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use rand::seq::IndexedRandom;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     #[test]
     fn punctuation_is_padded_and_white_space_collapsed() {
         assert_eq!(pad_punctuation("Who's\t\"he\"?"), "Who ' s \" he \" ? ");
         assert_eq!(pad_punctuation("snake_case  été"), "snake_case été");
+    }
+
+    #[test]
+    fn padding_loses_no_character_and_is_done_once() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let alphabet: Vec<char> = "ab_Zé1½०.,?!'\"{}’—€ e\u{301}\u{a0}\u{2003}\t\n  ".chars().collect();
+        for _ in 0..2000 {
+            let length = rng.random_range(0..40);
+            let text: String = (0..length).map(|_| *alphabet.choose(&mut rng).unwrap()).collect();
+            let padded = pad_punctuation(&text);
+            assert_eq!(pad_punctuation(&padded), padded, "{text:?}");
+            let visible = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            assert_eq!(visible(&padded), visible(&text));
+            assert!(!padded.contains("  "), "{text:?}: {padded:?}");
+            assert!(padded.chars().all(|c| c == ' ' || !c.is_whitespace()), "{text:?}: {padded:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_may_be_written_as_text() {
+        let text = |text: &str| Value::Text(text.into());
+        assert_eq!(one_decimal(&text("1.510")), Ok(text("1.5")));
+        assert_eq!(one_decimal(&text("5")), Ok(text("5.0")));
+        assert_eq!(integer(&text("07")), Ok(7));
+        for wrong in ["", "five", "nan", "inf"] {
+            assert!(one_decimal(&text(wrong)).unwrap_err().contains(&format!("`{wrong}`")));
+        }
+        assert!(integer(&text("1.5")).unwrap_err().contains("`1.5`"));
     }
 
     #[test]
