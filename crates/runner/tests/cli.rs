@@ -64,7 +64,10 @@ fn runs_side_by_side_are_what_they_are_alone() {
         let floats = |out: &str| {
             let bytes = fs::read(w.path(&format!("{out}/adapters/{cell}/adapter.safetensors"))).unwrap();
             let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-            let data = tensors.iter().flat_map(|(_, tensor)| tensor.data().to_vec()).collect::<Vec<u8>>();
+            let mut names = tensors.names();
+            names.sort();
+            let data: Vec<u8> =
+                names.iter().flat_map(|name| tensors.tensor(name).unwrap().data().to_vec()).collect();
             data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<f32>>()
         };
         let (together, alone) = (floats("together"), floats("alone"));

@@ -1,7 +1,9 @@
 //! Tasks as data: a TOML says where the rows are, how they become text, and how they are scored.
 
 mod catalogue;
+mod delimited;
 mod few_shot;
+mod files;
 mod rows;
 mod spec;
 mod split;

@@ -13,11 +13,14 @@ const SHARDS: usize = 64;
 /// Words per shard beyond which none is added: a corpus without end must not fill the memory.
 const SHARD_WORDS: usize = 1 << 14;
 
+/// Ids by word.
+type Shard = HashMap<Box<str>, Box<[u32]>>;
+
 /// A cache for tokenizers that cut texts at spaces and treat every word alike.
 #[derive(Debug)]
 pub struct WordCache {
     hasher: RandomState,
-    shards: Vec<RwLock<HashMap<Box<str>, Box<[u32]>>>>,
+    shards: Vec<RwLock<Shard>>,
 }
 
 impl WordCache {
