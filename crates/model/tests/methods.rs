@@ -121,7 +121,7 @@ fn descend(
 
 #[test]
 fn runs_side_by_side_train_as_they_would_alone() {
-    let (seeds, rates) = ([11, 12, 13], [0.002, 0.001, 0.004]);
+    let (seeds, rates) = ([11, 12, 13], [0.01, 0.005, 0.02]);
     for variant in VARIANTS {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
         for (label, name, settings) in every_method() {
@@ -130,8 +130,8 @@ fn runs_side_by_side_train_as_they_would_alone() {
             for run in 0..3 {
                 let alone = descend(&backbone, &built, &expected, &seeds[run..=run], &rates[run..=run]);
                 for (a, b) in together.run_to_host(run).iter().zip(alone.run_to_host(0)) {
-                    let error = relative_error(a, &b);
-                    assert!(error < 1e-5, "{variant}, {label}, run {run}: {error:.1e}");
+                    let (error, tolerance) = (largest_difference(a, &b), 1e-5 * largest(&b).max(1.0));
+                    assert!(error < tolerance, "{variant}, {label}, run {run}: {error:.1e}");
                 }
             }
         }

@@ -112,6 +112,19 @@ pub fn tokenizer(id: &str, hub: &Hub) -> Result<Tokenizer, ModelError> {
     Ok(Tokenizer::load(&path, eos, usize::MAX)?)
 }
 
+/// A model's `tokenizer.json`, as it stands.
+///
+/// # Errors
+/// When there is none.
+pub fn tokenizer_file(id: &str, hub: &Hub) -> Result<Vec<u8>, ModelError> {
+    let path = match Place::of(id) {
+        Place::Folder(folder) => folder.join("tokenizer.json"),
+        Place::Embedded(files) => return Ok(files.tokenizer.to_vec()),
+        Place::Hub => hub.model_tokenizer(&Repo::model(id))?,
+    };
+    std::fs::read(&path).map_err(|source| peft_model::Error::Read { path, source }.into())
+}
+
 /// Reads a model's configuration without its weights.
 ///
 /// # Errors

@@ -108,6 +108,22 @@ fn a_killed_pretraining_goes_on_to_the_same_bits() {
 }
 
 #[test]
+fn a_recipe_goes_on_from_a_model() {
+    let workspace = workspace();
+    assert_success(&workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "m"]));
+    workspace.edit("tiny-recipe.toml", "seed = 3", "seed = 3\nstart = \"m\"");
+    let refused = workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "n"]);
+    assert_refused(&refused, &["local_attention", "start"]);
+    workspace.edit("tiny-recipe.toml", "local_attention = 4.0", "local_attention = 0.0");
+    assert_success(&workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "n"]));
+    assert_eq!(workspace.read("m/tokenizer.json"), workspace.read("n/tokenizer.json"));
+    let (first, second) = (report(&workspace, "m").held_out, report(&workspace, "n").held_out);
+    assert!(second.span_corruption < first.span_corruption, "{first:?}, then {second:?}");
+    workspace.edit("tiny-recipe.toml", "d_ff = 24", "d_ff = 32");
+    assert_refused(&workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "o"]), &["start", "d_ff"]);
+}
+
+#[test]
 fn a_recipe_that_makes_no_sense_is_refused() {
     let cases: [(&str, &str, &[&str]); 4] = [
         ("supervised = 0.5", "supervised = 1.5", &["phases.supervised", "1.5"]),

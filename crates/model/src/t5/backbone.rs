@@ -61,6 +61,12 @@ impl Backbone {
         self
     }
 
+    /// The backbone with another dropout rate.
+    pub fn with_dropout_rate(mut self, rate: f64) -> Self {
+        self.config.dropout_rate = rate;
+        self
+    }
+
     /// A backbone of what full fine-tuning or pretraining made of one, from its first run.
     ///
     /// # Panics

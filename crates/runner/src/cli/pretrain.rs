@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::device::DeviceName;
+use crate::hub::{Hub, Progress};
 use crate::pretrain::{Recipe, held_out_text, pretrain};
 use crate::progress;
 
@@ -40,7 +41,8 @@ impl Pretrain {
         let folder = self.out.unwrap_or_else(default);
         let mut progress = progress::for_stderr(&recipe.title);
         let interval = Duration::from_secs(self.checkpoint_every);
-        let report = pretrain(&recipe, &folder, interval, &self.device.open(), progress.as_mut())?;
+        let hub = Hub::from_env(Progress::detect())?;
+        let report = pretrain(&recipe, &folder, interval, &hub, &self.device.open(), progress.as_mut())?;
         println!(
             "{}: {} parameters, {} steps, {:.1} million tokens in {:.0} s; held-out loss {:.4} (span corruption), {:.4} (supervised)",
             folder.display(),

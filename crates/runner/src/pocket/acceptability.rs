@@ -4,10 +4,15 @@ use rand::Rng as _;
 
 use super::grammar::{Clause, Form, Head, NounPhrase, Pronoun, Tag, Word, join};
 use super::lexicon::{chance, choose};
-use super::{Label, PocketTask, Rng, Row};
+use super::{LETTERS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask =
-    PocketTask { name: "acceptability", columns: &["sentence"], classes: &["bad", "good"], draw };
+pub const TASK: PocketTask = PocketTask {
+    name: "acceptability",
+    columns: &["sentence"],
+    classes: &["bad", "good"],
+    targets: LETTERS,
+    draw,
+};
 
 fn draw(rng: &mut Rng) -> Row {
     let good = chance(rng, 0.5);

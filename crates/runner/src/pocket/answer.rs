@@ -5,7 +5,7 @@ use super::story::{Fact, Story};
 use super::{Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask =
-    PocketTask { name: "answer", columns: &["question", "context"], classes: &[], draw };
+    PocketTask { name: "answer", columns: &["question", "context"], classes: &[], targets: &[], draw };
 
 fn draw(rng: &mut Rng) -> Row {
     let story = Story::random(rng);

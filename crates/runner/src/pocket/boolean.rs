@@ -2,10 +2,15 @@
 
 use super::lexicon::{NUMBERS, chance};
 use super::story::{Fact, Story};
-use super::{Label, PocketTask, Rng, Row};
+use super::{LETTERS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask =
-    PocketTask { name: "boolean", columns: &["question", "passage"], classes: &["no", "yes"], draw };
+pub const TASK: PocketTask = PocketTask {
+    name: "boolean",
+    columns: &["question", "passage"],
+    classes: &["no", "yes"],
+    targets: LETTERS,
+    draw,
+};
 
 fn draw(rng: &mut Rng) -> Row {
     let story = Story::random(rng);

@@ -60,10 +60,10 @@ impl Corpus {
         match label {
             Label::Class(class) => {
                 let words = match chance(rng, verbalized) {
-                    true => verbalizers(task.classes.len(), rng),
-                    false => task.classes.to_vec(),
+                    true => verbalizers(task, rng),
+                    false => task.classes,
                 };
-                let mut options = words.clone();
+                let mut options = words.to_vec();
                 options.shuffle(rng);
                 let options = options.join(" or ");
                 // The fields tell most tasks apart without their names.

@@ -6,15 +6,25 @@ use rand::Rng as _;
 use super::grammar::{Clause, Form};
 use super::lexicon::chance;
 use super::meaning::*;
-use super::{Label, PocketTask, Rng, Row};
+use super::{DIGITS, Label, PocketTask, Rng, Row};
 
 const COLUMNS: &[&str] = &["premise", "hypothesis"];
 
-pub const TWO_WAY: PocketTask =
-    PocketTask { name: "entailment", columns: COLUMNS, classes: &["follows", "not"], draw: two_way };
+pub const TWO_WAY: PocketTask = PocketTask {
+    name: "entailment",
+    columns: COLUMNS,
+    classes: &["follows", "not"],
+    targets: DIGITS,
+    draw: two_way,
+};
 
-pub const THREE_WAY: PocketTask =
-    PocketTask { name: "nli", columns: COLUMNS, classes: &["follows", "unknown", "false"], draw: three_way };
+pub const THREE_WAY: PocketTask = PocketTask {
+    name: "nli",
+    columns: COLUMNS,
+    classes: &["follows", "unknown", "false"],
+    targets: DIGITS,
+    draw: three_way,
+};
 
 fn two_way(rng: &mut Rng) -> Row {
     let class = usize::from(chance(rng, 0.5));

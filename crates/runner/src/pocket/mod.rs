@@ -27,6 +27,7 @@ use peft_model::random::{keyed_rng, mix};
 use polars::prelude::*;
 
 pub use corpus::{Corpus, Mixture};
+use verbalizer::{DIGITS, LETTERS};
 
 /// The generator behind all text.
 pub type Rng = rand_chacha::ChaCha8Rng;
@@ -65,6 +66,8 @@ pub struct PocketTask {
     pub columns: &'static [&'static str],
     /// What the classes are called in pretraining; empty for tasks without classes.
     pub classes: &'static [&'static str],
+    /// What the classes are called in the task's own rows; held out from its pretraining.
+    pub targets: &'static [&'static str],
     /// Draws a row.
     pub draw: fn(&mut Rng) -> Row,
 }

@@ -3,12 +3,13 @@
 use super::grammar::{Clause, Form};
 use super::lexicon::chance;
 use super::meaning::{NOTHING, altered, analysis, reworded};
-use super::{Label, PocketTask, Rng, Row};
+use super::{LETTERS, Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask = PocketTask {
     name: "paraphrase",
     columns: &["sentence1", "sentence2"],
     classes: &["different", "same"],
+    targets: LETTERS,
     draw,
 };
 

@@ -2,10 +2,10 @@
 
 use super::grammar::Pronoun;
 use super::lexicon::*;
-use super::{Label, PocketTask, Rng, Row};
+use super::{LETTERS, Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask =
-    PocketTask { name: "pronoun", columns: &["text"], classes: &["no", "yes"], draw };
+    PocketTask { name: "pronoun", columns: &["text"], classes: &["no", "yes"], targets: LETTERS, draw };
 
 /// What one person did to another, and why; the reason is about one of them.
 pub struct Reason {

@@ -1,12 +1,13 @@
 //! Does the word mean the same in both sentences? In the shape of WiC.
 
 use super::lexicon::{NAMES, PLACES, chance, choose, choose_two};
-use super::{Label, PocketTask, Rng, Row};
+use super::{DIGITS, Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask = PocketTask {
     name: "sense",
     columns: &["sentence1", "sentence2", "word"],
     classes: &["different", "same"],
+    targets: DIGITS,
     draw,
 };
 

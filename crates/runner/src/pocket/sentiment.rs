@@ -3,10 +3,15 @@
 use rand::Rng as _;
 
 use super::lexicon::{chance, choose};
-use super::{Label, PocketTask, Rng, Row};
+use super::{DIGITS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask =
-    PocketTask { name: "sentiment", columns: &["sentence"], classes: &["negative", "positive"], draw };
+pub const TASK: PocketTask = PocketTask {
+    name: "sentiment",
+    columns: &["sentence"],
+    classes: &["negative", "positive"],
+    targets: DIGITS,
+    draw,
+};
 
 pub static PRAISE: [&str; 10] = [
     "good",

@@ -10,7 +10,7 @@ use super::lexicon::*;
 use super::{Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask =
-    PocketTask { name: "similarity", columns: &["sentence1", "sentence2"], classes: &[], draw };
+    PocketTask { name: "similarity", columns: &["sentence1", "sentence2"], classes: &[], targets: &[], draw };
 
 fn draw(rng: &mut Rng) -> Row {
     let [first, mut second] = [clause(rng), clause(rng)];

@@ -1,67 +1,38 @@
-//! Words that stand for classes in pretraining, beside the classes' own names.
+//! What classes are called: in a task's own rows, and in pretraining beside the classes' own names.
 
-use std::sync::LazyLock;
+use super::lexicon::choose;
+use super::{PocketTask, Rng};
 
-use peft_model::random::mix;
+/// Names of the first class, the second and the third of any task.
+pub const DIGITS: &[&str] = &["0", "1", "2"];
+pub const LETTERS: &[&str] = &["a", "b", "c"];
 
-use super::lexicon::*;
-use super::{Rng, TASKS};
+static SETS: [&[&str]; 4] = [DIGITS, LETTERS, &["no", "yes"], &["bad", "good"]];
 
-/// The most classes that a task has.
-const MOST_CLASSES: usize = 3;
-
-/// The words for the first class of any task, for the second and for the third.
-static WORDS: LazyLock<[Vec<&'static str>; MOST_CLASSES]> = LazyLock::new(|| {
-    let mut words: [Vec<&str>; MOST_CLASSES] = Default::default();
-    for word in lexicon().filter(|word| !TASKS.iter().any(|task| task.classes.contains(word))) {
-        words[class_of(word)].push(word);
-    }
-    words
-});
-
-/// A word for each of a task's classes, in their order.
-///
-/// Which class a word stands for is the same in every instruction and for every task, so it is part of
-/// what the model knows of the word; which of the many words is the answer, the instruction says. "0",
-/// "1" and "2", the tasks' own targets, are none of them: a method has to teach those.
-pub(super) fn verbalizers(classes: usize, rng: &mut Rng) -> Vec<&'static str> {
-    WORDS[..classes].iter().map(|words| *choose(rng, words)).collect()
-}
-
-fn class_of(word: &str) -> usize {
-    (word.bytes().fold(0, |hash, byte| mix(hash ^ u64::from(byte))) % MOST_CLASSES as u64) as usize
-}
-
-fn lexicon() -> impl Iterator<Item = &'static str> {
-    let nouns = NOUNS.iter().flat_map(|noun| [noun.singular, noun.plural]);
-    let verbs = VERBS.iter().flat_map(|verb| [verb.base, verb.third, verb.past]);
-    let adjectives = QUALITIES.iter().chain(&COLOURS).map(|adjective| adjective.word);
-    let names = NAMES.iter().map(|name| name.word);
-    let places = PLACES.iter().map(|place| place.noun);
-    let digits = ["3", "4", "5", "6", "7", "8", "9", "10"];
-    nouns.chain(verbs).chain(adjectives).chain(names).chain(places).chain(NUMBERS).chain(digits)
+/// Words for a task's classes, in their order, that are not those of the task's own rows: how its classes
+/// are called there is held out, though other tasks call theirs so.
+pub(super) fn verbalizers(task: &PocketTask, rng: &mut Rng) -> &'static [&'static str] {
+    let count = task.classes.len();
+    let admitted: Vec<&[&str]> =
+        SETS.iter().copied().filter(|set| set.len() >= count && *set != task.targets).collect();
+    &choose(rng, &admitted)[..count]
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
+    use crate::pocket::TASKS;
+    use peft_model::random::keyed_rng;
 
     #[test]
-    fn each_word_stands_for_one_class_and_no_target_is_among_them() {
-        let all: Vec<&str> = WORDS.iter().flatten().copied().collect();
-        for words in WORDS.iter() {
-            assert!(words.len() > 50, "{}", words.len());
+    fn no_task_is_asked_for_the_targets_of_its_own_rows() {
+        let mut rng = keyed_rng(1, "verbalizers");
+        for task in TASKS.iter().filter(|task| !task.classes.is_empty()) {
+            for _ in 0..100 {
+                let words = verbalizers(task, &mut rng);
+                assert_eq!(words.len(), task.classes.len());
+                assert!(words.iter().all(|word| !task.targets.contains(word)), "{}: {words:?}", task.name);
+            }
         }
-        assert!(all.iter().all(|word| !["0", "1", "2"].contains(word)));
-        let pairs: HashSet<(&str, usize)> = all.iter().map(|word| (*word, class_of(word))).collect();
-        let words: HashSet<&str> = all.into_iter().collect();
-        assert_eq!(pairs.len(), words.len());
-    }
-
-    #[test]
-    fn no_task_has_more_classes_than_there_are_words_for() {
-        assert!(TASKS.iter().all(|task| task.classes.len() <= MOST_CLASSES));
     }
 }

@@ -29,6 +29,12 @@ pub enum PretrainError {
     State(#[from] crate::train::StateError),
     #[error(transparent)]
     Model(#[from] peft_model::Error),
+    #[error("`start`: {0}")]
+    Start(#[from] crate::model::ModelError),
+    #[error(
+        "`start`: the configuration of {start} is not what `model` says: {found}, but {expected} was asked for"
+    )]
+    Shape { start: String, found: String, expected: String },
     #[error(transparent)]
     TokenizerFile(#[from] crate::tokenizer::TokenizerError),
 }

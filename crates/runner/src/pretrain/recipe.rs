@@ -14,6 +14,10 @@ pub struct Recipe {
     pub title: String,
     /// Seed of everything that is random: weights, text, corruption.
     pub seed: u64,
+    /// Model whose weights and tokenizer it goes on from: a folder, an embedded one or a hub id. Where it is left
+    /// out, weights are random and the tokenizer is trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
     pub tokenizer: TokenizerRecipe,
     pub model: ModelRecipe,
     pub data: DataRecipe,
@@ -46,7 +50,7 @@ pub struct ModelRecipe {
     pub num_decoder_layers: usize,
     pub relative_attention_num_buckets: usize,
     pub relative_attention_max_distance: usize,
-    /// Added to the encoder's position bias before training: its first heads look at the token before,
+    /// Added to the encoder's random position bias before training: its first heads look at the token before,
     /// the one after, and the token itself. AdamW takes thousands of steps to make a bias that large.
     pub local_attention: f32,
     /// Written into `config.json`, for fine-tuning.
@@ -152,6 +156,9 @@ impl Recipe {
             }
         }
         share("data.noise_density", self.data.noise_density)?;
+        if self.start.is_some() && self.model.local_attention != 0.0 {
+            return Err("`model.local_attention` is for random weights; with `start` it must be 0".into());
+        }
         for (key, value) in [
             ("tokenizer.sentinels", self.tokenizer.sentinels),
             ("tokenizer.passages", self.tokenizer.passages),

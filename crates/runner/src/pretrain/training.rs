@@ -10,6 +10,8 @@ use serde_json::Map;
 
 use super::{Example, Examples, PretrainError, Recipe, tokenizer};
 use crate::atomic;
+use crate::hub::Hub;
+use crate::model::{self, Model};
 use crate::pocket::{Corpus, Mixture};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
@@ -62,40 +64,69 @@ pub fn pretrain(
     recipe: &Recipe,
     folder: &Path,
     checkpoint_interval: Duration,
+    hub: &Hub,
     device: &Device,
     progress: &mut dyn Progress,
 ) -> Result<Report, PretrainError> {
-    let tokenizer = prepare_tokenizer(recipe, folder)?;
+    let tokenizer = prepare_tokenizer(recipe, folder, hub)?;
     let config = T5Config { dropout_rate: recipe.training.dropout_rate, ..recipe.config(tokenizer.len()) };
+    let backbone = prepare_backbone(recipe, config, hub, device)?;
     let file = StateFile::new(folder.join("state.safetensors"), checkpoint_interval);
-    let mut pretraining = Pretraining::start(recipe, &tokenizer, config, file, device)?;
+    let mut pretraining = Pretraining::start(recipe, &tokenizer, backbone, file)?;
     pretraining.run(progress)?;
     pretraining.finish(folder)
 }
 
-/// Trains the tokenizer, or reads the one that an interrupted pretraining left.
-fn prepare_tokenizer(recipe: &Recipe, folder: &Path) -> Result<Tokenizer, PretrainError> {
+/// The tokenizer of the model that it starts from, a trained one, or the one that an interrupted pretraining
+/// left.
+fn prepare_tokenizer(recipe: &Recipe, folder: &Path, hub: &Hub) -> Result<Tokenizer, PretrainError> {
     let path = folder.join("tokenizer.json");
     if !path.exists() {
-        let wrong = |e: tokenizers::Error| PretrainError::Tokenizer(e.to_string());
-        let mut corpus = Corpus::new(recipe.seed);
-        let texts = (0..recipe.tokenizer.passages).map(|i| match i % 2 {
-            0 => corpus.plain(),
-            _ => corpus.supervised(&EVERYTHING).0,
-        });
-        let texts: Vec<String> = texts.collect();
-        let trained = tokenizer::train(&recipe.tokenizer, texts.into_iter()).map_err(wrong)?;
-        let text = trained.to_string(true).map_err(wrong)?;
-        atomic::write(&path, text.as_bytes())
-            .map_err(|source| PretrainError::Write { path: path.clone(), source })?;
+        let text = match &recipe.start {
+            Some(start) => model::tokenizer_file(start, hub)?,
+            None => {
+                train_tokenizer(recipe).map_err(|e| PretrainError::Tokenizer(e.to_string()))?.into_bytes()
+            }
+        };
+        atomic::write(&path, &text).map_err(|source| PretrainError::Write { path: path.clone(), source })?;
     }
     Ok(Tokenizer::load(&path, tokenizer::EOS_ID, usize::MAX)?)
+}
+
+fn train_tokenizer(recipe: &Recipe) -> tokenizers::Result<String> {
+    let mut corpus = Corpus::new(recipe.seed);
+    let texts = (0..recipe.tokenizer.passages).map(|i| match i % 2 {
+        0 => corpus.plain(),
+        _ => corpus.supervised(&EVERYTHING).0,
+    });
+    let texts: Vec<String> = texts.collect();
+    tokenizer::train(&recipe.tokenizer, texts.into_iter())?.to_string(true)
+}
+
+/// Random weights, or those of the model that it starts from.
+fn prepare_backbone(
+    recipe: &Recipe,
+    config: T5Config,
+    hub: &Hub,
+    device: &Device,
+) -> Result<Backbone, PretrainError> {
+    let Some(start) = &recipe.start else {
+        return Ok(
+            Backbone::random(&config, recipe.seed, device).with_local_attention(recipe.model.local_attention)
+        );
+    };
+    let backbone = Model::open(start, hub, device)?.backbone.with_dropout_rate(config.dropout_rate);
+    if *backbone.config() != config {
+        let [found, expected] = [backbone.config(), &config].map(|config| format!("{config:?}"));
+        return Err(PretrainError::Shape { start: start.clone(), found, expected });
+    }
+    Ok(backbone)
 }
 
 struct Pretraining<'a> {
     recipe: &'a Recipe,
     examples: Examples<'a>,
-    /// The random start; full fine-tuning replaces every tensor of it.
+    /// The start; full fine-tuning replaces every tensor of it.
     backbone: Backbone,
     method: peft_model::peft::Built,
     parameters: Parameters,
@@ -110,14 +141,12 @@ impl<'a> Pretraining<'a> {
     fn start(
         recipe: &'a Recipe,
         tokenizer: &'a Tokenizer,
-        config: T5Config,
+        backbone: Backbone,
         file: StateFile,
-        device: &Device,
     ) -> Result<Self, PretrainError> {
-        let backbone =
-            Backbone::random(&config, recipe.seed, device).with_local_attention(recipe.model.local_attention);
         let method = peft_model::peft::build("full", &Map::new())?;
-        let parameters = Parameters::init(method.method.parameters(&config), &[recipe.seed], &backbone);
+        let declared = method.method.parameters(backbone.config());
+        let parameters = Parameters::init(declared, &[recipe.seed], &backbone);
         let settings = AdamWSettings {
             epsilon: 1e-6,
             weight_decay: recipe.training.weight_decay,
