@@ -121,7 +121,7 @@ fn descend(
 
 #[test]
 fn runs_side_by_side_train_as_they_would_alone() {
-    let (seeds, rates) = ([11, 12, 13], [0.01, 0.005, 0.02]);
+    let (seeds, rates) = ([11, 12, 13], [0.002, 0.001, 0.004]);
     for variant in VARIANTS {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
         for (label, name, settings) in every_method() {
