@@ -121,17 +121,19 @@ fn descend(
 
 #[test]
 fn runs_side_by_side_train_as_they_would_alone() {
-    let (seeds, rates) = ([11, 12, 13], [0.002, 0.001, 0.004]);
+    let (seeds, rates) = ([11, 12, 13], [0.02, 0.01, 0.04]);
     for variant in VARIANTS {
-        let (backbone, expected) = (backbone(variant), Expected::read(variant));
+        let expected = Expected::read(variant);
+        // T5's own initialisation: the fixtures' larger weights make more of rounding.
+        let backbone = Backbone::random(backbone(variant).config(), 1, &Device::flex());
         for (label, name, settings) in every_method() {
             let built = method(name, settings);
             let together = descend(&backbone, &built, &expected, &seeds, &rates);
             for run in 0..3 {
                 let alone = descend(&backbone, &built, &expected, &seeds[run..=run], &rates[run..=run]);
                 for (a, b) in together.run_to_host(run).iter().zip(alone.run_to_host(0)) {
-                    let (error, tolerance) = (largest_difference(a, &b), 1e-5 * largest(&b).max(1.0));
-                    assert!(error < tolerance, "{variant}, {label}, run {run}: {error:.1e}");
+                    let error = relative_error(a, &b);
+                    assert!(error < 1e-5, "{variant}, {label}, run {run}: {error:.1e}");
                 }
             }
         }
