@@ -60,7 +60,8 @@ impl Model {
 
     /// The shape and the tokenizer of a model, whose weights need not exist.
     fn random(id: &str, hub: &Hub, device: &Device) -> Result<Self, ModelError> {
-        let (config, tokenizer) = (config(id, hub)?, tokenizer(id, hub)?);
+        let (config, (path, bytes)) = (config(id, hub)?, tokenizer_file(id, hub)?);
+        let tokenizer = Tokenizer::from_bytes(&bytes, &path, config.eos_token_id, config.vocab_size)?;
         let shape = serde_json::to_string(&config).expect("plain data serialises");
         let mut hash = Sha256::new();
         hash.update(shape);
@@ -99,30 +100,25 @@ pub fn fetch(id: &str, hub: &Hub) -> Result<Option<Fetched>, HubError> {
 /// # Errors
 /// When there is no readable `tokenizer.json`.
 pub fn tokenizer(id: &str, hub: &Hub) -> Result<Tokenizer, ModelError> {
-    let name = id.strip_suffix(RANDOM).unwrap_or(id);
-    let eos = T5Config::t5_base().eos_token_id;
-    let path = match Place::of(name) {
-        Place::Folder(folder) => folder.join("tokenizer.json"),
-        Place::Embedded(files) => {
-            let path = files.folder.join("tokenizer.json");
-            return Ok(Tokenizer::from_bytes(files.tokenizer, &path, eos, usize::MAX)?);
-        }
-        Place::Hub => hub.model_tokenizer(&Repo::model(name))?,
-    };
-    Ok(Tokenizer::load(&path, eos, usize::MAX)?)
+    let (path, bytes) = tokenizer_file(id, hub)?;
+    Ok(Tokenizer::from_bytes(&bytes, &path, T5Config::t5_base().eos_token_id, usize::MAX)?)
 }
 
-/// A model's `tokenizer.json`, as it stands.
+/// Where a model's `tokenizer.json` is, and its bytes.
 ///
 /// # Errors
 /// When there is none.
-pub fn tokenizer_file(id: &str, hub: &Hub) -> Result<Vec<u8>, ModelError> {
-    let path = match Place::of(id) {
+pub fn tokenizer_file(id: &str, hub: &Hub) -> Result<(PathBuf, Vec<u8>), ModelError> {
+    let name = id.strip_suffix(RANDOM).unwrap_or(id);
+    let path = match Place::of(name) {
         Place::Folder(folder) => folder.join("tokenizer.json"),
-        Place::Embedded(files) => return Ok(files.tokenizer.to_vec()),
-        Place::Hub => hub.model_tokenizer(&Repo::model(id))?,
+        Place::Embedded(files) => return Ok((files.folder.join("tokenizer.json"), files.tokenizer.to_vec())),
+        Place::Hub => hub.model_tokenizer(&Repo::model(name))?,
     };
-    std::fs::read(&path).map_err(|source| peft_model::Error::Read { path, source }.into())
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok((path, bytes)),
+        Err(e) => Err(TokenizerError::Unreadable { path, problem: e.to_string() }.into()),
+    }
 }
 
 /// Reads a model's configuration without its weights.

@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
+use super::{message, output};
 use crate::grid::{self, Overrides};
 use crate::hub::{Fetched, Hub, Progress};
 use crate::{model, task};
@@ -27,13 +28,16 @@ impl Fetch {
         let hub = Hub::from_env(Progress::detect())?;
         let mut failures = Vec::new();
         let mut report = |name: &str, fetched: Result<Option<Fetched>>| match fetched {
-            Ok(Some(fetched)) => println!("{name}: {}", describe(&fetched)),
-            Ok(None) => println!("{name}: not on the hub, nothing to fetch"),
-            Err(error) => failures.push(format!("{name}: {error:#}")),
+            Ok(Some(fetched)) => output::line(format_args!("{name}: {}", describe(&fetched))),
+            Ok(None) => output::line(format_args!("{name}: not on the hub, nothing to fetch")),
+            Err(error) => {
+                failures.push(format!("{name}: {}", message(&error)));
+                Ok(())
+            }
         };
-        report("model", model::fetch(&suite.model, &hub).map_err(Into::into));
+        report("model", model::fetch(&suite.model, &hub).map_err(Into::into))?;
         for name in &suite.tasks {
-            report(name, task::find(name).map_err(Into::into).and_then(|task| Ok(task.fetch(&hub)?)));
+            report(name, task::find(name).map_err(Into::into).and_then(|task| Ok(task.fetch(&hub)?)))?;
         }
         match failures.len() {
             0 => Ok(ExitCode::SUCCESS),

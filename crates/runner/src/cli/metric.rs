@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Deserialize;
 
-use super::json_lines;
+use super::{json_lines, output};
 use crate::metric::{Answer, Metric};
 
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ impl MetricCommand {
         let lines: Vec<Line> = json_lines::read(&self.input, "\"prediction\" and \"target\"")?;
         let answers: Vec<Answer> = lines.into_iter().map(Answer::from).collect();
         let score = metric.score(&answers).with_context(|| self.input.display().to_string())?;
-        println!("{score}");
+        output::line(score)?;
         Ok(ExitCode::SUCCESS)
     }
 }

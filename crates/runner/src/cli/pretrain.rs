@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use super::output;
 use crate::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::pretrain::{Recipe, held_out_text, pretrain};
@@ -43,7 +44,7 @@ impl Pretrain {
         let interval = Duration::from_secs(self.checkpoint_every);
         let hub = Hub::from_env(Progress::detect())?;
         let report = pretrain(&recipe, &folder, interval, &hub, &self.device.open(), progress.as_mut())?;
-        println!(
+        output::line(format_args!(
             "{}: {} parameters, {} steps, {:.1} million tokens in {:.0} s; held-out loss {:.4} (span corruption), {:.4} (supervised)",
             folder.display(),
             report.parameters,
@@ -52,7 +53,7 @@ impl Pretrain {
             report.seconds,
             report.held_out.span_corruption,
             report.held_out.supervised
-        );
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 }

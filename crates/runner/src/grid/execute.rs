@@ -32,7 +32,7 @@ impl Plan {
     }
 }
 
-/// How a plan is run, without effect on what comes out.
+/// How a plan is run: no part of what a cell is.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     pub device: DeviceName,
@@ -178,8 +178,8 @@ impl Group<'_> {
                 None => missing.push(cell),
             }
         }
-        if missing.is_empty() {
-            // A run that was killed between its last result and this left its state.
+        if !records.is_empty() {
+            // A run of all seeds that was killed between its first result and its end left its state.
             let ids: Vec<String> = self.suite.seeds.iter().map(|&seed| self.cell(seed).id()).collect();
             store.remove_state(&ids);
         }

@@ -83,7 +83,7 @@ fn prepare_tokenizer(recipe: &Recipe, folder: &Path, hub: &Hub) -> Result<Tokeni
     let path = folder.join("tokenizer.json");
     if !path.exists() {
         let text = match &recipe.start {
-            Some(start) => model::tokenizer_file(start, hub)?,
+            Some(start) => model::tokenizer_file(start, hub)?.1,
             None => {
                 train_tokenizer(recipe).map_err(|e| PretrainError::Tokenizer(e.to_string()))?.into_bytes()
             }

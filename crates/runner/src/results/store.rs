@@ -57,8 +57,8 @@ impl Store {
 
     /// Removes the state of cells that are done.
     pub fn remove_state(&self, cells: &[String]) {
-        // A file that stays costs space and nothing else: results are looked for first.
-        let _ = fs::remove_file(self.state_path(cells));
+        atomic::remove(&self.state_path(cells));
+        // Other cells may have theirs.
         let _ = fs::remove_dir(self.folder.join("state"));
     }
 

@@ -84,8 +84,7 @@ impl StateFile {
 
     /// Removes the file: the training is over.
     pub fn remove(&self) {
-        // A file that stays costs space and nothing else.
-        let _ = std::fs::remove_file(&self.path);
+        atomic::remove(&self.path);
     }
 
     fn unreadable(&self, problem: String) -> StateError {
