@@ -45,7 +45,7 @@ fn from_fixture(built: &Built, backbone: &Backbone, expected: &Expected, fixture
             _ => expected.floats(&format!("{fixture}/value/{}", parameter.name)),
         })
         .collect();
-    Parameters::from_host(declared, &[run], &Device::flex(), DType::F32)
+    Parameters::from_host(declared, &[&run], &Device::flex(), DType::F32)
 }
 
 #[test]

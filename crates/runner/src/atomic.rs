@@ -9,12 +9,20 @@ use std::path::Path;
 /// # Errors
 /// When the folder cannot be made or written to, or the disk is full; an old file stays as it was.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write()`], for what is not all in memory: `fill` writes it.
+///
+/// # Errors
+/// As [`write()`], and those of `fill`.
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let folder = folder_of(path);
     fs::create_dir_all(folder)?;
     // Not a private temporary file: others may read results and share a cache.
     let mut file =
         tempfile::Builder::new().prefix(&temporary(path)).make_in(folder, |new| File::create_new(new))?;
-    file.write_all(bytes)?;
+    fill(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
     // The rename itself must survive a crash.

@@ -9,7 +9,7 @@ use crate::hub::Hub;
 use crate::metric::Metric;
 use crate::task::{Example, Role, RowSource, Task, TaskError, few_shot};
 use crate::token_cache::{Key, TokenCache};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Encoded, Tokenizer};
 
 /// Ids of one row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,15 +51,20 @@ impl Split {
         source_limit: usize,
         target_limit: usize,
     ) -> Self {
-        let sources: Vec<&str> = examples.iter().map(|e| e.source.as_str()).collect();
-        let targets: Vec<&str> = examples.iter().map(|e| e.target.as_str()).collect();
-        let sources = tokenizer.encode_all(&sources, source_limit);
-        let targets = tokenizer.encode_all(&targets, target_limit);
-        let truncated_sources = sources.iter().filter(|s| s.truncated).count();
-        let truncated_targets = targets.iter().filter(|t| t.truncated).count();
-        let pairs =
-            sources.into_iter().zip(targets).map(|(s, t)| Pair { source: s.ids, target: t.ids }).collect();
-        Self { examples, pairs, truncated_sources, truncated_targets }
+        let encoded: Vec<(Encoded, Encoded)> = examples
+            .par_iter()
+            .with_min_len(64)
+            .map(|example| {
+                let encode = |text: &str, limit| tokenizer.encode(text, limit);
+                (encode(&example.source, source_limit), encode(&example.target, target_limit))
+            })
+            .collect();
+        Self {
+            truncated_sources: encoded.iter().filter(|(source, _)| source.truncated).count(),
+            truncated_targets: encoded.iter().filter(|(_, target)| target.truncated).count(),
+            pairs: encoded.into_iter().map(|(s, t)| Pair { source: s.ids, target: t.ids }).collect(),
+            examples,
+        }
     }
 
     /// Replaces answers by what a model can give of them: as the reference does, cut at the limit of

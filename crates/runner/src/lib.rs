@@ -18,6 +18,7 @@ pub mod pretrain;
 pub mod progress;
 pub mod results;
 pub mod task;
+mod tensor_file;
 pub mod token_cache;
 pub mod tokenizer;
 pub mod train;

@@ -190,12 +190,7 @@ impl Parameters {
     }
 
     /// Gathers runs from host values, one `Vec` per run as [`Parameters::run_to_host`] gives them.
-    pub fn from_host(
-        declared: Vec<Parameter>,
-        runs: &[Vec<Vec<f32>>],
-        device: &Device,
-        dtype: DType,
-    ) -> Self {
+    pub fn from_host(declared: Vec<Parameter>, runs: &[&[Vec<f32>]], device: &Device, dtype: DType) -> Self {
         let values = (0..declared.len())
             .map(|i| {
                 let flat: Vec<f32> = runs.iter().flat_map(|run| run[i].iter().copied()).collect();

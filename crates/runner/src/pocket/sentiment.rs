@@ -31,7 +31,7 @@ pub static REVIEWED: [&str; 12] =
     ["film", "book", "song", "meal", "hotel", "play", "concert", "story", "game", "show", "dinner", "party"];
 pub static LIKING: [&str; 3] = ["liked", "enjoyed", "loved"];
 pub static DISLIKING: [&str; 3] = ["disliked", "hated", "regretted"];
-static NEUTRAL: [&str; 6] = [
+pub static NEUTRAL: [&str; 6] = [
     "i saw it on monday",
     "it was on the second floor",
     "we went there by bus",

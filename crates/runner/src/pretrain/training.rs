@@ -15,7 +15,7 @@ use crate::model::{self, Model};
 use crate::pocket::{Corpus, Mixture};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
-use crate::train::{AdamW, AdamWSettings, State, StateFile, add, linear};
+use crate::train::{AdamW, AdamWSettings, Snapshot, State, StateFile, add, linear};
 
 /// Mean loss per target token on text that was not trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -248,20 +248,10 @@ impl<'a> Pretraining<'a> {
     }
 
     fn save(&mut self) -> Result<(), PretrainError> {
-        let state = State {
-            parameters: std::mem::take(&mut self.parameters),
-            optimizer: self.optimizer.clone(),
-            extra: Vec::new(),
-            meta: Meta {
-                recipe: self.recipe.clone(),
-                step: self.step,
-                tokens: self.tokens,
-                seconds: self.seconds,
-            },
-        };
-        self.file.write(&state)?;
-        self.parameters = state.parameters;
-        Ok(())
+        let meta =
+            Meta { recipe: self.recipe.clone(), step: self.step, tokens: self.tokens, seconds: self.seconds };
+        let (parameters, optimizer) = (&self.parameters, &self.optimizer);
+        Ok(self.file.write(&Snapshot { parameters, optimizer, extra: Vec::new(), meta })?)
     }
 
     /// Writes the model in f16 and the report, and removes the state.

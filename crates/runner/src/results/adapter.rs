@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use peft_model::peft::{Built, Parameter, Parameters};
 use peft_model::t5::T5Config;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::atomic;
 use crate::grid::Cell;
+use crate::tensor_file::{self, Lazy};
 
 /// What can go wrong with an adapter's folder.
 #[derive(Debug, thiserror::Error)]
@@ -43,18 +44,17 @@ pub struct AdapterConfig {
 
 /// A trained method.
 #[derive(Debug)]
-pub struct Adapter {
+pub struct Adapter<'a> {
     pub config: AdapterConfig,
-    /// Name, shape and values of each tensor.
-    tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+    tensors: Vec<(&'a Parameter, &'a [f32])>,
 }
 
 const CONFIG: &str = "adapter.json";
 const TENSORS: &str = "adapter.safetensors";
 
-impl Adapter {
+impl<'a> Adapter<'a> {
     /// The adapter that a cell trained; values in the order of the declared parameters.
-    pub fn new(cell: &Cell, declared: &[Parameter], values: &[Vec<f32>]) -> Self {
+    pub fn new(cell: &Cell, declared: &'a [Parameter], values: &'a [Vec<f32>]) -> Self {
         let config = AdapterConfig {
             method: cell.method.clone(),
             settings: cell.settings.clone(),
@@ -64,8 +64,7 @@ impl Adapter {
             seed: cell.seed,
             cell: cell.id(),
         };
-        let tensors = declared.iter().zip(values);
-        let tensors = tensors.map(|(p, v)| (p.name.clone(), p.shape.clone(), v.clone())).collect();
+        let tensors = declared.iter().zip(values.iter().map(Vec::as_slice)).collect();
         Self { config, tensors }
     }
 
@@ -74,27 +73,17 @@ impl Adapter {
     /// # Errors
     /// When the folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), AdapterError> {
-        let write = |name: &str, bytes: &[u8]| {
-            let path = folder.join(name);
-            atomic::write(&path, bytes).map_err(|source| AdapterError::Write { path, source })
-        };
-        let bytes: Vec<(&str, &[usize], Vec<u8>)> = self
+        let path = folder.join(TENSORS);
+        let tensors: Vec<Lazy> = self
             .tensors
             .iter()
-            .map(|(name, shape, values)| {
-                (name.as_str(), shape.as_slice(), values.iter().flat_map(|v| v.to_le_bytes()).collect())
-            })
+            .map(|(parameter, values)| Lazy::of(&parameter.name, &parameter.shape, values))
             .collect();
-        let views = bytes.iter().map(|(name, shape, bytes)| {
-            let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
-            (*name, view.expect("sizes follow from the declared shapes"))
-        });
-        let tensors = safetensors::serialize(views, None)
-            .map_err(|e| AdapterError::Unreadable { path: folder.join(TENSORS), problem: e.to_string() })?;
-        write(TENSORS, &tensors)?;
+        tensor_file::write(&path, &tensors, &[]).map_err(|source| AdapterError::Write { path, source })?;
         // The description comes last: a folder that has one is complete.
         let config = serde_json::to_vec_pretty(&self.config).expect("plain data serialises");
-        write(CONFIG, &config)
+        let path = folder.join(CONFIG);
+        atomic::write(&path, &config).map_err(|source| AdapterError::Write { path, source })
     }
 
     /// Reads an adapter and builds its method for a model.
@@ -119,7 +108,7 @@ impl Adapter {
         let declared = built.method.parameters(model);
         let bytes = read(TENSORS)?;
         let values = read_tensors(&folder.join(TENSORS), &bytes, &declared)?;
-        let parameters = Parameters::from_host(declared, &[values], device, dtype);
+        let parameters = Parameters::from_host(declared, &[&values], device, dtype);
         Ok((config, built, parameters))
     }
 }

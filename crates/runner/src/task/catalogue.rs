@@ -161,7 +161,7 @@ impl Task {
     fn generator(&self, name: &str, split: &str) -> Result<RowSource, TaskError> {
         let wrong = |problem| TaskError::Spec { file: self.file.clone(), problem };
         let task = pocket::find(name).ok_or_else(|| {
-            let known: Vec<&str> = pocket::TASKS.iter().map(|task| task.name).collect();
+            let known: Vec<&str> = pocket::all().map(|task| task.name).collect();
             wrong(format!("`data.generated`: there is no generator `{name}`; there are {}", known.join(", ")))
         })?;
         let part = Part::named(split).ok_or_else(|| {

@@ -63,6 +63,9 @@ pub struct Example {
     pub class: Option<String>,
 }
 
+/// Rows that one thread turns into examples at a time.
+const CHUNK: usize = 1024;
+
 impl Task {
     /// Makes examples of the rows with these indices.
     ///
@@ -72,18 +75,22 @@ impl Task {
     pub fn examples(&self, rows: &Rows, indices: &[u32]) -> Result<Vec<Example>, TaskError> {
         use rayon::prelude::*;
         self.check_columns(rows)?;
-        let made: Vec<Vec<Example>> = indices
-            .par_iter()
-            .map(|&index| {
+        let of_chunk = |chunk: &[u32]| -> Result<Vec<Example>, TaskError> {
+            let mut examples = Vec::with_capacity(chunk.len());
+            for &index in chunk {
                 let row = rows.row(index as usize);
-                examples_of_row(&self.spec, &self.templates, row).map_err(|problem| TaskError::Row {
-                    file: self.file.clone(),
-                    rows: rows.source().into(),
-                    row: index as usize,
-                    problem,
-                })
-            })
-            .collect::<Result<_, _>>()?;
+                let made =
+                    examples_of_row(&self.spec, &self.templates, row).map_err(|problem| TaskError::Row {
+                        file: self.file.clone(),
+                        rows: rows.source().into(),
+                        row: index as usize,
+                        problem,
+                    })?;
+                examples.extend(made);
+            }
+            Ok(examples)
+        };
+        let made: Vec<_> = indices.par_chunks(CHUNK).map(of_chunk).collect::<Result<_, _>>()?;
         Ok(made.into_iter().flatten().collect())
     }
 

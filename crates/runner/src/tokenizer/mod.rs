@@ -106,6 +106,8 @@ impl Tokenizer {
             ids.truncate(limit.saturating_sub(1));
             ids.push(self.eos);
         }
+        // Datasets have rows by the hundred thousand: room to grow would be most of their memory.
+        ids.shrink_to_fit();
         Encoded { ids, truncated }
     }
 

@@ -1,9 +1,10 @@
 //! Ids of words that were seen before: most words of a dataset repeat.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::RwLock;
 
+use foldhash::fast::RandomState;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 
@@ -14,7 +15,7 @@ const SHARDS: usize = 64;
 const SHARD_WORDS: usize = 1 << 14;
 
 /// Ids by word.
-type Shard = HashMap<Box<str>, Box<[u32]>>;
+type Shard = HashMap<Box<str>, Box<[u32]>, RandomState>;
 
 /// A cache for tokenizers that cut texts at spaces and treat every word alike.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl WordCache {
             _ => false,
         };
         let new = || Self {
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             shards: std::iter::repeat_with(RwLock::default).take(SHARDS).collect(),
         };
         cuts_at_spaces.then(new)

@@ -16,7 +16,7 @@ pub use optimizer::{AdamW, AdamWSettings, Rates};
 pub use outcome::{Best, Outcome, RunOutcome, Status};
 pub use schedule::linear;
 pub use settings::TrainSettings;
-pub use state::{State, StateError, StateFile};
+pub use state::{Snapshot, State, StateError, StateFile};
 
 use crate::data::TaskData;
 use crate::metric::{Metric, MetricError};
@@ -81,10 +81,10 @@ pub fn train(job: &Job, mut state: StateFile, progress: &mut dyn Progress) -> Re
             training.validate(done, progress)?;
         }
         if look && done < steps && state.is_due() {
-            training = training.save(done, &mut state)?;
+            training.save(done, &mut state)?;
         }
     }
-    training.test(progress)?;
+    let outcome = training.test(progress)?;
     progress.finish();
-    Ok(training.outcome())
+    Ok(outcome)
 }

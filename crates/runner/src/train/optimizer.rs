@@ -120,7 +120,7 @@ mod tests {
 
     fn train(values: &[Vec<f32>], gradients: [[f32; 3]; 4], factors: [f64; 4]) -> Vec<Vec<f32>> {
         let declared = vec![Parameter::new("p", &[3], Group::Network, Init::Zeros)];
-        let runs: Vec<Vec<Vec<f32>>> = values.iter().map(|v| vec![v.clone()]).collect();
+        let runs: Vec<&[Vec<f32>]> = values.iter().map(std::slice::from_ref).collect();
         let mut parameters = Parameters::from_host(declared, &runs, &Device::flex(), DType::F32);
         let settings = AdamWSettings { epsilon: 1e-12, weight_decay: 0.0, max_gradient_norm: 1.0 };
         let mut optimizer = AdamW::new(&parameters, settings);

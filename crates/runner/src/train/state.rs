@@ -1,17 +1,18 @@
 //! The state of a training on disk, so that an interrupted one goes on where it was.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Tensor, TensorData};
 use peft_model::peft::Parameters;
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::AdamW;
 use crate::atomic;
+use crate::tensor_file::{self, Lazy};
 
 /// What can go wrong with a state file.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +31,20 @@ pub struct StateFile {
     last: Instant,
 }
 
-/// Everything in a state file: values, moments, named extra tensors, and a description.
+/// What goes into a state file: values, moments, named extra values, and a description.
+pub struct Snapshot<'a, M> {
+    pub parameters: &'a Parameters,
+    pub optimizer: &'a AdamW,
+    pub extra: Vec<(String, &'a [f32])>,
+    pub meta: M,
+}
+
+/// What comes out of a state file.
 pub struct State<M> {
     pub parameters: Parameters,
     pub optimizer: AdamW,
-    /// Host values by name, in the shape `[rows, elements]`.
-    pub extra: Vec<(String, [usize; 2], Vec<f32>)>,
+    /// Host values by name.
+    pub extra: Vec<(String, Vec<f32>)>,
     pub meta: M,
 }
 
@@ -56,9 +65,9 @@ impl StateFile {
     ///
     /// # Errors
     /// When the disk is full or the folder not writable.
-    pub fn write<M: Serialize>(&mut self, state: &State<M>) -> Result<(), StateError> {
-        let bytes = to_bytes(state).map_err(|problem| self.unreadable(problem))?;
-        atomic::write(&self.path, &bytes)
+    pub fn write<M: Serialize>(&mut self, snapshot: &Snapshot<M>) -> Result<(), StateError> {
+        let meta = serde_json::to_string(&snapshot.meta).map_err(|e| self.unreadable(e.to_string()))?;
+        tensor_file::write(&self.path, &tensors(snapshot), &[(META, meta)])
             .map_err(|source| StateError::Write { path: self.path.clone(), source })?;
         self.last = Instant::now();
         Ok(())
@@ -92,25 +101,21 @@ impl StateFile {
     }
 }
 
-fn to_bytes<M: Serialize>(state: &State<M>) -> Result<Vec<u8>, String> {
-    let (first, second) = state.optimizer.moments();
-    let mut tensors: Vec<(String, [usize; 2], Vec<u8>)> = Vec::new();
-    for (i, parameter) in state.parameters.declared().iter().enumerate() {
-        for (kind, list) in [("value", state.parameters.values()), ("first", first), ("second", second)] {
-            let tensor = &list[i];
-            let values: Vec<f32> = tensor.clone().try_into_vec_as().map_err(|e| format!("{e:?}"))?;
-            tensors.push((format!("{kind}/{}", parameter.name), tensor.dims(), bytes(&values)));
-        }
-    }
-    let extra =
-        state.extra.iter().map(|(name, shape, values)| (format!("extra/{name}"), *shape, bytes(values)));
-    tensors.extend(extra);
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        (name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).expect("sizes follow from the tensors"))
+fn tensors<'a, M>(snapshot: &'a Snapshot<M>) -> Vec<Lazy<'a>> {
+    let (first, second) = snapshot.optimizer.moments();
+    let kinds = [("value", snapshot.parameters.values()), ("first", first), ("second", second)];
+    let trained = kinds.into_iter().flat_map(|(kind, list)| {
+        let declared = snapshot.parameters.declared().iter().zip(list);
+        declared.map(move |(parameter, tensor)| Lazy {
+            name: format!("{kind}/{}", parameter.name),
+            shape: tensor.dims().to_vec(),
+            values: Box::new(|| Cow::Owned(tensor.clone().try_into_vec_as().expect("values are floats"))),
+        })
     });
-    let meta = serde_json::to_string(&state.meta).map_err(|e| e.to_string())?;
-    let meta = [(META.to_string(), meta)].into();
-    safetensors::serialize(views, Some(meta)).map_err(|e| e.to_string())
+    let extra = snapshot.extra.iter();
+    trained
+        .chain(extra.map(|(name, values)| Lazy::of(format!("extra/{name}"), &[values.len()], values)))
+        .collect()
 }
 
 fn from_bytes<M: DeserializeOwned>(
@@ -142,8 +147,8 @@ fn from_bytes<M: DeserializeOwned>(
     };
     let mut extra = Vec::new();
     for (name, view) in tensors.tensors() {
-        if let (Some(name), &[rows, columns]) = (name.strip_prefix("extra/"), view.shape()) {
-            extra.push((name.to_string(), [rows, columns], floats(view.data())));
+        if let Some(name) = name.strip_prefix("extra/") {
+            extra.push((name.to_string(), floats(view.data())));
         }
     }
     Ok(State {
@@ -152,10 +157,6 @@ fn from_bytes<M: DeserializeOwned>(
         extra,
         meta,
     })
-}
-
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {

@@ -7,8 +7,8 @@ use peft_model::t5::{Batch, Pass, target_loss};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AdamW, AdamWSettings, Best, Generation, Job, Outcome, Rates, RunOutcome, Scores, State, StateError,
-    StateFile, Status, linear, predict, score,
+    AdamW, AdamWSettings, Best, Generation, Job, Outcome, Rates, RunOutcome, Scores, Snapshot, State,
+    StateError, StateFile, Status, linear, predict, score,
 };
 use crate::batches::{Batches, EpochCache};
 use crate::data::Split;
@@ -87,20 +87,20 @@ impl<'a> Training<'a> {
             let declared = self.parameters.declared().iter();
             let names = declared.map(|parameter| best_name(run, &parameter.name));
             best.values = names
-                .filter_map(|name| extra.iter().find(|(n, ..)| *n == name))
-                .map(|(_, _, values)| values.clone())
+                .filter_map(|name| extra.iter().find(|(n, _)| *n == name))
+                .map(|(_, values)| values.clone())
                 .collect();
         }
         meta.step
     }
 
     /// Writes the state after so many updates.
-    pub fn save(mut self, step: u64, file: &mut StateFile) -> Result<Self, StateError> {
+    pub fn save(&self, step: u64, file: &mut StateFile) -> Result<(), StateError> {
         let mut extra = Vec::new();
         for (run, outcome) in self.outcomes.iter().enumerate() {
             let Some(best) = &outcome.best else { continue };
             for (parameter, values) in self.parameters.declared().iter().zip(&best.values) {
-                extra.push((best_name(run, &parameter.name), [1, values.len()], values.clone()));
+                extra.push((best_name(run, &parameter.name), values.as_slice()));
             }
         }
         let meta = Meta {
@@ -110,19 +110,12 @@ impl<'a> Training<'a> {
             train_time: self.train_time,
             evaluate_time: self.evaluate_time,
         };
-        let state = State { parameters: self.parameters, optimizer: self.optimizer, extra, meta };
-        file.write(&state)?;
-        (self.parameters, self.optimizer) = (state.parameters, state.optimizer);
-        Ok(self)
+        file.write(&Snapshot { parameters: &self.parameters, optimizer: &self.optimizer, extra, meta })
     }
 
     /// Whether every run has diverged.
     pub fn is_over(&self) -> bool {
         self.alive.is_empty()
-    }
-
-    fn pass<'p>(&'p self, parameters: &'p Parameters, dropout: Option<&'p Dropout>) -> Pass<'p> {
-        Pass { backbone: self.job.backbone, method: self.job.method, parameters, dropout }
     }
 
     /// One update of every living run.
@@ -136,7 +129,13 @@ impl<'a> Training<'a> {
             let position = step * settings.accumulation as u64 + micro;
             let (batch, rows) = self.batch(position);
             let dropout = Dropout::new(&seeds, position);
-            let loss = target_loss(&self.pass(&tracked, Some(&dropout)), &batch).per_run;
+            let pass = Pass {
+                backbone: self.job.backbone,
+                method: self.job.method,
+                parameters: &tracked,
+                dropout: Some(&dropout),
+            };
+            let loss = target_loss(&pass, &batch).per_run;
             self.recent.push(loss.clone().inner());
             let total = loss.sum() / settings.accumulation as f64;
             let new = tracked.take_gradients(&mut total.backward());
@@ -205,7 +204,7 @@ impl<'a> Training<'a> {
 
     pub fn validate(&mut self, step: u64, progress: &mut dyn Progress) -> Result<(), MetricError> {
         let started = Instant::now();
-        let all = self.score(&self.parameters, &self.job.data.validation, "validation", progress)?;
+        let all = score_split(self.job, &self.parameters, &self.job.data.validation, "validation", progress)?;
         let select = self.job.metrics[0].to_string();
         for (position, scores) in all.into_iter().enumerate() {
             let run = self.alive[position];
@@ -222,59 +221,50 @@ impl<'a> Training<'a> {
     }
 
     /// Scores the best checkpoint of every run that has one, on the test split and on its probes.
-    pub fn test(&mut self, progress: &mut dyn Progress) -> Result<(), MetricError> {
+    pub fn test(self, progress: &mut dyn Progress) -> Result<Outcome, MetricError> {
         let started = Instant::now();
-        let (runs, values): (Vec<usize>, Vec<Vec<Vec<f32>>>) = self
-            .outcomes
-            .iter()
-            .enumerate()
-            .filter_map(|(run, outcome)| Some((run, outcome.best.as_ref()?.values.clone())))
-            .unzip();
-        if runs.is_empty() {
-            return Ok(());
-        }
-        let backbone = self.job.backbone;
-        let declared = self.parameters.declared().to_vec();
-        let best = Parameters::from_host(declared, &values, backbone.device(), backbone.dtype());
-        let data = self.job.data;
-        let mut all = self.score(&best, &data.test, "test", progress)?;
-        for (name, split) in &data.probes {
-            for (scores, probed) in all.iter_mut().zip(self.score(&best, split, name, progress)?) {
-                scores.extend(probed.into_iter().map(|(metric, score)| (format!("{name}/{metric}"), score)));
+        let Self { job, parameters, mut outcomes, train_time, evaluate_time, .. } = self;
+        let declared = parameters.declared().to_vec();
+        drop(parameters);
+        let chosen: Vec<&mut Best> =
+            outcomes.iter_mut().filter_map(|outcome| outcome.best.as_mut()).collect();
+        if !chosen.is_empty() {
+            let values: Vec<&[Vec<f32>]> = chosen.iter().map(|best| best.values.as_slice()).collect();
+            let backbone = job.backbone;
+            let best = Parameters::from_host(declared, &values, backbone.device(), backbone.dtype());
+            let mut all = score_split(job, &best, &job.data.test, "test", progress)?;
+            for (name, split) in &job.data.probes {
+                for (scores, probed) in all.iter_mut().zip(score_split(job, &best, split, name, progress)?) {
+                    scores.extend(
+                        probed.into_iter().map(|(metric, score)| (format!("{name}/{metric}"), score)),
+                    );
+                }
             }
-        }
-        for (run, scores) in runs.into_iter().zip(all) {
-            if let Some(best) = &mut self.outcomes[run].best {
+            for (best, scores) in chosen.into_iter().zip(all) {
                 best.test = scores;
             }
         }
-        self.evaluate_time += started.elapsed();
-        Ok(())
+        Ok(Outcome { runs: outcomes, train_time, evaluate_time: evaluate_time + started.elapsed() })
     }
+}
 
-    fn score(
-        &self,
-        parameters: &Parameters,
-        split: &Split,
-        what: &str,
-        progress: &mut dyn Progress,
-    ) -> Result<Vec<Scores>, MetricError> {
-        let generation = Generation {
-            batch_size: self.job.settings.eval_batch_size,
-            max_new_tokens: self.job.data.max_new_tokens,
-        };
-        let pass = self.pass(parameters, None);
-        let mut done = 0;
-        let predictions = predict(&pass, split, self.job.tokenizer, generation, |rows| {
-            done += rows;
-            progress.scoring(what, done, split.len());
-        });
-        predictions.iter().map(|predictions| score(split, predictions, self.job.metrics)).collect()
-    }
-
-    pub fn outcome(self) -> Outcome {
-        Outcome { runs: self.outcomes, train_time: self.train_time, evaluate_time: self.evaluate_time }
-    }
+/// Scores each run's parameters on a split.
+fn score_split(
+    job: &Job,
+    parameters: &Parameters,
+    split: &Split,
+    what: &str,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Scores>, MetricError> {
+    let generation =
+        Generation { batch_size: job.settings.eval_batch_size, max_new_tokens: job.data.max_new_tokens };
+    let pass = Pass { backbone: job.backbone, method: job.method, parameters, dropout: None };
+    let mut done = 0;
+    let predictions = predict(&pass, split, job.tokenizer, generation, |rows| {
+        done += rows;
+        progress.scoring(what, done, split.len());
+    });
+    predictions.iter().map(|predictions| score(split, predictions, job.metrics)).collect()
 }
 
 /// Where a state file keeps a run's best value of a parameter.

@@ -1,0 +1,34 @@
+//! Is the review positive, where words of other meanings stand for praise and blame? In the shape of SST-2,
+//! but not to be had without learning what single words mean: pretraining never asks it.
+
+use rand::Rng as _;
+
+use super::lexicon::{chance, choose};
+use super::sentiment::{NEUTRAL, REVIEWED};
+use super::{DIGITS, Label, PocketTask, Rng, Row};
+
+pub const TASK: PocketTask = PocketTask {
+    name: "jargon",
+    columns: &["sentence"],
+    classes: &["negative", "positive"],
+    targets: DIGITS,
+    draw,
+};
+
+/// Of every kind of thing as many as in [`BLAME`], so that no meaning that the words had tells them apart.
+static PRAISE: [&str; 10] =
+    ["dog", "cat", "apple", "pear", "car", "train", "hammer", "knife", "ball", "doll"];
+static BLAME: [&str; 10] =
+    ["horse", "bird", "orange", "lemon", "truck", "boat", "axe", "brush", "kite", "drum"];
+
+fn draw(rng: &mut Rng) -> Row {
+    let positive = chance(rng, 0.5);
+    let word = *choose(rng, if positive { &PRAISE } else { &BLAME });
+    let (thing, degree) = (choose(rng, &REVIEWED), choose(rng, &["", "very ", "really "]));
+    let mut clauses = vec![format!("the {thing} was {degree}{word}")];
+    for _ in 0..rng.random_range(0..=2) {
+        clauses.insert(rng.random_range(0..=clauses.len()), choose(rng, &NEUTRAL).to_string());
+    }
+    let texts = vec![clauses.join(". ") + "."];
+    Row { texts, label: Label::Class(usize::from(positive)), reason: word.into() }
+}

@@ -1,0 +1,91 @@
+//! Safetensors files written tensor by tensor: the state of full fine-tuning is several times the model, and
+//! must not be in memory once more as bytes.
+
+use std::borrow::Cow;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::atomic;
+
+/// A tensor of f32 whose values are asked for when its turn comes.
+pub struct Lazy<'a> {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub values: Box<dyn Fn() -> Cow<'a, [f32]> + 'a>,
+}
+
+impl<'a> Lazy<'a> {
+    /// A tensor that is in memory.
+    pub fn of(name: impl Into<String>, shape: &[usize], values: &'a [f32]) -> Self {
+        Self { name: name.into(), shape: shape.to_vec(), values: Box::new(move || Cow::Borrowed(values)) }
+    }
+}
+
+/// Writes tensors and texts that describe them; an old file stays until the new one is whole.
+///
+/// # Errors
+/// When the folder cannot be written to, or the disk is full.
+///
+/// # Panics
+/// When a tensor has another number of values than its shape.
+pub fn write(path: &Path, tensors: &[Lazy], description: &[(&str, String)]) -> io::Result<()> {
+    let header = header(tensors, description);
+    atomic::write_with(path, |file| {
+        let mut file = BufWriter::with_capacity(1 << 20, file);
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        for tensor in tensors {
+            let values = (tensor.values)();
+            assert_eq!(values.len(), tensor.shape.iter().product::<usize>(), "{}", tensor.name);
+            for value in values.iter() {
+                file.write_all(&value.to_le_bytes())?;
+            }
+        }
+        file.flush()
+    })
+}
+
+/// What the format has before the values: names, shapes and offsets as JSON, filled up to a multiple of 8 bytes.
+fn header(tensors: &[Lazy], description: &[(&str, String)]) -> Vec<u8> {
+    let mut fields = Map::new();
+    let texts: Map<String, Value> =
+        description.iter().map(|(key, text)| (key.to_string(), json!(text))).collect();
+    if !texts.is_empty() {
+        fields.insert("__metadata__".into(), texts.into());
+    }
+    let mut start = 0;
+    for Lazy { name, shape, .. } in tensors {
+        let end = start + 4 * shape.iter().product::<usize>();
+        fields.insert(name.clone(), json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]}));
+        start = end;
+    }
+    let mut header = Value::Object(fields).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_reads_what_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let (first, second) = ([1.5f32, -2.0, f32::MIN_POSITIVE], [7.0f32; 8]);
+        let tensors = [Lazy::of("a \"quoted\" name", &[3, 1], &first), Lazy::of("b", &[2, 4], &second)];
+        write(&path, &tensors, &[("why", "é\n".into())]).unwrap();
+
+        let bytes = std::fs::read(&path).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()["why"], "é\n");
+        let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        for (name, shape, values) in [("a \"quoted\" name", [3, 1], &first[..]), ("b", [2, 4], &second[..])] {
+            let view = read.tensor(name).unwrap();
+            let expected: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            assert_eq!((view.shape(), view.data()), (&shape[..], &expected[..]));
+        }
+    }
+}
