@@ -38,7 +38,7 @@ fn every_method() -> Vec<(&'static str, &'static str, Value)> {
 
 fn from_fixture(built: &Built, backbone: &Backbone, expected: &Expected, fixture: &str) -> Parameters {
     let declared = built.method.parameters(backbone.config());
-    let run = declared
+    let run: Vec<Vec<f32>> = declared
         .iter()
         .map(|parameter| match parameter.init {
             Init::Backbone => values(backbone.tensor(&parameter.name).clone()),
