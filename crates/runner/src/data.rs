@@ -51,20 +51,17 @@ impl Split {
         source_limit: usize,
         target_limit: usize,
     ) -> Self {
-        let encoded: Vec<(Encoded, Encoded)> = examples
-            .par_iter()
-            .with_min_len(64)
-            .map(|example| {
-                let encode = |text: &str, limit| tokenizer.encode(text, limit);
-                (encode(&example.source, source_limit), encode(&example.target, target_limit))
-            })
-            .collect();
-        Self {
-            truncated_sources: encoded.iter().filter(|(source, _)| source.truncated).count(),
-            truncated_targets: encoded.iter().filter(|(_, target)| target.truncated).count(),
-            pairs: encoded.into_iter().map(|(s, t)| Pair { source: s.ids, target: t.ids }).collect(),
-            examples,
-        }
+        let encode = |text: fn(&Example) -> &str, limit| {
+            let texts: Vec<&str> = examples.iter().map(text).collect();
+            tokenizer.encode_all(&texts, limit)
+        };
+        let sources = encode(|example| &example.source, source_limit);
+        let targets = encode(|example| &example.target, target_limit);
+        let truncated = |encoded: &[Encoded]| encoded.iter().filter(|e| e.truncated).count();
+        let (truncated_sources, truncated_targets) = (truncated(&sources), truncated(&targets));
+        let pairs = sources.into_iter().zip(targets);
+        let pairs = pairs.map(|(source, target)| Pair { source: source.ids, target: target.ids }).collect();
+        Self { examples, pairs, truncated_sources, truncated_targets }
     }
 
     /// Replaces answers by what a model can give of them: as the reference does, cut at the limit of

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use word_cache::{WordCache, words};
+use word_cache::{Met, WordCache, words};
 
 /// What can be wrong with a tokenizer.
 #[derive(Debug, thiserror::Error)]
@@ -97,8 +97,47 @@ impl Tokenizer {
 
     /// Ids of a text with the end token, at most `limit` of them; a cut text keeps its end token.
     pub fn encode(&self, text: &str, limit: usize) -> Encoded {
+        self.encode_with(text, limit, |ids, word, cache| {
+            cache.extend(ids, word, || self.encode_whole(word, false));
+        })
+    }
+
+    /// Encodes many texts on all cores.
+    pub fn encode_all<T: AsRef<str> + Sync>(&self, texts: &[T], limit: usize) -> Vec<Encoded> {
+        // A few parts per thread: each meets the frequent words anew, and the threads end together.
+        let part = texts.len().div_ceil(4 * rayon::current_num_threads()).max(64);
+        let encode_part = |texts: &[T]| -> Vec<Encoded> {
+            let mut met = Met::default();
+            let mut encode = |text| {
+                self.encode_with(text, limit, |ids, word, cache| {
+                    met.extend(ids, word, cache, || self.encode_whole(word, false));
+                })
+            };
+            texts.iter().map(|text| encode(text.as_ref())).collect()
+        };
+        let parts: Vec<Vec<Encoded>> = texts.par_chunks(part).map(encode_part).collect();
+        parts.into_iter().flatten().collect()
+    }
+
+    /// Ids of a text from those of its words, which `extend` appends, where its words stand alone.
+    fn encode_with<'a>(
+        &self,
+        text: &'a str,
+        limit: usize,
+        mut extend: impl FnMut(&mut Vec<u32>, &'a str, &WordCache),
+    ) -> Encoded {
         let mut ids = match (&self.words, words(text)) {
-            (Some(cache), Some(words)) => self.encode_words(words, cache, limit),
+            (Some(cache), Some(words)) => {
+                let mut ids = Vec::with_capacity(64);
+                for word in words {
+                    extend(&mut ids, word, cache);
+                    if ids.len() > limit {
+                        break;
+                    }
+                }
+                ids.push(self.eos);
+                ids
+            }
             _ => self.encode_whole(text, true),
         };
         let truncated = ids.len() > limit;
@@ -114,29 +153,6 @@ impl Tokenizer {
     fn encode_whole(&self, text: &str, end: bool) -> Vec<u32> {
         // Encoding fails only for pair inputs and truncation, and neither is in use.
         self.inner.encode_fast(text, end).expect("plain text encodes").get_ids().to_vec()
-    }
-
-    /// Ids of a text from those of its words, a few more than `limit` at most.
-    fn encode_words<'a>(
-        &self,
-        words: impl Iterator<Item = &'a str>,
-        cache: &WordCache,
-        limit: usize,
-    ) -> Vec<u32> {
-        let mut ids = Vec::with_capacity(64);
-        for word in words {
-            cache.extend(&mut ids, word, || self.encode_whole(word, false));
-            if ids.len() > limit {
-                break;
-            }
-        }
-        ids.push(self.eos);
-        ids
-    }
-
-    /// Encodes many texts on all cores.
-    pub fn encode_all<T: AsRef<str> + Sync>(&self, texts: &[T], limit: usize) -> Vec<Encoded> {
-        texts.par_iter().with_min_len(64).map(|text| self.encode(text.as_ref(), limit)).collect()
     }
 
     /// Text of ids, special tokens left out, white space at the ends stripped.
@@ -215,7 +231,7 @@ mod tests {
     fn words_from_the_cache_are_those_of_the_whole_text() {
         let tokenizer = pocket();
         let mut rng = StdRng::seed_from_u64(1);
-        let mut from_words = 0;
+        let (mut from_words, mut texts) = (0, Vec::new());
         for _ in 0..20_000 {
             let text = random_text(&mut rng);
             let whole = tokenizer.encode_whole(&text, true);
@@ -226,7 +242,10 @@ mod tests {
             assert_eq!(cut.ids[..cut.ids.len() - 1], whole[..cut.ids.len() - 1], "{text:?}");
             assert_eq!((cut.ids.len(), cut.ids.last()), (limit.min(whole.len()), Some(&1)), "{text:?}");
             from_words += usize::from(words(&text).is_some());
+            texts.push(text);
         }
+        let each: Vec<Encoded> = texts.iter().map(|text| tokenizer.encode(text, 9)).collect();
+        assert_eq!(tokenizer.encode_all(&texts, 9), each);
         assert!(from_words > 2_000, "{from_words} texts were cut into words");
     }
 

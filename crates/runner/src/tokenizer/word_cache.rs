@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::RwLock;
 
 use foldhash::fast::RandomState;
@@ -58,6 +59,33 @@ impl WordCache {
         if shard.len() < SHARD_WORDS {
             shard.insert(word.into(), new.into());
         }
+    }
+}
+
+/// The words that one thread has met in texts that it holds: looked up without a lock.
+#[derive(Debug, Default)]
+pub struct Met<'a> {
+    words: HashMap<&'a str, Range<usize>, RandomState>,
+    ids: Vec<u32>,
+}
+
+impl<'a> Met<'a> {
+    /// Appends the ids of a word, from the cache where this thread has not met it.
+    pub fn extend(
+        &mut self,
+        ids: &mut Vec<u32>,
+        word: &'a str,
+        cache: &WordCache,
+        encode: impl FnOnce() -> Vec<u32>,
+    ) {
+        if let Some(place) = self.words.get(word) {
+            ids.extend_from_slice(&self.ids[place.clone()]);
+            return;
+        }
+        let start = self.ids.len();
+        cache.extend(&mut self.ids, word, encode);
+        self.words.insert(word, start..self.ids.len());
+        ids.extend_from_slice(&self.ids[start..]);
     }
 }
 
