@@ -11,6 +11,7 @@ mod error;
 pub mod ops;
 pub mod peft;
 pub mod random;
+pub mod settings;
 pub mod t5;
 
 pub use error::Error;

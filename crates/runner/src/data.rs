@@ -6,7 +6,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Hub;
-use crate::metric::Metric;
 use crate::task::{Example, Role, RowSource, Task, TaskError, few_shot};
 use crate::token_cache::{Key, TokenCache};
 use crate::tokenizer::{Encoded, Tokenizer};
@@ -23,10 +22,10 @@ pub struct Pair {
 pub struct Split {
     pub examples: Vec<Example>,
     pub pairs: Vec<Pair>,
-    /// Sources that the limit cut.
-    pub truncated_sources: usize,
-    /// Targets that the limit cut.
-    pub truncated_targets: usize,
+    /// Rows whose source the limit cut, ascending.
+    pub truncated_sources: Vec<u32>,
+    /// Rows whose target the limit cut, ascending.
+    pub truncated_targets: Vec<u32>,
 }
 
 /// Everything that training and scoring a task needs.
@@ -57,7 +56,9 @@ impl Split {
         };
         let sources = encode(|example| &example.source, source_limit);
         let targets = encode(|example| &example.target, target_limit);
-        let truncated = |encoded: &[Encoded]| encoded.iter().filter(|e| e.truncated).count();
+        let truncated = |encoded: &[Encoded]| -> Vec<u32> {
+            (0..).zip(encoded).filter(|(_, encoded)| encoded.truncated).map(|(row, _)| row).collect()
+        };
         let (truncated_sources, truncated_targets) = (truncated(&sources), truncated(&targets));
         let pairs = sources.into_iter().zip(targets);
         let pairs = pairs.map(|(source, target)| Pair { source: source.ids, target: target.ids }).collect();
@@ -73,11 +74,15 @@ impl Split {
 
     /// Some of the rows, in this order.
     fn select(&self, rows: &[u32]) -> Self {
-        let rows = || rows.iter().map(|&row| row as usize);
+        let among = |truncated: &[u32]| -> Vec<u32> {
+            let chosen = (0..).zip(rows).filter(|(_, row)| truncated.binary_search(row).is_ok());
+            chosen.map(|(place, _)| place).collect()
+        };
         Self {
-            examples: rows().map(|row| self.examples[row].clone()).collect(),
-            pairs: rows().map(|row| self.pairs[row].clone()).collect(),
-            ..*self
+            examples: rows.iter().map(|&row| self.examples[row as usize].clone()).collect(),
+            pairs: rows.iter().map(|&row| self.pairs[row as usize].clone()).collect(),
+            truncated_sources: among(&self.truncated_sources),
+            truncated_targets: among(&self.truncated_targets),
         }
     }
 
@@ -103,7 +108,7 @@ impl TaskData {
         tokenizer: &Tokenizer,
         cache: &TokenCache,
     ) -> Result<Self, TaskError> {
-        let (target_limit, max_new_tokens) = answer_limits(task, tokenizer);
+        let (target_limit, max_new_tokens) = answer_limits(task, tokenizer)?;
         let mut revisions: Vec<String> = Vec::new();
         let mut split = |task: &Task, role| {
             let source = task.source(role, hub)?;
@@ -119,11 +124,6 @@ impl TaskData {
         let probes = task.probes().into_iter();
         let probes = probes.map(|(name, probe)| Ok((name, Arc::new(split(&probe, Role::Test)?))));
         let probes = probes.collect::<Result<_, TaskError>>()?;
-        for (role, split) in [(Role::Train, &train), (Role::Validation, &validation), (Role::Test, &test)] {
-            if split.is_empty() {
-                return Err(task.empty(role));
-            }
-        }
         let [train, validation, test] = [train, validation, test].map(Arc::new);
         Ok(Self { train, validation, test, probes, revision: revisions.join(" "), max_new_tokens })
     }
@@ -149,7 +149,7 @@ fn tokenise(
         let loaded = task.read(role, source)?;
         let examples = task.examples(&loaded.rows, &loaded.indices)?;
         let mut split = Split::new(examples, tokenizer, source_limit, target_limit);
-        if task.spec.metrics.all().into_iter().any(Metric::compares_words) {
+        if task.spec.labels.is_none() {
             split.decode_answers(tokenizer, target_limit);
         }
         Ok(split)
@@ -172,15 +172,26 @@ fn tokenise(
 /// Longest target, and most tokens to generate.
 ///
 /// No answer longer than every label can be right, so generation stops one token after the longest.
-fn answer_limits(task: &Task, tokenizer: &Tokenizer) -> (usize, usize) {
-    match &task.spec.labels {
-        Some(labels) => {
-            let longest = labels.words().iter().map(|w| tokenizer.encode(w, usize::MAX).ids.len()).max();
-            let longest = longest.unwrap_or(1);
-            (longest, longest + 1)
+///
+/// # Errors
+/// When the model cannot write the word of a class.
+fn answer_limits(task: &Task, tokenizer: &Tokenizer) -> Result<(usize, usize), TaskError> {
+    let Some(labels) = &task.spec.labels else {
+        return Ok((task.spec.limits.target_tokens, task.spec.limits.target_tokens));
+    };
+    let mut longest = 1;
+    for word in labels.words() {
+        let ids = tokenizer.encode(word, usize::MAX).ids;
+        let written = tokenizer.decode_cleaned(&ids);
+        if written != word {
+            return Err(task.wrong(format!(
+                "`labels.words`: the model's tokenizer turns `{word}` into `{written}`, which would never be \
+                 right; take a word that it can write"
+            )));
         }
-        None => (task.spec.limits.target_tokens, task.spec.limits.target_tokens),
+        longest = longest.max(ids.len());
     }
+    Ok((longest, longest + 1))
 }
 
 #[cfg(test)]
@@ -206,6 +217,6 @@ mod tests {
         let mut split = Split::new(vec![example], &tokenizer, 96, 6);
         split.decode_answers(&tokenizer, 6);
         assert_eq!(split.examples[0].answers, ["the old dog,", "one two three four five"]);
-        assert_eq!(split.truncated_targets, 1);
+        assert_eq!(split.truncated_targets, [0]);
     }
 }

@@ -5,6 +5,15 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// Says a line on standard error, as `eprintln` does; where nobody can hear it, the work goes on.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+pub(crate) use say;
+
 /// Listens to a training.
 pub trait Progress {
     /// A training of so many updates begins, or goes on after `done` of them.
@@ -145,7 +154,7 @@ impl Progress for Lines {
     fn start(&mut self, done: u64, steps: u64, what: &str) {
         self.meter = Meter { steps, done, first: done, ..Meter::new(&self.meter.title) };
         let from = if done > 0 { format!(", going on after {done}") } else { String::new() };
-        eprintln!("{}: {steps} steps, {what}{from}", self.meter.title);
+        say!("{}: {steps} steps, {what}{from}", self.meter.title);
     }
 
     fn step(&mut self) {
@@ -162,27 +171,23 @@ impl Progress for Lines {
             self.last = Instant::now();
             let Meter { title, done, steps, .. } = &self.meter;
             let (message, left) = (self.meter.message(), self.meter.remaining().as_secs());
-            eprintln!("{title}: step {done}/{steps}, {message}, {left} s left");
+            say!("{title}: step {done}/{steps}, {message}, {left} s left");
         }
     }
 
     fn scoring(&mut self, split: &str, done: usize, rows: usize) {
         if self.last.elapsed() >= LINE_INTERVAL {
             self.last = Instant::now();
-            eprintln!("{}: scoring {split} {done}/{rows}", self.meter.title);
+            say!("{}: scoring {split} {done}/{rows}", self.meter.title);
         }
     }
 
     fn note(&mut self, line: &str) {
-        eprintln!("{}: {line}", self.meter.title);
+        say!("{}: {line}", self.meter.title);
     }
 
     fn finish(&mut self) {
         let Meter { title, done, started, .. } = &self.meter;
-        eprintln!(
-            "{title}: {done} steps in {:.1} s, {}",
-            started.elapsed().as_secs_f64(),
-            self.meter.message()
-        );
+        say!("{title}: {done} steps in {:.1} s, {}", started.elapsed().as_secs_f64(), self.meter.message());
     }
 }

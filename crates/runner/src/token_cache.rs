@@ -70,7 +70,7 @@ impl TokenCache {
         }
         let split = make()?;
         if let Err(e) = write(&path, &split) {
-            eprintln!("note: tokens are not cached: cannot write {} ({e})", path.display());
+            crate::progress::say!("note: tokens are not cached: cannot write {} ({e})", path.display());
         }
         Ok(split)
     }
@@ -101,7 +101,10 @@ fn read(path: &Path) -> Option<Split> {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
         Err(e) => {
-            eprintln!("note: cannot read cached tokens in {} ({e}); making them anew", path.display());
+            crate::progress::say!(
+                "note: cannot read cached tokens in {} ({e}); making them anew",
+                path.display()
+            );
             return None;
         }
     };
@@ -110,7 +113,7 @@ fn read(path: &Path) -> Option<Split> {
         .filter(|(checksum, payload)| *checksum == Sha256::digest(payload).as_slice())
         .and_then(|(_, payload)| postcard::from_bytes(payload).ok());
     if split.is_none() {
-        eprintln!("note: cached tokens in {} are damaged; making them anew", path.display());
+        crate::progress::say!("note: cached tokens in {} are damaged; making them anew", path.display());
     }
     split
 }
@@ -141,8 +144,8 @@ mod tests {
                 class: None,
             }],
             pairs: vec![Pair { source: vec![5, 70_000, 1], target: vec![3, 1] }],
-            truncated_sources: 1,
-            truncated_targets: 0,
+            truncated_sources: vec![0],
+            truncated_targets: Vec::new(),
         }
     }
 

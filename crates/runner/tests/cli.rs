@@ -44,7 +44,7 @@ fn running_again_computes_nothing_and_gives_the_same_table() {
     assert!(!stderr(&again).contains("steps"), "{}", stderr(&again));
     let more = w.train("lora", &["--out", "out", "--seed", "1", "--seed", "2", "--seed", "3"]);
     assert_success(&more);
-    assert!(stderr(&more).contains("1 runs"), "only the new seed is missing: {}", stderr(&more));
+    assert!(stderr(&more).contains("1 run"), "only the new seed is missing: {}", stderr(&more));
     w.edit("rows/train.csv", "very good", "very red");
     let changed = w.train("lora", &["--out", "out"]);
     assert_success(&changed);
@@ -81,14 +81,15 @@ fn runs_side_by_side_are_what_they_are_alone() {
 #[test]
 fn a_mistake_in_the_last_task_is_told_before_the_first_one_trains() {
     let w = Workspace::new();
-    w.write("second.toml", &w.read("tiny.toml").replace("{text}", "{txt}"));
+    let second = w.read("tiny.toml").replace("\"Tiny\"", "\"Second\"");
+    w.write("second.toml", &second.replace("{text}", "{txt}"));
     let run = ["run", "tiny-suite.toml", "--task", "tiny.toml", "--task", "second.toml", "--out", "out"];
     let output = w.run(&run);
     assert_refused(&output, &["second.toml", "`txt`"]);
     assert!(!stderr(&output).contains("steps") && !w.path("out").exists(), "{}", stderr(&output));
 
     let target = "source = \"sentence: {text}\"\ntarget = \"{text}\"";
-    let free = w.read("tiny.toml").replace("source = \"sentence: {text}\"", target);
+    let free = second.replace("source = \"sentence: {text}\"", target);
     let free = free.replace("[labels]\nwords = [\"0\", \"1\"]\n", "").replace("\"f1\"", "\"pearson\"");
     w.write("second.toml", &free);
     let output = w.run(&run);
@@ -102,7 +103,16 @@ fn suites_that_contradict_themselves_are_refused() {
     assert_refused(&w.train("lora", &["--seed", "1", "--seed", "1"]), &["seed 1", "twice"]);
     let twice = w.train("lora", &["--task", "tiny.toml", "--task", "tiny.toml"]);
     assert_refused(&twice, &["`tiny.toml`", "twice"]);
-    let cases: [(&str, &str, &[&str]); 5] = [
+    // The same rows by another path, or other rows by the same title, would count as seeds.
+    let same = w.train("lora", &["--task", "tiny.toml", "--task", "./tiny.toml"]);
+    assert_refused(&same, &["`Tiny`", "./tiny.toml", "`title`"]);
+    let cases: [(&str, &str, &[&str]); 11] = [
+        ("steps = 12", "steps = -1", &["tiny-suite.toml", "training: `steps`"]),
+        ("alpha = 2.0", "alpha = nan", &["`methods.lora.alpha`", "NaN", "finite"]),
+        ("rank = 2", "rank = \"high\"", &["methods.lora", "`rank`"]),
+        ("seeds = [1, 2]", "seeds = [1]\nshots = [0]", &["`shots`", "0"]),
+        ("seeds = [1, 2]", "seeds = [1]\nshots = [4, 4]", &["`shots`", "4", "twice"]),
+        ("seeds = [1, 2]", "seeds = [1]\nshots = [100000]", &["`shots`", "100000", "tiny"]),
         ("seeds = [1, 2]", "seeds = []", &["no seeds"]),
         ("model = \"model\"", "model = \"model\"\nbase = \"tiny-suite.toml\"", &["base", "circle"]),
         ("steps = 12", "steps = 12\nepochs = 2", &["tiny-suite.toml", "steps", "epochs"]),

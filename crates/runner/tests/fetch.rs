@@ -100,6 +100,27 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn a_pinned_revision_is_the_one_that_runs() {
+    let bench = Bench::new();
+    for (split, path) in SPLITS.into_iter().zip(SPLIT_FILES) {
+        let rows =
+            parquet(&(bench.workspace.read(&format!("rows/{split}.csv")) + "the pinned one was good,1\n"));
+        bench.hub.put(ROWS, "v1", &[(path, &rows)]);
+    }
+    bench.workspace.edit("rows.toml", "repo = \"owner/rows\"", "repo = \"owner/rows\"\nrevision = \"v1\"");
+    assert_success(&bench.fetch(&[]));
+    let run = ["run", "hub-suite.toml", "--method", "prompt-tuning", "--seed", "1", "--steps", "2"];
+    assert_success(&bench.workspace.run(&run));
+    let store = Store::open(&bench.workspace.path("results/hub-suite")).unwrap();
+    let [cell] = &common::files(&store.folder().join("cells"))[..] else { panic!("one cell") };
+    let record = store.read(cell.trim_end_matches(".parquet")).unwrap().unwrap();
+    assert_eq!(record.dataset_revision, bench.hub.commit(ROWS, "v1"));
+    assert_ne!(record.dataset_revision, bench.hub.commit(ROWS, "main"));
+    let dump = ["tasks", "dump", "rows.toml", "--split", "test"];
+    assert!(stdout(&bench.workspace.run(&dump)).contains("the pinned one was good"));
+}
+
+#[test]
 fn a_fetched_suite_runs_offline_and_without_a_network() {
     let bench = Bench::new();
     let first = bench.fetch(&[]);

@@ -539,7 +539,10 @@ fn without_parquet_the_hubs_conversion_is_used() {
 
     let pinned = script.at(bench.hub.commit(repo, "main"));
     let error = bench.client().split_files(&pinned, Some("cola"), "train").unwrap_err();
-    assert!(matches!(error, HubError::NoParquet { .. }), "a pinned revision stays what it is: {error}");
+    assert!(
+        matches!(error, HubError::NoParquetAtRevision { .. }),
+        "a pinned revision stays what it is: {error}"
+    );
 }
 
 #[test]

@@ -46,6 +46,27 @@ fn the_dataset_of_the_readme_is_shown_and_runs() {
 }
 
 #[test]
+fn a_split_that_a_rule_gives_no_rows_is_refused() {
+    let workspace = reviews();
+    workspace.edit("reviews.toml", "\"random\"", "\"hold-out\"\ntrain = \"all\"\ntest = \"all\"");
+    workspace.edit("reviews.toml", "from = \"all\"", "");
+    let dump = workspace.run(&["tasks", "dump", "reviews.toml", "--split", "train"]);
+    assert_refused(&dump, &["reviews.toml", "`split`", "train split has no rows", "none of the 50"]);
+}
+
+#[test]
+fn words_that_the_model_cannot_write_are_refused() {
+    // Unknown to the tokenizer, and with spaces that decoding strips.
+    for word in ["splendid", " good "] {
+        let workspace = reviews();
+        workspace.edit("reviews.toml", "\"good\"", &format!("\"{word}\""));
+        let run = ["run", "tiny-suite.toml", "--task", "reviews.toml", "--out", "out", "--steps", "2"];
+        assert_refused(&workspace.run(&run), &["reviews.toml", "`labels.words`", &format!("`{word}`")]);
+        assert!(!workspace.path("out").exists());
+    }
+}
+
+#[test]
 fn a_dump_has_every_row_once_with_its_index() {
     let workspace = reviews();
     let splits = ["train", "validation", "test"].map(|split| dump(&workspace, split));
@@ -90,7 +111,7 @@ fn every_kind_of_file_gives_the_same_rows() {
 fn a_specification_that_does_not_fit_is_explained() {
     let words = "{ \"1\" = \"bad\", \"5\" = \"good\" }";
     let also = "also = [\"macro-f1\"]";
-    let cases: [(&str, &str, &[&str]); 18] = [
+    let cases: [(&str, &str, &[&str]); 25] = [
         ("{text|strip-markup}", "{txt}", &["text.source", "`txt`", "text, stars"]),
         ("{text|strip-markup}", "{text|strip-markdown}", &["text.source", "strip-markdown", "strip-markup"]),
         ("column = \"stars\"", "column = \"star\"", &["labels.column", "`star`", "text, stars"]),
@@ -119,6 +140,21 @@ fn a_specification_that_does_not_fit_is_explained() {
             "[labels]",
             "answers = \"{text}\"\n[labels]",
             &["`metrics.select`", "`text.answers`", "`exact-match`"],
+        ),
+        ("{text|strip-markup}", "{text|first}", &["reviews.csv, row", "`text.source`", "needs a list"]),
+        ("review: {text|strip-markup}", "review", &["`text.source`", "no column"]),
+        ("[labels]", "empty = \"none\"\n[labels]", &["`text.empty`", "`text.expand`"]),
+        ("[split]", "revision = \"v1\"\n[split]", &["`data.revision`", "`data.repo`"]),
+        ("[split]", "[probes]\nodd = \"{txt}\"\n[split]", &["`probes.odd`", "`txt`"]),
+        (
+            "[split]",
+            "[variants]\ndefault = \"a\"\n[variants.b]\nsource = \"{text|nofn}\"\n[split]",
+            &["`variants.b`", "`text.source`", "`nofn`"],
+        ),
+        (
+            "[split]",
+            "[variants]\ndefault = \"a\"\n[variants.b]\n[split]",
+            &["`variants.b`", "changes nothing"],
         ),
         (also, "also = [\"multirc-exact-match\"]", &["`metrics.also`", "`multirc-exact-match`"]),
     ];

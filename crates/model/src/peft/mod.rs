@@ -134,7 +134,7 @@ fn build_as<M>(settings: Value) -> Result<Built, String>
 where
     M: Method + Checked + Serialize + DeserializeOwned + 'static,
 {
-    let method: M = serde_json::from_value(settings).map_err(|e| e.to_string())?;
+    let method: M = crate::settings::read(settings)?;
     method.check()?;
     let Ok(Value::Object(settings)) = serde_json::to_value(&method) else {
         unreachable!("settings are a struct of plain values");
@@ -195,8 +195,8 @@ impl Method for Frozen {
 }
 
 fn positive(setting: &str, value: usize) -> Result<(), String> {
-    if value == 0 {
-        return Err(format!("`{setting}` is 0; it must be at least 1"));
+    if !(1..=1 << 24).contains(&value) {
+        return Err(format!("`{setting}` is {value}; it must be at least 1 and at most 16777216"));
     }
     Ok(())
 }
@@ -264,6 +264,8 @@ mod tests {
         assert!(error.contains("did you mean `adapter`?"), "{error}");
         let error = build("lora", json!({"rnk": 8}).as_object().unwrap()).unwrap_err().to_string();
         assert!(error.contains("rnk") && error.contains("rank"), "{error}");
+        let error = build("lora", json!({"rank": "high"}).as_object().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("`rank`"), "{error}");
         for registered in METHODS {
             let error = build(registered.name, json!({"learning_rate": -1.0}).as_object().unwrap());
             let message = error.unwrap_err().to_string();

@@ -85,7 +85,13 @@ impl T5Config {
 
     /// Reads and checks the text of a `config.json`; the error says what is wrong with it.
     pub fn from_json(text: &str) -> Result<Self, String> {
-        let config: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let fields: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        // umT5 and others have T5's tensors by name, but compute something else.
+        match fields.get("model_type").and_then(|kind| kind.as_str()) {
+            None | Some("t5" | "mt5") => {}
+            Some(other) => return Err(format!("field `model_type` is `{other}`; known are t5 and mt5")),
+        }
+        let config: Self = crate::settings::read(fields)?;
         config.check()?;
         Ok(config)
     }
@@ -145,8 +151,10 @@ impl T5Config {
             ("num_decoder_layers", self.decoder_layers()),
             ("num_heads", self.num_heads),
         ] {
-            if value == 0 {
-                return Err(format!("field `{field}` must be at least 1"));
+            if !(1..=1 << 24).contains(&value) {
+                return Err(format!(
+                    "field `{field}` is {value}; it must be at least 1 and at most 16777216"
+                ));
             }
         }
         // Half of the encoder's buckets serve each direction, and half of those are logarithmic.
@@ -234,6 +242,9 @@ mod tests {
     #[test]
     fn bad_fields_are_named() {
         for (field, bad) in [
+            ("model_type", r#""d_kv":4,"model_type":"umt5""#),
+            ("d_kv", r#""d_kv":-1"#),
+            ("d_kv", r#""d_kv":1000000000000"#),
             ("d_kv", r#""d_kv":0"#),
             ("feed_forward_proj", r#""d_kv":4,"feed_forward_proj":"tanh""#),
             ("eos_token_id", r#""d_kv":4,"eos_token_id":32"#),

@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
     match dispatch(command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            crate::progress::say!("error: {}", message(&error));
             ExitCode::from(BAD_INPUT)
         }
     }

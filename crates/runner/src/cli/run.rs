@@ -23,8 +23,8 @@ const SOME_DIVERGED: u8 = 1;
 
 #[derive(Debug, Args, Default)]
 pub struct Run {
-    /// Suite: an embedded one by name (pocket, pocket-full, glue, superglue, mrqa, others, paper, few-shot),
-    /// or a TOML file [default: pocket]
+    /// Suite: an embedded one by name (pocket, pocket-full, pocket-probe, pocket-sweep, glue, superglue, mrqa,
+    /// others, paper, few-shot), or a TOML file [default: pocket]
     suite: Option<String>,
     /// Task, instead of the suite's (repeatable): a name or a TOML file
     #[arg(long = "task", value_name = "T")]

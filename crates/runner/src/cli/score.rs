@@ -81,7 +81,7 @@ impl Score {
             truncated += self.score(&pass, &model, pairs, &mut lines)?;
         }
         if truncated > 0 {
-            eprintln!(
+            crate::progress::say!(
                 "note: {truncated} of {} sources are longer than {} tokens and were cut",
                 pairs.len(),
                 self.max_source_length
@@ -106,7 +106,7 @@ impl Score {
             );
         }
         if trained.model_revision != model.revision {
-            eprintln!(
+            crate::progress::say!(
                 "note: the adapter in {} was trained on {} ({}), not on this backbone ({})",
                 folder.display(),
                 trained.model,
@@ -135,6 +135,14 @@ impl Score {
         {
             let mut generated_ids = vec![config.decoder_start_token_id];
             generated_ids.extend(ids);
+            if !logprob.is_finite() {
+                bail!(
+                    "{}, target `{}`: its log-probability is {logprob}; the model's weights or the adapter's are \
+                     not all numbers",
+                    self.input.display(),
+                    model.tokenizer.decode(&target.ids)
+                );
+            }
             let scored = Scored {
                 source_ids: source.ids,
                 target_ids: target.ids,

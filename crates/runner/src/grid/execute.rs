@@ -60,9 +60,25 @@ pub fn plan(suite: Suite) -> Result<Plan> {
     if let Some(task) = twice(&suite.tasks) {
         bail!("task `{task}` is named twice");
     }
-    let mut tasks = Vec::new();
+    if let Some(shots) = twice(&suite.shots) {
+        bail!("`shots` has {shots} twice; a second run would count the same result again");
+    }
+    if suite.shots.contains(&0) {
+        bail!("`shots` has 0; at least one row must train");
+    }
+    let mut tasks: Vec<(Task, Vec<(Instance, TrainSettings)>)> = Vec::new();
     for name in &suite.tasks {
         let task = task::find(name)?;
+        let same =
+            |other: &&Task| (&other.spec.group, &other.spec.title) == (&task.spec.group, &task.spec.title);
+        if let Some(other) = tasks.iter().map(|(other, _)| other).find(same) {
+            let (group, title) = (&task.spec.group, &task.spec.title);
+            bail!(
+                "tasks `{}` and `{name}` are both titled `{title}` in group `{group}`, so that tables would take \
+                 one for a seed of the other; name one of them, or give one another `title`",
+                other.name
+            );
+        }
         let mut methods = Vec::new();
         for method in suite.methods() {
             let instance = suite.instance(method, name)?;
@@ -88,9 +104,13 @@ pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) ->
     for (task, _) in &plan.tasks {
         let data = TaskData::load(task, hub, &model.tokenizer, tokens)?;
         for (role, split) in [("validation", &data.validation), ("test", &data.test)] {
-            let answers: Vec<String> = split.examples.iter().map(|e| e.target.clone()).collect();
+            let answers: Vec<String> = split.examples.iter().map(|e| e.answers[0].clone()).collect();
             score(split, &answers, &task.spec.metrics.all())
                 .with_context(|| format!("`metrics` of {} do not fit its {role} split", task.name))?;
+        }
+        let rows = data.train.len();
+        if let Some(shots) = plan.suite.shots.iter().find(|&&shots| shots > rows) {
+            bail!("`shots` has {shots}, but task `{}` has only {rows} rows to train on", task.name);
         }
         report_truncation(task, &data);
     }
@@ -142,12 +162,12 @@ fn report_truncation(task: &Task, data: &TaskData) {
     let limits = &task.spec.limits;
     for (role, split) in [("train", &data.train), ("validation", &data.validation), ("test", &data.test)] {
         for (what, cut, limit) in [
-            ("sources", split.truncated_sources, limits.source_tokens),
-            ("targets", split.truncated_targets, limits.target_tokens),
+            ("sources", split.truncated_sources.len(), limits.source_tokens),
+            ("targets", split.truncated_targets.len(), limits.target_tokens),
         ] {
             if cut > 0 {
                 let (name, rows) = (&task.name, split.len());
-                eprintln!(
+                crate::progress::say!(
                     "note: {name}: {cut} of {rows} {role} {what} are longer than {limit} tokens and were cut"
                 );
             }
@@ -174,7 +194,12 @@ impl Group<'_> {
         for &seed in &self.suite.seeds {
             let cell = self.cell(seed);
             match store.read(&cell.id())? {
-                Some(record) => records.push(record),
+                // Another suite, or another name in this one, may have asked for the same cell before.
+                Some(record) => records.push(Record {
+                    method: self.instance.name.clone(),
+                    suite: self.suite.name.clone(),
+                    ..record
+                }),
                 None => missing.push(cell),
             }
         }

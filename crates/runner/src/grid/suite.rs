@@ -112,6 +112,12 @@ impl Suite {
         let wrong = |problem: String| SuiteError::Spec { file: file.into(), problem };
         let own: SuiteFile = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
         one_length(&own.training).map_err(wrong)?;
+        finite("training", &own.training).map_err(wrong)?;
+        finite("methods", &own.methods).map_err(wrong)?;
+        for exception in &own.exceptions {
+            finite("for.training", &exception.training).map_err(wrong)?;
+            finite("for.settings", &exception.settings).map_err(wrong)?;
+        }
         let derived = [derived, &[file.to_string()]].concat();
         let mut suite = match &own.base {
             Some(base) => find_for(base, &derived)?,
@@ -224,7 +230,7 @@ impl Suite {
         for exception in self.exceptions(method, task) {
             settings.extend(json(&exception.training));
         }
-        let settings: TrainSettings = serde_json::from_value(Value::Object(settings))
+        let settings: TrainSettings = peft_model::settings::read(Value::Object(settings))
             .map_err(|e| self.wrong(format!("training: {e}")))?;
         settings.check().map_err(|e| self.wrong(e))?;
         Ok(settings)
@@ -247,6 +253,17 @@ fn one_length(training: &toml::Table) -> Result<(), String> {
         true => Err("`training` has both `steps` and `epochs`; it must have one of them".into()),
         false => Ok(()),
     }
+}
+
+/// Refuses numbers that TOML has and no setting can be.
+fn finite(path: &str, table: &toml::Table) -> Result<(), String> {
+    table.iter().try_for_each(|(key, value)| match value {
+        toml::Value::Float(x) if !x.is_finite() => {
+            Err(format!("`{path}.{key}` is {x}; it must be a finite number"))
+        }
+        toml::Value::Table(inner) => finite(&format!("{path}.{key}"), inner),
+        _ => Ok(()),
+    })
 }
 
 fn json(table: &toml::Table) -> Map<String, Value> {

@@ -50,7 +50,7 @@ impl Hub {
         }
         let no_parquet = || HubError::NoParquet { what: repo.to_string() };
         if repo.revision != DEFAULT_REVISION {
-            return own.and_then(|_| Err(no_parquet()));
+            return own.and_then(|_| Err(HubError::NoParquetAtRevision { what: repo.to_string() }));
         }
         match self.resolve(&repo.at(CONVERTED)) {
             Ok(converted) if has_parquet(&converted) => Ok(converted),

@@ -77,6 +77,11 @@ pub enum HubError {
     #[error("{what}: no Parquet files, neither there nor at refs/convert/parquet")]
     NoParquet { what: String },
 
+    #[error(
+        "{what}: no Parquet files there; the hub's own conversion is at the revision refs/convert/parquet"
+    )]
+    NoParquetAtRevision { what: String },
+
     #[error("{what}: no configuration {config:?}; there {known}")]
     UnknownConfig { what: String, config: String, known: Known },
 

@@ -24,7 +24,7 @@ impl Progress {
     /// Tells the user something that is no error.
     pub(super) fn say(self, message: impl std::fmt::Display) {
         if self != Progress::Silent {
-            eprintln!("{message}");
+            crate::progress::say!("{message}");
         }
     }
 
@@ -32,7 +32,7 @@ impl Progress {
     pub(super) fn transfer(self, name: &str, size: u64, done: u64) -> Transfer {
         if self == Progress::Lines {
             let rest = if done > 0 { format!(", {} of it here", HumanBytes(done)) } else { String::new() };
-            eprintln!("fetching {name} ({}{rest})", HumanBytes(size));
+            crate::progress::say!("fetching {name} ({}{rest})", HumanBytes(size));
         }
         Transfer((self == Progress::Bars).then(|| {
             let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";

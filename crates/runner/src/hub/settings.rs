@@ -66,7 +66,7 @@ impl HubSettings {
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
         let offline = variable("HF_HUB_OFFLINE").map(|value| value.to_uppercase());
         Ok(Self {
-            token: variable("HF_TOKEN").or_else(|| read_token(&token_file?)),
+            token: variable("HF_TOKEN").and_then(token).or_else(|| read_token(&token_file?)),
             offline: matches!(offline.as_deref(), Some("1" | "ON" | "YES" | "TRUE")),
             ..Self::new(endpoint, cache.ok_or(HubError::NoCacheFolder)?, progress)
         })
@@ -74,8 +74,13 @@ impl HubSettings {
 }
 
 fn read_token(file: &Path) -> Option<String> {
-    let token = std::fs::read_to_string(file).ok()?.trim().to_string();
-    (!token.is_empty()).then_some(token)
+    std::fs::read_to_string(file).ok().and_then(token)
+}
+
+/// A token without the line end that secrets often come with.
+fn token(text: String) -> Option<String> {
+    let token = text.trim();
+    (!token.is_empty()).then(|| token.to_string())
 }
 
 #[cfg(test)]
@@ -115,6 +120,8 @@ mod tests {
         let home = ("HF_HOME", folder.path().to_str().unwrap());
         assert_eq!(settings(&[home]).token.as_deref(), Some("hf_file"));
         assert_eq!(settings(&[home, ("HF_TOKEN", "hf_variable")]).token.as_deref(), Some("hf_variable"));
+        assert_eq!(settings(&[home, ("HF_TOKEN", " hf_variable\n")]).token.as_deref(), Some("hf_variable"));
+        assert_eq!(settings(&[home, ("HF_TOKEN", " \n")]).token.as_deref(), Some("hf_file"));
         assert_eq!(settings(&[("HF_HOME", "/nowhere")]).token, None);
     }
 }

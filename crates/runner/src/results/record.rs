@@ -127,9 +127,10 @@ impl Record {
             train_rows: data.train.len() as u64,
             validation_rows: data.validation.len() as u64,
             test_rows: data.test.len() as u64,
-            truncated_sources: (data.train.truncated_sources
-                + data.validation.truncated_sources
-                + data.test.truncated_sources) as u64,
+            truncated_sources: [&data.train, &data.validation, &data.test]
+                .map(|split| split.truncated_sources.len() as u64)
+                .iter()
+                .sum(),
             model: cell.model.clone(),
             model_revision: cell.model_revision.clone(),
             dataset_revision: cell.dataset_revision.clone(),

@@ -78,6 +78,10 @@ impl Task {
         let wrong = |problem: String| TaskError::Spec { file: file.into(), problem };
         let spec: TaskSpec = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
         let variant = name.split_once('@').map(|(_, variant)| variant);
+        for other in spec.variants.iter().flat_map(|variants| variants.others.keys()) {
+            let spec = spec.clone().with_variant(Some(other)).and_then(|spec| spec.check());
+            spec.map_err(|problem| wrong(format!("`variants.{other}`: {problem}")))?;
+        }
         let spec = spec.with_variant(variant).map_err(wrong)?;
         let templates = spec.check().map_err(wrong)?;
         Ok(Self { name: name.into(), spec, templates, file: file.into(), folder: folder.into() })
@@ -111,7 +115,16 @@ impl Task {
         if let Some(name) = &self.spec.data.generated {
             return self.generator(name, split);
         }
-        Ok(match self.hub_files(split, hub)? {
+        let files = self.hub_files(split, hub).map_err(|source| TaskError::Hub {
+            file: self.file.clone(),
+            key: match source {
+                HubError::UnknownConfig { .. } | HubError::ConfigNeeded { .. } => "data.config",
+                HubError::UnknownSplit { .. } => "split",
+                _ => "data.repo",
+            },
+            source,
+        })?;
+        Ok(match files {
             Some(files) => RowSource::Hub { files: files.paths(), commit: files.commit },
             None => RowSource::Local { file: self.local_file(split)? },
         })
@@ -131,6 +144,10 @@ impl Task {
             }
         };
         let indices = self.spec.split.rows(role, rows.len());
+        if indices.is_empty() {
+            let (file, source_split) = (self.file.clone(), rows.source().into());
+            return Err(TaskError::Empty { file, role: role.name(), rows: rows.len(), source_split });
+        }
         Ok(RoleRows { rows, indices })
     }
 
@@ -182,7 +199,7 @@ impl Task {
             Ok(_) => Ok(path),
             Err(e) => Err(TaskError::Column {
                 file: self.file.clone(),
-                key: "data.files",
+                key: "data.files".into(),
                 problem: format!("cannot read {}, the split `{split}`: {e}", path.display()),
             }),
         }

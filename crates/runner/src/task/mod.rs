@@ -39,13 +39,15 @@ pub enum TaskError {
     #[error("{file}: {rows}, row {row}: {problem}")]
     Row { file: String, rows: String, row: usize, problem: String },
     #[error("{file}: `{key}`: {problem}")]
-    Column { file: String, key: &'static str, problem: String },
+    Column { file: String, key: String, problem: String },
     #[error("{file}: `split`: there is no split `{split}` in `data.files`; there are {known}")]
     Split { file: String, split: String, known: String },
-    #[error("{file}: the {role} split has no rows")]
-    Empty { file: String, role: &'static str },
-    #[error(transparent)]
-    Hub(#[from] crate::hub::HubError),
+    #[error(
+        "{file}: `split`: the {role} split has no rows: the rule gives it none of the {rows} in {source_split}"
+    )]
+    Empty { file: String, role: &'static str, rows: usize, source_split: String },
+    #[error("{file}: `{key}`: {source}")]
+    Hub { file: String, key: &'static str, source: crate::hub::HubError },
 }
 
 /// One row as the model and the metrics see it.
@@ -94,24 +96,28 @@ impl Task {
         Ok(made.into_iter().flatten().collect())
     }
 
-    /// The error that a role has no rows.
-    pub fn empty(&self, role: Role) -> TaskError {
-        TaskError::Empty { file: self.file.clone(), role: role.name() }
+    /// An error in the task's TOML.
+    pub fn wrong(&self, problem: String) -> TaskError {
+        TaskError::Spec { file: self.file.clone(), problem }
     }
 
     fn check_columns(&self, rows: &Rows) -> Result<(), TaskError> {
         let present = rows.columns();
         let templates = [
-            ("text.source", Some(&self.templates.source)),
-            ("text.target", self.templates.target.as_ref()),
-            ("text.answers", self.templates.answers.as_ref()),
-            ("text.group", self.templates.group.as_ref()),
+            (SOURCE, Some(&self.templates.source)),
+            (TARGET, self.templates.target.as_ref()),
+            (ANSWERS, self.templates.answers.as_ref()),
+            (GROUP, self.templates.group.as_ref()),
         ];
-        let mut used: Vec<(&'static str, &str)> = Vec::new();
-        for (key, template) in templates {
-            used.extend(template.iter().flat_map(|t| t.columns()).map(|column| (key, column)));
+        let probes = self.templates.probes.iter();
+        let probes = probes.map(|(name, template)| (format!("probes.{name}"), Some(template)));
+        let mut used: Vec<(String, &str)> = Vec::new();
+        for (key, template) in
+            templates.map(|(key, template)| (key.to_string(), template)).into_iter().chain(probes)
+        {
+            used.extend(template.iter().flat_map(|t| t.columns()).map(|column| (key.clone(), column)));
         }
-        used.extend(self.spec.labels.iter().map(|l| ("labels.column", l.column.as_str())));
+        used.extend(self.spec.labels.iter().map(|l| ("labels.column".into(), l.column.as_str())));
         match used.into_iter().find(|(_, column)| !present.iter().any(|p| p == column)) {
             None => Ok(()),
             Some((key, column)) => Err(TaskError::Column {
@@ -127,23 +133,32 @@ impl Task {
     }
 }
 
+const SOURCE: &str = "text.source";
+const TARGET: &str = "text.target";
+const ANSWERS: &str = "text.answers";
+const GROUP: &str = "text.group";
+
 fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<Vec<Example>, String> {
-    let source = templates.source.render(&row)?;
+    let under = |key: &'static str| move |problem: String| format!("`{key}`: {problem}");
+    let source = templates.source.render(&row).map_err(under(SOURCE))?;
     let (targets, class) = match (&spec.labels, &templates.target) {
         (Some(labels), _) => {
             let (word, class) = label(labels, row)?;
             (vec![word], Some(class))
         }
-        (None, Some(target)) if spec.text.expand => (expanded(spec, target, row)?, None),
+        (None, Some(target)) if spec.text.expand => {
+            (expanded(spec, target, row).map_err(under(TARGET))?, None)
+        }
         (None, Some(target)) => {
-            let target = target.render(&row)?;
+            let target = target.render(&row).map_err(under(TARGET))?;
             let class = side(spec.few_shot_threshold, &target);
             (vec![target], class)
         }
         (None, None) => unreachable!("checked when the specification was read"),
     };
-    let answers = templates.answers.as_ref().map(|t| t.render_all(&row)).transpose()?;
-    let group = templates.group.as_ref().map(|t| t.render(&row)).transpose()?;
+    let answers =
+        templates.answers.as_ref().map(|t| t.render_all(&row)).transpose().map_err(under(ANSWERS))?;
+    let group = templates.group.as_ref().map(|t| t.render(&row)).transpose().map_err(under(GROUP))?;
     Ok(targets
         .into_iter()
         .map(|target| Example {

@@ -64,8 +64,12 @@ pub struct Variants {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
-    /// Template of the source.
-    pub source: String,
+    /// Template of the source; the task's own where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Template of the target; the task's own where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
 }
 
 /// Where the rows are: a dataset on the hub, local files, or a generator.
@@ -262,7 +266,11 @@ impl TaskSpec {
         };
         let chosen = name.unwrap_or(&variants.default);
         if let Some(variant) = variants.others.get(chosen) {
-            self.text.source = variant.source.clone();
+            if (&variant.source, &variant.target) == (&None, &None) {
+                return Err("it changes nothing; it needs `source` or `target`".into());
+            }
+            self.text.source = variant.source.clone().unwrap_or(self.text.source);
+            self.text.target = variant.target.clone().or(self.text.target);
         } else if chosen != variants.default {
             let known: Vec<&str> = variants.others.keys().map(String::as_str).collect();
             return Err(format!(
@@ -284,6 +292,13 @@ impl TaskSpec {
             1 => {}
             _ => return Err("[data] has several of `repo`, `files` and `generated`; keep one".into()),
         }
+        if data.repo.is_none() {
+            for (key, value) in [("data.config", &data.config), ("data.revision", &data.revision)] {
+                if value.is_some() {
+                    return Err(format!("`{key}` is for datasets on the hub, which `data.repo` names"));
+                }
+            }
+        }
         self.split.check()?;
         if self.labels.is_some() == self.text.target.is_some() {
             return Err("give either [labels] or `text.target`, exactly one".into());
@@ -295,6 +310,12 @@ impl TaskSpec {
         if self.text.expand && self.text.target.is_none() {
             return Err("`text.expand` needs `text.target`".into());
         }
+        if self.text.empty.is_some() && !self.text.expand {
+            return Err("`text.empty` needs `text.expand`".into());
+        }
+        if self.few_shot_threshold.is_some() && self.labels.is_some() {
+            return Err("`few_shot_threshold` is for number targets; [labels] are classes already".into());
+        }
         for (key, value) in [
             ("limits.source_tokens", self.limits.source_tokens),
             ("limits.target_tokens", self.limits.target_tokens),
@@ -304,16 +325,22 @@ impl TaskSpec {
             }
         }
         let parse = |key: &str, text: &str| Template::parse(text).map_err(|e| format!("`{key}`: {e}"));
+        let with_column = |key: &str, text: &str| match parse(key, text)? {
+            template if template.columns().is_empty() => {
+                Err(format!("`{key}`: `{text}` has no column in braces, so that every row would be the same"))
+            }
+            template => Ok(template),
+        };
         let optional = |key: &str, text: &Option<String>| text.as_ref().map(|t| parse(key, t)).transpose();
         Ok(Templates {
-            source: parse("text.source", &self.text.source)?,
+            source: with_column("text.source", &self.text.source)?,
             target: optional("text.target", &self.text.target)?,
             answers: optional("text.answers", &self.text.answers)?,
             group: optional("text.group", &self.text.group)?,
             probes: self
                 .probes
                 .iter()
-                .map(|(name, text)| Ok((name.clone(), parse(&format!("probes.{name}"), text)?)))
+                .map(|(name, text)| Ok((name.clone(), with_column(&format!("probes.{name}"), text)?)))
                 .collect::<Result<_, String>>()?,
         })
     }

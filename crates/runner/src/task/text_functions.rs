@@ -20,6 +20,7 @@ pub static FUNCTIONS: &[Function] = &[
     Function { name: "first", arguments: 0, apply: |value, _| first(value) },
     Function { name: "join", arguments: 1, apply: |value, arguments| join(value, text(&arguments[0])?) },
     Function { name: "mark-spans", arguments: 4, apply: mark_spans },
+    Function { name: "nearest-fifth", arguments: 0, apply: |value, _| nearest_fifth(&value) },
     Function { name: "one-decimal", arguments: 0, apply: |value, _| one_decimal(&value) },
     Function { name: "pad-punctuation", arguments: 0, apply: |value, _| map_text(value, &pad_punctuation) },
     Function { name: "strip-highlights", arguments: 0, apply: |value, _| map_text(value, &strip_highlights) },
@@ -84,8 +85,14 @@ fn one_decimal(value: &Value) -> Result<Value, String> {
     Ok(Value::Text(format!("{:.1}", (number(value)? * 10.0).round_ties_even() / 10.0)))
 }
 
+/// A number rounded to steps of 0.2, halves to even: T5's targets of STS-B.
+fn nearest_fifth(value: &Value) -> Result<Value, String> {
+    Ok(Value::Text(format!("{:.1}", (number(value)? * 5.0).round_ties_even() / 5.0)))
+}
+
 fn number(value: &Value) -> Result<f64, String> {
     match value {
+        Value::Integer(i) => Ok(*i as f64),
         Value::Number(x) => Ok(*x),
         Value::Text(text) => match text.parse() {
             Ok(x) if f64::is_finite(x) => Ok(x),
@@ -208,6 +215,15 @@ mod tests {
         assert_eq!(round(0.25), Value::Text("0.2".into()));
         assert_eq!(round(3.799_999_952_316_284), Value::Text("3.8".into()));
         assert_eq!(round(5.0), Value::Text("5.0".into()));
+    }
+
+    #[test]
+    fn nearest_fifths_are_steps_of_a_fifth() {
+        let round = |x| nearest_fifth(&Value::Number(x)).unwrap();
+        for (x, text) in [(2.57, "2.6"), (2.5, "2.4"), (2.7, "2.8"), (0.09, "0.0"), (5.0, "5.0")] {
+            assert_eq!(round(x), Value::Text(text.into()));
+        }
+        assert_eq!(nearest_fifth(&Value::Integer(3)), Ok(Value::Text("3.0".into())));
     }
 
     #[test]

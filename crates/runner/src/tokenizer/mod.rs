@@ -69,9 +69,10 @@ impl Tokenizer {
         if largest as usize >= vocabulary {
             return Err(TokenizerError::Vocabulary { path: path.into(), id: largest, vocabulary });
         }
-        match tokenizer.encode("a", usize::MAX).ids.last() {
-            Some(&last) if last == eos => Ok(tokenizer),
-            _ => Err(TokenizerError::NoEndToken { path: path.into(), eos }),
+        let ends = |text| tokenizer.encode_whole(text, true).last() == Some(&eos);
+        match ends("a") && ends("") {
+            true => Ok(tokenizer),
+            false => Err(TokenizerError::NoEndToken { path: path.into(), eos }),
         }
     }
 
@@ -247,6 +248,17 @@ mod tests {
         let each: Vec<Encoded> = texts.iter().map(|text| tokenizer.encode(text, 9)).collect();
         assert_eq!(tokenizer.encode_all(&texts, 9), each);
         assert!(from_words > 2_000, "{from_words} texts were cut into words");
+    }
+
+    #[test]
+    fn a_tokenizer_that_ends_texts_otherwise_is_refused() {
+        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
+        let open = |bytes: &[u8], eos| Tokenizer::from_bytes(bytes, Path::new("pocket"), eos, usize::MAX);
+        assert!(matches!(open(bytes, 5), Err(TokenizerError::NoEndToken { eos: 5, .. })));
+        let mut json: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+        json["post_processor"] = serde_json::Value::Null;
+        let endless = open(json.to_string().as_bytes(), 1);
+        assert!(matches!(endless, Err(TokenizerError::NoEndToken { eos: 1, .. })));
     }
 
     #[test]

@@ -53,6 +53,11 @@ pub enum TrainError {
     State(#[from] StateError),
 }
 
+/// "1 run", "3 runs".
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Updates between looks at the loss; each look waits for the device.
 const LOSS_INTERVAL: u64 = 10;
 
@@ -62,11 +67,11 @@ const LOSS_INTERVAL: u64 = 10;
 /// Where the state file exists, the training goes on from it, to the same bits.
 ///
 /// # Errors
-/// When a metric cannot take the task's targets, or the state cannot be written or read.
+/// When a metric cannot take the task's targets, or the state cannot be read.
 pub fn train(job: &Job, mut state: StateFile, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
     let (mut training, first) = Training::start(job, &state)?;
     let steps = job.settings.steps;
-    progress.start(first, steps, &format!("{} runs", job.runs.len()));
+    progress.start(first, steps, &count(job.runs.len(), "run"));
     for step in first..steps {
         training.update(step, progress);
         let done = step + 1;
@@ -81,7 +86,10 @@ pub fn train(job: &Job, mut state: StateFile, progress: &mut dyn Progress) -> Re
             training.validate(done, progress)?;
         }
         if look && done < steps && state.is_due() {
-            training.save(done, &mut state)?;
+            // The training itself has lost nothing.
+            if let Err(problem) = training.save(done, &mut state) {
+                progress.note(&format!("{problem}; if it is interrupted now, it begins anew"));
+            }
         }
     }
     let outcome = training.test(progress)?;

@@ -62,8 +62,10 @@ impl TrainSettings {
             ("evaluate_every", self.evaluate_every),
             ("eval_batch_size", self.eval_batch_size as u64),
         ] {
-            if value == 0 {
-                return Err(format!("`training.{key}` is 0; it must be at least 1"));
+            if !(1..=1_000_000_000).contains(&value) {
+                return Err(format!(
+                    "`training.{key}` is {value}; it must be at least 1 and at most a billion"
+                ));
             }
         }
         if !self.batch_size.is_multiple_of(self.accumulation) {

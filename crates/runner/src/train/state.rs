@@ -66,11 +66,10 @@ impl StateFile {
     /// # Errors
     /// When the disk is full or the folder not writable.
     pub fn write<M: Serialize>(&mut self, snapshot: &Snapshot<M>) -> Result<(), StateError> {
+        self.last = Instant::now();
         let meta = serde_json::to_string(&snapshot.meta).map_err(|e| self.unreadable(e.to_string()))?;
         tensor_file::write(&self.path, &tensors(snapshot), &[(META, meta)])
-            .map_err(|source| StateError::Write { path: self.path.clone(), source })?;
-        self.last = Instant::now();
-        Ok(())
+            .map_err(|source| StateError::Write { path: self.path.clone(), source })
     }
 
     /// Reads the state into a training that has just been set up; `None` where there is no file.
