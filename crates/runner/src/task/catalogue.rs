@@ -122,7 +122,7 @@ impl Task {
                 HubError::UnknownSplit { .. } => "split",
                 _ => "data.repo",
             },
-            source,
+            source: source.into(),
         })?;
         Ok(match files {
             Some(files) => RowSource::Hub { files: files.paths(), commit: files.commit },

@@ -47,7 +47,7 @@ pub enum TaskError {
     )]
     Empty { file: String, role: &'static str, rows: usize, source_split: String },
     #[error("{file}: `{key}`: {source}")]
-    Hub { file: String, key: &'static str, source: crate::hub::HubError },
+    Hub { file: String, key: &'static str, source: Box<crate::hub::HubError> },
 }
 
 /// One row as the model and the metrics see it.
