@@ -98,6 +98,24 @@ fn a_mistake_in_the_last_task_is_told_before_the_first_one_trains() {
 }
 
 #[test]
+fn a_method_under_two_names_trains_once_and_is_told_under_both() {
+    let w = Workspace::new();
+    w.edit(
+        "tiny-suite.toml",
+        "[methods.lora]",
+        "[methods.again]\nmethod = \"lora\"\nrank = 2\nalpha = 2.0\nlearning_rate = 0.01\n\n[methods.lora]",
+    );
+    let run = w.run(&["run", "tiny-suite.toml", "--method", "again", "--method", "lora", "--out", "out"]);
+    assert_success(&run);
+    assert_eq!(common::files(&w.path("out/cells")).len(), 2, "one per seed");
+    for name in [" again ", " lora "] {
+        let line = stdout(&run).lines().find(|line| line.contains(name)).unwrap().to_string();
+        let seeds = line.split_whitespace().rev().nth(2);
+        assert_eq!(seeds, Some("2"), "{line}");
+    }
+}
+
+#[test]
 fn suites_that_contradict_themselves_are_refused() {
     let w = Workspace::new();
     assert_refused(&w.train("lora", &["--seed", "1", "--seed", "1"]), &["seed 1", "twice"]);
