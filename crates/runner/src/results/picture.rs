@@ -8,7 +8,7 @@ use super::table::{AVERAGE, thousands};
 const SIZE: (u32, u32) = (860, 520);
 const GREY: RGBColor = RGBColor(120, 120, 120);
 
-/// Draws the average of every method over tasks (filled) and each task (hollow) as SVG.
+/// Draws the average of every method over tasks (filled) and each task (hollow) as SVG, probes left out.
 ///
 /// `majority` is the average score of always giving the most frequent answer, where it is known.
 ///
@@ -58,9 +58,10 @@ fn draw(
             ("sans-serif", 13).into_font().color(&GREY),
         )])?;
     }
+    let mut names: Vec<(i32, i32, &str)> = Vec::new();
     for (index, method) in methods(rows).into_iter().enumerate() {
         let colour = Palette99::pick(index);
-        let own = rows.iter().filter(|row| row.method == method);
+        let own = rows.iter().filter(|row| row.method == method && !row.probe);
         for row in own {
             let (Some(mean), count) = (row.mean, row.trainable_parameters.max(1) as f64) else { continue };
             if row.task != AVERAGE {
@@ -69,11 +70,32 @@ fn draw(
             }
             chart.draw_series([Circle::new((count, mean), 6, colour.filled())])?;
             let (x, y) = chart.backend_coord(&(count, mean));
-            root.draw(&Text::new(method.to_string(), (x + 9, y - 7), ("sans-serif", 14)))?;
+            names.push((x + 9, y - 7, method));
         }
+    }
+    for (x, y, name) in apart(names) {
+        root.draw(&Text::new(name.to_string(), (x, y), ("sans-serif", 14)))?;
     }
     root.present()?;
     Ok(())
+}
+
+/// Names moved down where they would lie on each other.
+fn apart(mut names: Vec<(i32, i32, &str)>) -> Vec<(i32, i32, &str)> {
+    const LINE: i32 = 15;
+    names.sort_by_key(|&(x, y, _)| (y, x));
+    let mut placed: Vec<(i32, i32, &str)> = Vec::new();
+    for (x, mut y, name) in names {
+        for &(other_x, other_y, other) in &placed {
+            // About 8 pixels a letter.
+            let width = 8 * if x < other_x { name.len() } else { other.len() } as i32;
+            if (x - other_x).abs() < width && (y - other_y).abs() < LINE {
+                y = other_y + LINE;
+            }
+        }
+        placed.push((x, y, name));
+    }
+    placed
 }
 
 fn methods(rows: &[Comparison]) -> Vec<&str> {
@@ -84,4 +106,20 @@ fn methods(rows: &[Comparison]) -> Vec<&str> {
         }
     }
     methods
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_at_one_place_are_told_apart() {
+        let names = vec![(9, 50, "adept"), (10, 52, "dept"), (11, 47, "prompt-tuning"), (400, 50, "full")];
+        let placed = apart(names);
+        assert_eq!(placed.len(), 4);
+        assert!(placed.contains(&(400, 50, "full")), "nothing is near it");
+        let mut near: Vec<i32> = placed.iter().filter(|(x, ..)| *x < 100).map(|(_, y, _)| *y).collect();
+        near.sort_unstable();
+        assert!(near.windows(2).all(|pair| pair[1] - pair[0] >= 15), "{near:?}");
+    }
 }
