@@ -111,24 +111,28 @@ impl Task {
         ];
         let probes = self.templates.probes.iter();
         let probes = probes.map(|(name, template)| (format!("probes.{name}"), Some(template)));
-        let mut used: Vec<(String, &str)> = Vec::new();
-        for (key, template) in
-            templates.map(|(key, template)| (key.to_string(), template)).into_iter().chain(probes)
-        {
-            used.extend(template.iter().flat_map(|t| t.columns()).map(|column| (key.clone(), column)));
+        let missing = |key: String, column: &str| TaskError::Column {
+            file: self.file.clone(),
+            key,
+            problem: format!(
+                "there is no column `{column}` in {}; the columns are {}",
+                rows.source(),
+                present.join(", ")
+            ),
+        };
+        let templates =
+            templates.map(|(key, template)| (key.to_string(), template)).into_iter().chain(probes);
+        for (key, template) in templates {
+            let mut paths = template.iter().flat_map(|template| template.columns());
+            if let Some(path) = paths.find(|path| !path.is_in(&present)) {
+                return Err(missing(key, path.column()));
+            }
         }
-        used.extend(self.spec.labels.iter().map(|l| ("labels.column".into(), l.column.as_str())));
-        match used.into_iter().find(|(_, column)| !present.iter().any(|p| p == column)) {
-            None => Ok(()),
-            Some((key, column)) => Err(TaskError::Column {
-                file: self.file.clone(),
-                key,
-                problem: format!(
-                    "there is no column `{column}` in {}; the columns are {}",
-                    rows.source(),
-                    present.join(", ")
-                ),
-            }),
+        match &self.spec.labels {
+            Some(labels) if !present.contains(&labels.column) => {
+                Err(missing("labels.column".into(), &labels.column))
+            }
+            _ => Ok(()),
         }
     }
 }

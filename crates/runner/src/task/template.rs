@@ -45,11 +45,23 @@ impl Path {
         Ok(Self(parts))
     }
 
-    fn column(&self) -> &str {
+    /// The column that holds it, if its name has no dots of its own.
+    pub fn column(&self) -> &str {
         &self.0[0]
     }
 
+    /// Whether it is in a table of these columns.
+    pub fn is_in(&self, columns: &[String]) -> bool {
+        columns.iter().any(|column| column == self.column() || *column == self.to_string())
+    }
+
     fn value(&self, row: &Row) -> Result<Value, String> {
+        // Names of columns may have dots too.
+        if self.0.len() > 1
+            && let Ok(value) = row.value(&self.to_string())
+        {
+            return Ok(value);
+        }
         let mut value = row.value(self.column())?;
         for field in &self.0[1..] {
             value = match value {
@@ -102,15 +114,15 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// The columns that the template reads.
-    pub fn columns(&self) -> Vec<&str> {
+    /// The columns, and fields of records, that the template reads.
+    pub fn columns(&self) -> Vec<&Path> {
         let mut columns = Vec::new();
         for part in &self.parts {
             if let Part::Field { path, calls } = part {
-                columns.push(path.column());
+                columns.push(path);
                 for argument in calls.iter().flat_map(|c| &c.arguments) {
                     if let Argument::Column(path) = argument {
-                        columns.push(path.column());
+                        columns.push(path);
                     }
                 }
             }
@@ -224,6 +236,18 @@ mod tests {
 
     use super::*;
     use crate::task::Rows;
+
+    #[test]
+    fn a_dot_reaches_into_a_record_unless_a_column_has_it() {
+        let dotted = Column::new("a.b".into(), ["whole"]);
+        let record = df!("b" => ["inner"]).unwrap().into_struct("a".into()).into_column();
+        let template = Template::parse("{a.b}").unwrap();
+        for (columns, text) in [(vec![dotted, record.clone()], "whole"), (vec![record], "inner")] {
+            let rows = Rows::new(DataFrame::new(1, columns).unwrap(), "memory");
+            assert!(template.columns()[0].is_in(&rows.columns()));
+            assert_eq!(template.render(&rows.row(0)).unwrap(), text);
+        }
+    }
 
     #[test]
     fn doubled_braces_are_braces() {
