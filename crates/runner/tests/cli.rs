@@ -221,6 +221,16 @@ fn a_run_whose_loss_explodes_ends_alone() {
 }
 
 #[test]
+fn a_run_that_its_last_update_breaks_is_told() {
+    let w = Workspace::new();
+    w.edit("tiny-suite.toml", "learning_rate = 0.01", "learning_rate = 1e39");
+    w.edit("tiny-suite.toml", "warmup_steps = 2", "warmup_steps = 0");
+    let output = w.train("lora", &["--steps", "1"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stdout(&output).contains("2 of 2 diverged"), "{}", stdout(&output));
+}
+
+#[test]
 fn scoring_pairs() {
     let w = Workspace::new();
     w.write(

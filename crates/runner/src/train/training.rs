@@ -213,6 +213,11 @@ impl<'a> Training<'a> {
             let better = outcome.best.as_ref().is_none_or(|best| scores[&select] > best.validation[&select]);
             if better {
                 let values = self.parameters.run_to_host(position);
+                // No later loss would tell of what the last update made.
+                if !values.iter().flatten().all(|value| value.is_finite()) {
+                    outcome.status = Status::Diverged { step, loss: f64::NAN.to_string() };
+                    continue;
+                }
                 outcome.best = Some(Best { step, validation: scores, test: Scores::new(), values });
             }
         }
