@@ -2,6 +2,20 @@
 
 use serde::de::{DeserializeOwned, Deserializer};
 
+/// Largest size that a setting may ask for; beyond it are slips of the pen, and no memory.
+const LARGEST: usize = 1 << 24;
+
+/// Refuses a size of nothing, or one that no machine has room for.
+///
+/// # Errors
+/// The message names the key and what would be right.
+pub fn positive(key: &str, value: usize) -> Result<(), String> {
+    if !(1..=LARGEST).contains(&value) {
+        return Err(format!("`{key}` is {value}; it must be at least 1 and at most {LARGEST}"));
+    }
+    Ok(())
+}
+
 /// Reads settings; the error says which key is wrong and why.
 ///
 /// # Errors

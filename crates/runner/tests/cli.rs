@@ -44,7 +44,7 @@ fn running_again_computes_nothing_and_gives_the_same_table() {
     assert!(!stderr(&again).contains("steps"), "{}", stderr(&again));
     let more = w.train("lora", &["--out", "out", "--seed", "1", "--seed", "2", "--seed", "3"]);
     assert_success(&more);
-    assert!(stderr(&more).contains("1 run"), "only the new seed is missing: {}", stderr(&more));
+    assert!(stderr(&more).contains("12 steps, 1 run\n"), "only the new seed is missing: {}", stderr(&more));
     w.edit("rows/train.csv", "very good", "very red");
     let changed = w.train("lora", &["--out", "out"]);
     assert_success(&changed);

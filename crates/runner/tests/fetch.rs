@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Workspace, assert_refused, assert_success, stderr, stdout};
-use peft_bench::results::Store;
+use peft_bench::results::{Record, Store};
 use polars::prelude::{ParquetWriter, df};
 use standin::{CHUNK_TOKEN, Fault, GOOD_TOKEN, Standin};
 
@@ -61,6 +61,15 @@ impl Bench {
         self.command(&[&["fetch", "hub-suite.toml"], more].concat()).output().unwrap()
     }
 
+    /// Runs one cell of the suite offline; its record.
+    fn run(&self) -> Record {
+        let run = ["run", "hub-suite.toml", "--method", "prompt-tuning", "--seed", "1", "--steps", "2"];
+        assert_success(&self.workspace.run(&run));
+        let store = Store::open(&self.workspace.path("results/hub-suite")).unwrap();
+        let [cell] = &common::files(&store.folder().join("cells"))[..] else { panic!("one cell") };
+        store.read(cell.trim_end_matches(".parquet")).unwrap().unwrap()
+    }
+
     fn start_fetch(&self) -> Child {
         let mut command = self.command(&["fetch", "hub-suite.toml"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -109,11 +118,7 @@ fn a_pinned_revision_is_the_one_that_runs() {
     }
     bench.workspace.edit("rows.toml", "repo = \"owner/rows\"", "repo = \"owner/rows\"\nrevision = \"v1\"");
     assert_success(&bench.fetch(&[]));
-    let run = ["run", "hub-suite.toml", "--method", "prompt-tuning", "--seed", "1", "--steps", "2"];
-    assert_success(&bench.workspace.run(&run));
-    let store = Store::open(&bench.workspace.path("results/hub-suite")).unwrap();
-    let [cell] = &common::files(&store.folder().join("cells"))[..] else { panic!("one cell") };
-    let record = store.read(cell.trim_end_matches(".parquet")).unwrap().unwrap();
+    let record = bench.run();
     assert_eq!(record.dataset_revision, bench.hub.commit(ROWS, "v1"));
     assert_ne!(record.dataset_revision, bench.hub.commit(ROWS, "main"));
     let dump = ["tasks", "dump", "rows.toml", "--split", "test"];
@@ -139,11 +144,7 @@ fn a_fetched_suite_runs_offline_and_without_a_network() {
     assert_eq!(stderr(&again), "");
     assert_eq!(bench.hub.downloads().len(), 6);
 
-    let run = ["run", "hub-suite.toml", "--method", "prompt-tuning", "--seed", "1", "--steps", "2"];
-    assert_success(&bench.workspace.run(&run));
-    let store = Store::open(&bench.workspace.path("results/hub-suite")).unwrap();
-    let [cell] = &common::files(&store.folder().join("cells"))[..] else { panic!("one cell") };
-    let record = store.read(cell.trim_end_matches(".parquet")).unwrap().unwrap();
+    let record = bench.run();
     assert_eq!(record.dataset_revision, bench.hub.commit(ROWS, "main"));
     assert_eq!(record.model_revision, bench.hub.commit(MODEL, "main"));
     let cut_off = bench

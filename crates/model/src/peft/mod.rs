@@ -27,6 +27,7 @@ pub use parameters::{Gradients, Group, Init, Parameter, Parameters, select_runs}
 pub use prompt::PromptInit;
 
 use crate::Error;
+use crate::settings::{self, positive};
 use crate::t5::{Pass, Site, Stack, Sublayer, T5Config};
 
 /// Embeddings on their way into a stack.
@@ -134,7 +135,7 @@ fn build_as<M>(settings: Value) -> Result<Built, String>
 where
     M: Method + Checked + Serialize + DeserializeOwned + 'static,
 {
-    let method: M = crate::settings::read(settings)?;
+    let method: M = settings::read(settings)?;
     method.check()?;
     let Ok(Value::Object(settings)) = serde_json::to_value(&method) else {
         unreachable!("settings are a struct of plain values");
@@ -192,13 +193,6 @@ impl Method for Frozen {
     fn learning_rates(&self) -> Vec<(Group, f64)> {
         Vec::new()
     }
-}
-
-fn positive(setting: &str, value: usize) -> Result<(), String> {
-    if !(1..=1 << 24).contains(&value) {
-        return Err(format!("`{setting}` is {value}; it must be at least 1 and at most 16777216"));
-    }
-    Ok(())
 }
 
 fn learning_rate(setting: &str, value: f64) -> Result<(), String> {

@@ -3,6 +3,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::settings;
 
 /// The feed-forward non-linearity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl T5Config {
             None | Some("t5" | "mt5") => {}
             Some(other) => return Err(format!("field `model_type` is `{other}`; known are t5 and mt5")),
         }
-        let config: Self = crate::settings::read(fields)?;
+        let config: Self = settings::read(fields)?;
         config.check()?;
         Ok(config)
     }
@@ -151,11 +152,7 @@ impl T5Config {
             ("num_decoder_layers", self.decoder_layers()),
             ("num_heads", self.num_heads),
         ] {
-            if !(1..=1 << 24).contains(&value) {
-                return Err(format!(
-                    "field `{field}` is {value}; it must be at least 1 and at most 16777216"
-                ));
-            }
+            settings::positive(field, value).map_err(|problem| format!("field {problem}"))?;
         }
         // Half of the encoder's buckets serve each direction, and half of those are logarithmic.
         if self.relative_attention_num_buckets < 4 {

@@ -7,12 +7,12 @@ use serde::de::DeserializeOwned;
 
 use super::output;
 use crate::atomic;
+use crate::task::read_text;
 
 /// Reads a file; `fields` names what its objects must have, for messages.
 pub fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let lines =
-        text.trim_start_matches('\u{feff}').lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let text = read_text(path)?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(i, line)| {
             let expected = || format!("{}, line {}: expected an object with {fields}", path.display(), i + 1);

@@ -176,13 +176,15 @@ impl Task {
     }
 
     fn generator(&self, name: &str, split: &str) -> Result<RowSource, TaskError> {
-        let wrong = |problem| TaskError::Spec { file: self.file.clone(), problem };
         let task = pocket::find(name).ok_or_else(|| {
             let known: Vec<&str> = pocket::all().map(|task| task.name).collect();
-            wrong(format!("`data.generated`: there is no generator `{name}`; there are {}", known.join(", ")))
+            self.wrong(format!(
+                "`data.generated`: there is no generator `{name}`; there are {}",
+                known.join(", ")
+            ))
         })?;
         let part = Part::named(split).ok_or_else(|| {
-            wrong(format!("`split`: there is no split `{split}`; there are train, validation, test"))
+            self.wrong(format!("`split`: there is no split `{split}`; there are train, validation, test"))
         })?;
         Ok(RowSource::Generated { task, part })
     }

@@ -34,7 +34,11 @@ pub(super) fn read_file(path: &Path) -> Result<DataFrame, TaskError> {
     frame.map_err(|problem| unreadable(path, problem))
 }
 
-fn read_text(path: &Path) -> Result<String, TaskError> {
+/// The text of a file, without a byte order mark.
+///
+/// # Errors
+/// When it is missing or not UTF-8; the message names the line.
+pub(crate) fn read_text(path: &Path) -> Result<String, TaskError> {
     let bytes = std::fs::read(path).map_err(|source| TaskError::Read { path: path.into(), source })?;
     let mut text = String::from_utf8(bytes).map_err(|e| {
         let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 pub use catalogue::{RowSource, Task, find, names};
 pub use few_shot::few_shot;
+pub(crate) use files::read_text;
 pub use rows::{Rows, Value};
 pub use spec::{Labels, Limits, Metrics, Reference, TaskSpec, Variants, Words};
 pub use split::{Role, SplitRule, permutation};

@@ -170,6 +170,11 @@ impl Row<'_> {
         self.index
     }
 
+    /// Whether there is such a column.
+    pub fn has(&self, column: &str) -> bool {
+        self.rows.frame.get_column_index(column).is_some()
+    }
+
     /// The value of a column.
     ///
     /// # Errors

@@ -22,7 +22,12 @@ enum Part {
 
 /// A column, or a field of a record in one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path(Vec<String>);
+pub struct Path {
+    /// As it is written.
+    whole: String,
+    /// Its parts between the dots: the column, then fields of records.
+    parts: Vec<String>,
+}
 
 #[derive(Debug, Clone)]
 struct Call {
@@ -42,28 +47,26 @@ impl Path {
         if parts.iter().any(String::is_empty) {
             return Err(format!("`{text}` is no column name"));
         }
-        Ok(Self(parts))
+        Ok(Self { whole: parts.join("."), parts })
     }
 
     /// The column that holds it, if its name has no dots of its own.
     pub fn column(&self) -> &str {
-        &self.0[0]
+        &self.parts[0]
     }
 
     /// Whether it is in a table of these columns.
     pub fn is_in(&self, columns: &[String]) -> bool {
-        columns.iter().any(|column| column == self.column() || *column == self.to_string())
+        columns.iter().any(|column| column == self.column() || *column == self.whole)
     }
 
     fn value(&self, row: &Row) -> Result<Value, String> {
         // Names of columns may have dots too.
-        if self.0.len() > 1
-            && let Ok(value) = row.value(&self.to_string())
-        {
-            return Ok(value);
+        if self.parts.len() == 1 || row.has(&self.whole) {
+            return row.value(&self.whole);
         }
         let mut value = row.value(self.column())?;
-        for field in &self.0[1..] {
+        for field in &self.parts[1..] {
             value = match value {
                 Value::Record(fields) => fields
                     .into_iter()
@@ -79,7 +82,7 @@ impl Path {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("."))
+        f.write_str(&self.whole)
     }
 }
 
