@@ -10,11 +10,11 @@ pub mod dropout;
 mod error;
 pub mod ops;
 pub mod peft;
-pub mod random;
 pub mod settings;
 pub mod t5;
 
 pub use error::Error;
+pub use peft_random as random;
 
 /// The framework that computes, for the record of a result.
 pub const BURN_VERSION: &str = "0.22.1";

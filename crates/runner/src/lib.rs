@@ -13,7 +13,6 @@ pub mod hub;
 pub mod memory;
 pub mod metric;
 pub mod model;
-pub mod pocket;
 pub mod pretrain;
 pub mod progress;
 pub mod results;

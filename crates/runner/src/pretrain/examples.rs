@@ -1,10 +1,10 @@
 use peft_model::random::{keyed_rng, mix};
+use peft_pocket::{Corpus, Mixture};
 use rand::Rng;
 
 use super::Recipe;
 use super::span_corruption::{Corruption, corrupt};
 use super::tokenizer::sentinel;
-use crate::pocket::{Corpus, Mixture};
 use crate::tokenizer::Tokenizer;
 
 /// One pretraining example.

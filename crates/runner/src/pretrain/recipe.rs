@@ -1,11 +1,11 @@
 use std::path::Path;
 
 use peft_model::t5::T5Config;
+use peft_pocket::Mixture;
 use serde::{Deserialize, Serialize};
 
 use super::PretrainError;
 use crate::embedded;
-use crate::pocket::Mixture;
 
 /// How a model is pretrained: what a TOML in `datasets/recipes/` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

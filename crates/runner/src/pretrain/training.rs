@@ -5,6 +5,7 @@ use burn::tensor::{DType, Device};
 use peft_model::dropout::Dropout;
 use peft_model::peft::{Group, Parameters};
 use peft_model::t5::{Backbone, Batch, Pass, T5Config, target_log_probabilities, target_loss};
+use peft_pocket::{Corpus, Mixture};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
@@ -12,7 +13,6 @@ use super::{Example, Examples, PretrainError, Recipe, tokenizer};
 use crate::atomic;
 use crate::hub::Hub;
 use crate::model::{self, Model};
-use crate::pocket::{Corpus, Mixture};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
 use crate::train::{AdamW, AdamWSettings, Snapshot, State, StateFile, add, linear};

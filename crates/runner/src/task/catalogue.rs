@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use peft_model::peft::nearest;
+use peft_pocket::{self as pocket, Part, PocketTask};
 
 use super::spec::Templates;
-use super::{Role, Rows, TaskError, TaskSpec, Template};
+use super::{Role, Rows, TaskError, TaskSpec, Template, generated};
 use crate::embedded;
 use crate::hub::{DEFAULT_REVISION, Fetched, Hub, HubError, Repo};
-use crate::pocket::{self, Part, PocketTask};
 use crate::token_cache::digest_file;
 
 /// A task, checked and ready to load.
@@ -140,7 +140,7 @@ impl Task {
             RowSource::Local { file } => Rows::read(std::slice::from_ref(file))?,
             RowSource::Generated { task, part } => {
                 let name = format!("the pocket world's {}, {}", task.name, self.spec.split.split(role));
-                Rows::new(task.table(*part), &name)
+                Rows::new(generated::frame(task.table(*part)), &name)
             }
         };
         let indices = self.spec.split.rows(role, rows.len());

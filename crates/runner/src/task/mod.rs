@@ -4,6 +4,7 @@ mod catalogue;
 mod delimited;
 mod few_shot;
 mod files;
+mod generated;
 mod rows;
 mod spec;
 mod split;

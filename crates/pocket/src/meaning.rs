@@ -2,9 +2,9 @@
 
 use rand::Rng as _;
 
-use super::Rng;
-use super::grammar::{Clause, Determiner, Head, NounPhrase, Tense};
-use super::lexicon::*;
+use crate::Rng;
+use crate::grammar::{Clause, Determiner, Head, NounPhrase, Tense};
+use crate::lexicon::*;
 
 /// Synonyms for some of the words.
 pub fn reworded(clause: &Clause, rng: &mut Rng) -> Clause {
@@ -80,11 +80,11 @@ pub fn strengthened(clause: &Clause, rng: &mut Rng) -> Option<(Clause, &'static 
             "place"
         }
         1 if bare(&clause.agent) => {
-            other.agent.adjective = Some(super::grammar::adjective(rng));
+            other.agent.adjective = Some(crate::grammar::adjective(rng));
             "adjective"
         }
         2 if bare(&clause.patient) => {
-            other.patient.adjective = Some(super::grammar::adjective(rng));
+            other.patient.adjective = Some(crate::grammar::adjective(rng));
             "adjective"
         }
         _ => return None,

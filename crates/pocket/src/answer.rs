@@ -1,8 +1,8 @@
 //! Which words of the passage answer the question? In the shape of MRQA.
 
-use super::lexicon::{NUMBERS, chance};
-use super::story::{Fact, Story};
-use super::{Label, PocketTask, Rng, Row};
+use crate::lexicon::{NUMBERS, chance};
+use crate::story::{Fact, Story};
+use crate::{Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask =
     PocketTask { name: "answer", columns: &["question", "context"], classes: &[], targets: &[], draw };

@@ -1,8 +1,8 @@
 //! Is the answer yes, by the passage? In the shape of BoolQ.
 
-use super::lexicon::{NUMBERS, chance};
-use super::story::{Fact, Story};
-use super::{LETTERS, Label, PocketTask, Rng, Row};
+use crate::lexicon::{NUMBERS, chance};
+use crate::story::{Fact, Story};
+use crate::{LETTERS, Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask = PocketTask {
     name: "boolean",

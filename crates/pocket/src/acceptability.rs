@@ -2,9 +2,9 @@
 
 use rand::Rng as _;
 
-use super::grammar::{Clause, Form, Head, NounPhrase, Pronoun, Tag, Word, join};
-use super::lexicon::{chance, choose};
-use super::{LETTERS, Label, PocketTask, Rng, Row};
+use crate::grammar::{Clause, Form, Head, NounPhrase, Pronoun, Tag, Word, join};
+use crate::lexicon::{chance, choose};
+use crate::{LETTERS, Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask = PocketTask {
     name: "acceptability",

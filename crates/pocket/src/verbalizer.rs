@@ -1,7 +1,7 @@
 //! What classes are called: in a task's own rows, and in pretraining beside the classes' own names.
 
-use super::lexicon::choose;
-use super::{PocketTask, Rng};
+use crate::lexicon::choose;
+use crate::{PocketTask, Rng};
 
 /// Names of the first class, the second and the third of any task.
 pub const DIGITS: &[&str] = &["0", "1", "2"];
@@ -21,8 +21,8 @@ pub(super) fn verbalizers(task: &PocketTask, rng: &mut Rng) -> &'static [&'stati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pocket::TASKS;
-    use peft_model::random::keyed_rng;
+    use crate::TASKS;
+    use peft_random::keyed_rng;
 
     #[test]
     fn no_task_is_asked_for_the_targets_of_its_own_rows() {

@@ -3,7 +3,7 @@
 use rand::Rng as _;
 use rand::seq::IndexedRandom;
 
-use super::Rng;
+use crate::Rng;
 
 /// What sort of thing a noun names; each sort has a hypernym.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

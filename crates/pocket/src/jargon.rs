@@ -3,9 +3,9 @@
 
 use rand::Rng as _;
 
-use super::lexicon::{chance, choose};
-use super::sentiment::{NEUTRAL, REVIEWED};
-use super::{DIGITS, Label, PocketTask, Rng, Row};
+use crate::lexicon::{chance, choose};
+use crate::sentiment::{NEUTRAL, REVIEWED};
+use crate::{DIGITS, Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask = PocketTask {
     name: "jargon",

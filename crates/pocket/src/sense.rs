@@ -1,7 +1,7 @@
 //! Does the word mean the same in both sentences? In the shape of WiC.
 
-use super::lexicon::{NAMES, PLACES, chance, choose, choose_two};
-use super::{DIGITS, Label, PocketTask, Rng, Row};
+use crate::lexicon::{NAMES, PLACES, chance, choose, choose_two};
+use crate::{DIGITS, Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask = PocketTask {
     name: "sense",

@@ -1,8 +1,8 @@
 //! Do the two marked phrases mean the same person? In the shape of WSC.
 
-use super::grammar::Pronoun;
-use super::lexicon::*;
-use super::{LETTERS, Label, PocketTask, Rng, Row};
+use crate::grammar::Pronoun;
+use crate::lexicon::*;
+use crate::{LETTERS, Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask =
     PocketTask { name: "pronoun", columns: &["text"], classes: &["no", "yes"], targets: LETTERS, draw };

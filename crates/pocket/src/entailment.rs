@@ -3,10 +3,10 @@
 
 use rand::Rng as _;
 
-use super::grammar::{Clause, Form};
-use super::lexicon::chance;
-use super::meaning::*;
-use super::{DIGITS, Label, PocketTask, Rng, Row};
+use crate::grammar::{Clause, Form};
+use crate::lexicon::chance;
+use crate::meaning::*;
+use crate::{DIGITS, Label, PocketTask, Rng, Row};
 
 const COLUMNS: &[&str] = &["premise", "hypothesis"];
 

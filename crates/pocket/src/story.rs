@@ -3,8 +3,8 @@
 use rand::Rng as _;
 use rand::seq::SliceRandom;
 
-use super::Rng;
-use super::lexicon::*;
+use crate::Rng;
+use crate::lexicon::*;
 
 /// Something that a story tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Reads pocket sentences: an independent grammar, which shares nothing with the generator but the
 //! lists of words.
 
-use peft_bench::pocket::lexicon::{COLOURS, Kind, NAMES, NOUNS, NUMBERS, PLACES, QUALITIES, VERBS};
+use peft_pocket::lexicon::{COLOURS, Kind, NAMES, NOUNS, NUMBERS, PLACES, QUALITIES, VERBS};
 
 /// A noun phrase as it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -157,7 +157,7 @@ fn phrases(words: &[&str]) -> Vec<(Phrase, usize)> {
     all
 }
 
-fn nouns() -> impl Iterator<Item = &'static peft_bench::pocket::lexicon::Noun> {
+fn nouns() -> impl Iterator<Item = &'static peft_pocket::lexicon::Noun> {
     use Kind::*;
     NOUNS.iter().chain([Person, Animal, Fruit, Vehicle, Tool, Toy].map(Kind::hypernym))
 }

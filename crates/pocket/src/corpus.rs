@@ -1,16 +1,16 @@
 //! Text to pretrain on: passages for span corruption, and tasks asked in words.
 
-use peft_model::random::keyed_rng;
+use peft_random::keyed_rng;
 use rand::Rng as _;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::grammar::{Clause, Form};
-use super::lexicon::*;
-use super::meaning::{reworded, weakened};
-use super::story::Story;
-use super::verbalizer::verbalizers;
-use super::{Label, Part, PocketTask, Rng, TASKS};
+use crate::grammar::{Clause, Form};
+use crate::lexicon::*;
+use crate::meaning::{reworded, weakened};
+use crate::story::Story;
+use crate::verbalizer::verbalizers;
+use crate::{Label, Part, PocketTask, Rng, TASKS};
 
 /// What supervised examples are made of, as shares.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -143,7 +143,7 @@ fn words(rng: &mut Rng) -> String {
 }
 
 fn with_article(word: &str) -> String {
-    let article = if super::grammar::starts_with_vowel(word) { "an" } else { "a" };
+    let article = if crate::grammar::starts_with_vowel(word) { "an" } else { "a" };
     format!("{article} {word}")
 }
 

@@ -24,8 +24,7 @@ mod verbalizer;
 
 use std::collections::HashSet;
 
-use peft_model::random::{keyed_rng, mix};
-use polars::prelude::*;
+use peft_random::{keyed_rng, mix};
 
 pub use corpus::{Corpus, Mixture};
 use verbalizer::{DIGITS, LETTERS};
@@ -157,7 +156,7 @@ impl PocketTask {
     }
 
     /// A row of a part.
-    pub(super) fn draw_from(&self, part: Part, rng: &mut Rng) -> Row {
+    pub(crate) fn draw_from(&self, part: Part, rng: &mut Rng) -> Row {
         loop {
             let row = (self.draw)(rng);
             if Part::of(&row.texts) == part {
@@ -166,46 +165,48 @@ impl PocketTask {
         }
     }
 
-    /// The rows of a part as a table: the task's columns, then `label` or `answers`.
-    pub fn table(&self, part: Part) -> DataFrame {
-        let rows = self.rows(part);
-        let mut columns: Vec<Column> = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(i, name)| {
-                let texts: Vec<&str> = rows.iter().map(|row| row.texts[i].as_str()).collect();
-                Column::new((*name).into(), texts)
-            })
-            .collect();
-        columns.push(labels(&rows));
-        DataFrame::new(rows.len(), columns).expect("columns of one length and of different names")
+    /// The rows of a part, column by column: the task's columns of text, then `label` or `answers`.
+    pub fn table(&self, part: Part) -> Vec<Column> {
+        let mut rows = self.rows(part);
+        let labels = labels(&rows);
+        let text = |i: usize| rows.iter_mut().map(|row| std::mem::take(&mut row.texts[i])).collect();
+        let texts = (0..self.columns.len()).map(text).map(Values::Texts);
+        let columns = self.columns.iter().zip(texts).map(|(&name, values)| Column { name, values });
+        columns.chain([labels]).collect()
     }
 }
 
+/// A column of a task's table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    pub name: &'static str,
+    pub values: Values,
+}
+
+/// One value per row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    Texts(Vec<String>),
+    Classes(Vec<i64>),
+    Scores(Vec<f64>),
+    /// Accepted answers, here one per row.
+    Answers(Vec<Vec<String>>),
+}
+
 fn labels(rows: &[Row]) -> Column {
-    match &rows[0].label {
-        Label::Class(_) => {
-            let classes = rows.iter().map(|row| match row.label {
-                Label::Class(class) => class as i64,
-                _ => unreachable!("a task has one kind of label"),
-            });
-            Column::new("label".into(), classes.collect::<Vec<_>>())
+    let (mut classes, mut scores, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        match &row.label {
+            Label::Class(class) => classes.push(*class as i64),
+            Label::Score(score) => scores.push(*score),
+            Label::Answer(answer) => answers.push(vec![answer.clone()]),
         }
-        Label::Score(_) => {
-            let scores = rows.iter().map(|row| match row.label {
-                Label::Score(score) => score,
-                _ => unreachable!("a task has one kind of label"),
-            });
-            Column::new("label".into(), scores.collect::<Vec<_>>())
-        }
-        Label::Answer(_) => {
-            let answers = rows.iter().map(|row| match &row.label {
-                Label::Answer(answer) => Series::new("".into(), [answer.as_str()]),
-                _ => unreachable!("a task has one kind of label"),
-            });
-            Column::new("answers".into(), answers.collect::<Vec<_>>())
-        }
+    }
+    // A task has one kind of label.
+    match rows[0].label {
+        Label::Class(_) => Column { name: "label", values: Values::Classes(classes) },
+        Label::Score(_) => Column { name: "label", values: Values::Scores(scores) },
+        Label::Answer(_) => Column { name: "answers", values: Values::Answers(answers) },
     }
 }
 

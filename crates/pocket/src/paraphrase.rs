@@ -1,9 +1,9 @@
 //! Do the two sentences say the same? In the shape of MRPC, QQP and PAWS: the words of both overlap much.
 
-use super::grammar::{Clause, Form};
-use super::lexicon::chance;
-use super::meaning::{NOTHING, altered, analysis, reworded};
-use super::{LETTERS, Label, PocketTask, Rng, Row};
+use crate::grammar::{Clause, Form};
+use crate::lexicon::chance;
+use crate::meaning::{NOTHING, altered, analysis, reworded};
+use crate::{LETTERS, Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask = PocketTask {
     name: "paraphrase",

@@ -5,9 +5,9 @@
 
 use rand::Rng as _;
 
-use super::grammar::{Clause, Determiner, Form, NounPhrase, Tense};
-use super::lexicon::*;
-use super::{Label, PocketTask, Rng, Row};
+use crate::grammar::{Clause, Determiner, Form, NounPhrase, Tense};
+use crate::lexicon::*;
+use crate::{Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask =
     PocketTask { name: "similarity", columns: &["sentence1", "sentence2"], classes: &[], targets: &[], draw };
@@ -31,7 +31,7 @@ fn draw(rng: &mut Rng) -> Row {
     if kept() {
         second.place = first.place;
     }
-    let second = super::meaning::reworded(&second, rng);
+    let second = crate::meaning::reworded(&second, rng);
     let texts = vec![first.sentence(Form::default()), second.sentence(Form::random(rng))];
     let slots = slots(&first, &second);
     let words = slots.iter().map(|&slot| match slot {
@@ -51,7 +51,7 @@ fn clause(rng: &mut Rng) -> Clause {
     };
     let agent = phrase(Kind::is_living);
     let patient = phrase(|kind| !kind.is_living());
-    let adjective = Some(super::grammar::adjective(rng));
+    let adjective = Some(crate::grammar::adjective(rng));
     Clause {
         agent,
         verb: choose(rng, &VERBS),

@@ -2,8 +2,8 @@
 
 use rand::Rng as _;
 
-use super::lexicon::{chance, choose};
-use super::{DIGITS, Label, PocketTask, Rng, Row};
+use crate::lexicon::{chance, choose};
+use crate::{DIGITS, Label, PocketTask, Rng, Row};
 
 pub const TASK: PocketTask = PocketTask {
     name: "sentiment",

@@ -2,8 +2,8 @@
 
 use rand::Rng as _;
 
-use super::Rng;
-use super::lexicon::*;
+use crate::Rng;
+use crate::lexicon::*;
 
 /// Who or what takes part in a clause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
