@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Instance;
 use crate::embedded;
-use crate::task;
+use crate::task::{self, ShotsRule};
 use crate::train::TrainSettings;
 
 /// What can be wrong with a suite.
@@ -36,6 +36,8 @@ pub struct Suite {
     pub seeds: Vec<u64>,
     /// Numbers of training rows; empty for all rows.
     pub shots: Vec<usize>,
+    /// How those rows are chosen.
+    pub shots_rule: ShotsRule,
     /// The split whose scores the table shows: `validation` in sweeps, which must not look at the test split.
     pub report: ReportedSplit,
     /// Settings of the training, as written: what is left out takes the paper's values.
@@ -57,6 +59,7 @@ struct SuiteFile {
     tasks: Option<Vec<String>>,
     seeds: Option<Vec<u64>>,
     shots: Option<Vec<usize>>,
+    shots_rule: Option<ShotsRule>,
     report: Option<ReportedSplit>,
     #[serde(default)]
     training: toml::Table,
@@ -130,6 +133,12 @@ impl Suite {
         suite.tasks = own.tasks.unwrap_or(suite.tasks);
         suite.seeds = own.seeds.unwrap_or(suite.seeds);
         suite.shots = own.shots.unwrap_or(suite.shots);
+        if own.shots_rule.is_some() && suite.shots.is_empty() {
+            return Err(wrong(
+                "`shots_rule` says how the rows of `shots` are chosen, and there are none".into(),
+            ));
+        }
+        suite.shots_rule = own.shots_rule.unwrap_or(suite.shots_rule);
         suite.report = own.report.unwrap_or(suite.report);
         for (key, value) in own.training {
             suite.set_training(&key, value);
@@ -336,18 +345,18 @@ mod tests {
         assert_eq!(dept("qqp")["prompt_learning_rate"], 0.4);
         assert_eq!(suite.training("adept", "mnli").unwrap().steps, 250_000);
         assert_eq!(suite.training("adept", "nq").unwrap().accumulation, 2);
-        let full = suite.training("full", "cola").unwrap().for_rows(8551);
+        let full = suite.training("full", "cola").unwrap().for_rows(8551).unwrap();
         assert_eq!((full.steps, full.epochs), (20 * 268, None));
     }
 
     #[test]
     fn a_derived_suite_and_the_command_line_overrule_exceptions() {
         let suite = find("few-shot").unwrap();
-        assert_eq!(suite.training("full", "cb").unwrap().for_rows(16).steps, 1000);
+        assert_eq!(suite.training("full", "cb").unwrap().for_rows(16).unwrap().steps, 1000);
         let overrides = Overrides { steps: Some(7), ..Overrides::default() };
         let suite = find("paper").unwrap().with(&overrides);
         for method in ["full", "dept"] {
-            assert_eq!(suite.training(method, "nq").unwrap().for_rows(100).steps, 7);
+            assert_eq!(suite.training(method, "nq").unwrap().for_rows(100).unwrap().steps, 7);
         }
     }
 }

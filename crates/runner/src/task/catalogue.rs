@@ -87,6 +87,23 @@ impl Task {
         Ok(Self { name: name.into(), spec, templates, file: file.into(), folder: folder.into() })
     }
 
+    /// The task with its name before every source, those of its probes included.
+    pub fn with_prefix(&self) -> Task {
+        let own_name = || self.name.split('@').next().unwrap_or_default().to_string();
+        let prefix = format!("{} ", self.spec.text.name.clone().unwrap_or_else(own_name));
+        let mut task = self.clone();
+        let probes = task.templates.probes.iter_mut().map(|(_, template)| template);
+        for template in probes.chain([&mut task.templates.source]) {
+            template.put_before(&prefix);
+        }
+        // The specification says what the text is.
+        let written = prefix.replace('{', "{{").replace('}', "}}");
+        for source in task.spec.probes.values_mut().chain([&mut task.spec.text.source]) {
+            source.insert_str(0, &written);
+        }
+        task
+    }
+
     /// The task with each of its probes' templates of the source.
     pub fn probes(&self) -> Vec<(String, Task)> {
         let probe = |(name, template): &(String, Template)| {
