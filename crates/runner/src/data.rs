@@ -206,12 +206,24 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::embedded;
+    use crate::{embedded, task};
+
+    fn tokenizer() -> Tokenizer {
+        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
+        Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap()
+    }
+
+    #[test]
+    fn free_text_is_generated_up_to_the_references_limit_with_its_start_token() {
+        let limits = |task| answer_limits(&task::find(task).unwrap(), &tokenizer()).unwrap();
+        assert_eq!(limits("pocket-answer"), (20, 19));
+        // A class's word and the end token, and one more.
+        assert_eq!(limits("pocket-entailment"), (2, 3));
+    }
 
     #[test]
     fn answers_are_what_a_model_can_give() {
-        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
-        let tokenizer = Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap();
+        let tokenizer = tokenizer();
         let answers = ["the old dog , or not", "one two three four five six"].map(String::from).to_vec();
         let example = Example {
             row: 0,

@@ -325,6 +325,10 @@ pub fn names() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batches::Batching;
+    use crate::train::{Interval, Selection};
+
+    const REFERENCE_TEXT: &str = "Classify this text is postive or not:";
 
     #[test]
     fn every_embedded_suite_fits_its_tasks_and_methods() {
@@ -347,6 +351,56 @@ mod tests {
         assert_eq!(suite.training("adept", "nq").unwrap().accumulation, 2);
         let full = suite.training("full", "cola").unwrap().for_rows(8551).unwrap();
         assert_eq!((full.steps, full.epochs), (20 * 268, None));
+        assert_eq!(full.evaluate_every, Interval::Updates(268));
+        for (method, average, prefix) in [
+            ("full", true, true),
+            ("bitfit", true, true),
+            ("adapter", true, false),
+            ("lora", true, false),
+            ("prompt-tuning", false, false),
+            ("dept", false, false),
+            ("adept", false, false),
+        ] {
+            let training = suite.training(method, "mrpc").unwrap();
+            let selection = if average { Selection::Average } else { Selection::First };
+            assert_eq!((training.selection, training.task_prefix), (selection, prefix), "{method}");
+            assert_eq!(training.epsilon, if average { 1e-8 } else { 1e-6 }, "{method}");
+            assert_eq!(training.batching, Batching::Random, "{method}");
+        }
+        assert_eq!(
+            (&dept("rte")["init"], &dept("rte")["init_text"]),
+            (&"text".into(), &REFERENCE_TEXT.into())
+        );
+    }
+
+    #[test]
+    fn checkpoints_are_chosen_by_the_references_metrics() {
+        for (task, first, average) in [
+            ("mrpc", "accuracy", "mean of accuracy and f1"),
+            ("qqp", "accuracy", "mean of accuracy and f1"),
+            ("stsb", "pearson", "mean of pearson and spearman"),
+            ("cola", "matthews", "matthews"),
+            ("cb", "macro-f1", "mean of macro-f1 and accuracy"),
+            ("multirc", "f1", "mean of multirc-f1a and multirc-exact-match"),
+            ("record", "squad-f1-first", "mean of squad-f1 and exact-match"),
+            ("nq", "exact-match-first", "mean of exact-match-first and squad-f1-first"),
+            ("boolq", "accuracy", "accuracy"),
+        ] {
+            let metrics = task::find(task).unwrap().spec.metrics;
+            assert_eq!(Selection::First.criterion(&metrics).to_string(), first);
+            assert_eq!(Selection::Average.criterion(&metrics).to_string(), average);
+        }
+    }
+
+    #[test]
+    fn pocket_suites_say_how_their_batches_are_made() {
+        for name in names().into_iter().filter(|name| name.starts_with("pocket")) {
+            let suite = find(&name).unwrap();
+            for (method, task) in suite.methods().flat_map(|m| suite.tasks.iter().map(move |task| (m, task)))
+            {
+                assert_eq!(suite.training(method, task).unwrap().batching, Batching::Bucketed, "{name}");
+            }
+        }
     }
 
     #[test]
