@@ -1,12 +1,10 @@
-//! Length-bucketed batches: sentences of similar length train together, so little is padded.
-//!
-//! The schedule of widths is the same for every run of a task, and which rows fill it follows from
-//! the run's own seed; so runs side by side always have batches of one width.
+//! Which rows are in each batch of a run.
 
 use std::collections::BTreeMap;
 
 use peft_model::random::keyed_rng;
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 /// Sources are bucketed by their length rounded up to this many tokens.
 const BUCKET: usize = 8;
@@ -14,37 +12,67 @@ const BUCKET: usize = 8;
 /// Seed of the order in which widths come, the same for every run.
 const SCHEDULE_SEED: u64 = 42;
 
+/// How an epoch's rows are shared out over its batches. Every epoch has every row once, and its last batch
+/// may be smaller.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Batching {
+    /// A uniformly random permutation for every run and epoch, cut into batches, as transformers' Trainer
+    /// draws them (but for the bits, which come from our own generator).
+    #[default]
+    Random,
+    /// Sources of similar length together, so that little is padded. The order of widths is the same for
+    /// every run: runs side by side always have batches of one width. But then their batches are alike in
+    /// all that goes with length, and so are scores, whose deviation over seeds comes out too small.
+    Bucketed,
+}
+
 /// Makes the batches of every epoch.
 #[derive(Debug, Clone)]
 pub struct Batches {
-    /// Rows by rounded source length, ascending.
-    buckets: Vec<Vec<u32>>,
+    order: Order,
     rows: usize,
     batch_size: usize,
 }
 
+#[derive(Debug, Clone)]
+enum Order {
+    Random,
+    /// Rows by rounded source length, ascending.
+    Bucketed(Vec<Vec<u32>>),
+}
+
 impl Batches {
-    /// Buckets rows by the lengths of their sources, in tokens.
-    pub fn new(lengths: &[usize], batch_size: usize) -> Self {
-        let mut buckets: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-        for (row, length) in lengths.iter().enumerate() {
-            buckets.entry(length.div_ceil(BUCKET)).or_default().push(row as u32);
-        }
-        Self { buckets: buckets.into_values().collect(), rows: lengths.len(), batch_size }
+    /// Batches of rows whose sources have these lengths, in tokens.
+    pub fn new(batching: Batching, lengths: &[usize], batch_size: usize) -> Self {
+        let order = match batching {
+            Batching::Random => Order::Random,
+            Batching::Bucketed => Order::Bucketed(buckets(lengths)),
+        };
+        Self { order, rows: lengths.len(), batch_size }
     }
 
-    /// Number of batches in an epoch; the last one may be smaller.
+    /// Number of batches in an epoch.
     pub fn per_epoch(&self) -> usize {
         self.rows.div_ceil(self.batch_size)
     }
 
-    /// The batch of a step: row indices, for a run with this seed. Every epoch sees every row once.
-    ///
-    /// Computes a whole epoch: use [`EpochCache`] for successive steps.
+    /// The batches of an epoch, as row indices, for a run with this seed.
     fn epoch(&self, epoch: u64, seed: u64) -> Vec<Vec<u32>> {
+        match &self.order {
+            Order::Random => {
+                let mut rows: Vec<u32> = (0..self.rows as u32).collect();
+                rows.shuffle(&mut keyed_rng(seed, &format!("epoch {epoch}")));
+                rows.chunks(self.batch_size).map(<[u32]>::to_vec).collect()
+            }
+            Order::Bucketed(buckets) => self.bucketed(buckets, epoch, seed),
+        }
+    }
+
+    fn bucketed(&self, buckets: &[Vec<u32>], epoch: u64, seed: u64) -> Vec<Vec<u32>> {
         let mut batches: Vec<Vec<u32>> = Vec::with_capacity(self.per_epoch());
         let mut pool: Vec<u32> = Vec::new();
-        for (index, bucket) in self.buckets.iter().enumerate() {
+        for (index, bucket) in buckets.iter().enumerate() {
             pool.extend(bucket);
             pool.shuffle(&mut keyed_rng(seed, &format!("epoch {epoch} bucket {index}")));
             // What fills no batch moves on to the next wider bucket.
@@ -60,7 +88,15 @@ impl Batches {
     }
 }
 
-/// The batches of one run, step by step.
+fn buckets(lengths: &[usize]) -> Vec<Vec<u32>> {
+    let mut buckets: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for (row, length) in lengths.iter().enumerate() {
+        buckets.entry(length.div_ceil(BUCKET)).or_default().push(row as u32);
+    }
+    buckets.into_values().collect()
+}
+
+/// The batches of one run, one after the other.
 #[derive(Debug, Clone)]
 pub struct EpochCache {
     batches: Batches,
@@ -74,10 +110,10 @@ impl EpochCache {
         Self { batches, seed, epoch: None }
     }
 
-    /// The rows of a step, counted from 0.
-    pub fn step(&mut self, step: u64) -> &[u32] {
+    /// The rows of a batch, counted from 0 over all epochs.
+    pub fn batch(&mut self, position: u64) -> &[u32] {
         let per_epoch = self.batches.per_epoch() as u64;
-        let (wanted, index) = (step / per_epoch, (step % per_epoch) as usize);
+        let (wanted, index) = (position / per_epoch, (position % per_epoch) as usize);
         if self.epoch.as_ref().is_none_or(|(epoch, _)| *epoch != wanted) {
             self.epoch = None;
         }
@@ -88,6 +124,7 @@ impl EpochCache {
 
 #[cfg(test)]
 mod tests {
+    use super::Batching::{Bucketed, Random};
     use super::*;
 
     fn lengths() -> Vec<usize> {
@@ -95,19 +132,24 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_sees_every_row_once() {
-        let batches = Batches::new(&lengths(), 8);
-        for epoch in 0..3 {
-            let mut rows: Vec<u32> = batches.epoch(epoch, 7).concat();
-            rows.sort();
-            assert_eq!(rows, (0..103).collect::<Vec<u32>>());
+    fn an_epoch_sees_every_row_once_and_keeps_the_short_batch() {
+        for batching in [Random, Bucketed] {
+            let batches = Batches::new(batching, &lengths(), 8);
+            for epoch in 0..3 {
+                let mut rows: Vec<u32> = batches.epoch(epoch, 7).concat();
+                rows.sort();
+                assert_eq!(rows, (0..103).collect::<Vec<u32>>());
+                let mut sizes: Vec<usize> = batches.epoch(epoch, 7).iter().map(Vec::len).collect();
+                sizes.sort();
+                assert_eq!(sizes, [[7].as_slice(), &[8; 12]].concat());
+            }
+            assert_eq!(batches.epoch(0, 7).len(), batches.per_epoch());
         }
-        assert_eq!(batches.epoch(0, 7).len(), batches.per_epoch());
     }
 
     #[test]
-    fn runs_have_batches_of_one_size_and_similar_width() {
-        let (lengths, batches) = (lengths(), Batches::new(&lengths(), 8));
+    fn runs_have_bucketed_batches_of_one_size_and_similar_width() {
+        let (lengths, batches) = (lengths(), Batches::new(Bucketed, &lengths(), 8));
         let width = |rows: &[u32]| rows.iter().map(|&r| lengths[r as usize].div_ceil(BUCKET)).max();
         for (a, b) in batches.epoch(2, 1).iter().zip(&batches.epoch(2, 2)) {
             assert_eq!(a.len(), b.len());
@@ -117,11 +159,68 @@ mod tests {
     }
 
     #[test]
+    fn runs_have_random_batches_of_one_size_in_any_order_of_lengths() {
+        let batches = Batches::new(Random, &lengths(), 8);
+        let sizes = |seed| batches.epoch(2, seed).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(1), sizes(2));
+        let reversed: Vec<usize> = lengths().into_iter().rev().collect();
+        assert_eq!(batches.epoch(2, 1), Batches::new(Random, &reversed, 8).epoch(2, 1));
+    }
+
+    #[test]
     fn steps_follow_from_the_seed_alone() {
-        let mut in_order = EpochCache::new(Batches::new(&lengths(), 8), 5);
-        let steps: Vec<Vec<u32>> = (0..30).map(|s| in_order.step(s).to_vec()).collect();
-        let mut resumed = EpochCache::new(Batches::new(&lengths(), 8), 5);
-        assert_eq!(resumed.step(20), steps[20]);
-        assert_ne!(steps[0], steps[13], "epochs are shuffled anew");
+        for batching in [Random, Bucketed] {
+            let mut in_order = EpochCache::new(Batches::new(batching, &lengths(), 8), 5);
+            let steps: Vec<Vec<u32>> = (0..30).map(|s| in_order.batch(s).to_vec()).collect();
+            let mut resumed = EpochCache::new(Batches::new(batching, &lengths(), 8), 5);
+            assert_eq!(resumed.batch(20), steps[20]);
+            assert_ne!(steps[0], steps[13], "epochs are shuffled anew");
+        }
+    }
+
+    /// Rows whose class goes with their length, as many tasks' does, and the share of class 1 in each batch
+    /// of some epochs.
+    fn shares(batching: Batching, seed: u64) -> Vec<f64> {
+        let lengths: Vec<usize> = (0..3200).map(|row| 5 + row % 100).collect();
+        let class = |row: u32| f64::from(u8::from(row % 100 < 37));
+        let batches = Batches::new(batching, &lengths, 32);
+        let epochs = (0..30).flat_map(|epoch| batches.epoch(epoch, seed));
+        epochs.map(|rows| rows.iter().map(|&row| class(row)).sum::<f64>() / rows.len() as f64).collect()
+    }
+
+    fn covariance(a: &[f64], b: &[f64]) -> f64 {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let products: Vec<f64> = a.iter().zip(b).map(|(a, b)| a * b).collect();
+        mean(&products) - mean(a) * mean(b)
+    }
+
+    fn correlation(a: &[f64], b: &[f64]) -> f64 {
+        covariance(a, b) / (covariance(a, a) * covariance(b, b)).sqrt()
+    }
+
+    #[test]
+    fn random_batches_of_two_seeds_are_uncorrelated_and_vary_as_random_draws_do() {
+        let (a, b) = (shares(Random, 42), shares(Random, 43));
+        // 3,000 batches: the standard error of a correlation of nothing is 0.018.
+        assert!(correlation(&a, &b).abs() < 0.06, "{}", correlation(&a, &b));
+        // Draws without replacement from 3,200 rows.
+        let expected = 0.37 * 0.63 / 32.0 * (3200.0 - 32.0) / 3199.0;
+        let ratio = covariance(&a, &a) / expected;
+        assert!((0.9..1.1).contains(&ratio), "{ratio}");
+        // What the measure finds where batches are alike.
+        assert!(correlation(&shares(Bucketed, 42), &shares(Bucketed, 43)) > 0.9);
+    }
+
+    #[test]
+    fn every_row_is_as_likely_in_every_place() {
+        let batches = Batches::new(Random, &[9; 6], 2);
+        let mut counts = [[0; 6]; 6];
+        for epoch in 0..6000 {
+            for (place, row) in batches.epoch(epoch, 3).concat().into_iter().enumerate() {
+                counts[place][row as usize] += 1;
+            }
+        }
+        // 1,000 expected, with a standard deviation of 29.
+        assert!(counts.iter().flatten().all(|count| (870..1130).contains(count)), "{counts:?}");
     }
 }

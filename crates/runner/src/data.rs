@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Hub;
-use crate::task::{Example, Role, RowSource, Task, TaskError, few_shot};
+use crate::task::{Example, Role, RowSource, ShotsRule, Task, TaskError};
 use crate::token_cache::{Key, TokenCache};
 use crate::tokenizer::{Encoded, Tokenizer};
 
@@ -128,10 +128,15 @@ impl TaskData {
         Ok(Self { train, validation, test, probes, revision: revisions.join(" "), max_new_tokens })
     }
 
-    /// The same task with so many training rows, chosen by a run's seed.
-    pub fn with_shots(&self, shots: usize, seed: u64) -> Self {
+    /// Training rows for few-shot training with a seed.
+    pub fn shots(&self, shots: usize, rule: ShotsRule, seed: u64) -> Vec<u32> {
         let classes: Vec<Option<&str>> = self.train.examples.iter().map(|e| e.class.as_deref()).collect();
-        Self { train: Arc::new(self.train.select(&few_shot(&classes, shots, seed))), ..self.clone() }
+        rule.choose(&classes, shots, seed)
+    }
+
+    /// The same task with some of its training rows.
+    pub fn with_rows(&self, rows: &[u32]) -> Self {
+        Self { train: Arc::new(self.train.select(rows)), ..self.clone() }
     }
 }
 
@@ -171,13 +176,15 @@ fn tokenise(
 
 /// Longest target, and most tokens to generate.
 ///
-/// No answer longer than every label can be right, so generation stops one token after the longest.
+/// No answer longer than every label can be right, so generation stops one token after the longest. Free
+/// text may have one token less than a target: the reference's limit counts the decoder's start token too.
 ///
 /// # Errors
 /// When the model cannot write the word of a class.
 fn answer_limits(task: &Task, tokenizer: &Tokenizer) -> Result<(usize, usize), TaskError> {
     let Some(labels) = &task.spec.labels else {
-        return Ok((task.spec.limits.target_tokens, task.spec.limits.target_tokens));
+        let limit = task.spec.limits.target_tokens;
+        return Ok((limit, limit - 1));
     };
     let mut longest = 1;
     for word in labels.words() {
@@ -199,12 +206,24 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::embedded;
+    use crate::{embedded, task};
+
+    fn tokenizer() -> Tokenizer {
+        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
+        Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap()
+    }
+
+    #[test]
+    fn free_text_is_generated_up_to_the_references_limit_with_its_start_token() {
+        let limits = |task| answer_limits(&task::find(task).unwrap(), &tokenizer()).unwrap();
+        assert_eq!(limits("pocket-answer"), (20, 19));
+        // A class's word and the end token, and one more.
+        assert_eq!(limits("pocket-entailment"), (2, 3));
+    }
 
     #[test]
     fn answers_are_what_a_model_can_give() {
-        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
-        let tokenizer = Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap();
+        let tokenizer = tokenizer();
         let answers = ["the old dog , or not", "one two three four five six"].map(String::from).to_vec();
         let example = Example {
             row: 0,

@@ -3,7 +3,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::task::TaskSpec;
+use crate::task::{ShotsRule, TaskSpec};
 use crate::train::TrainSettings;
 
 /// A method with its settings, under the name it has in tables.
@@ -24,6 +24,9 @@ pub struct Cell {
     /// Number of training rows, where not all of them train.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shots: Option<usize>,
+    /// How those rows are chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shots_rule: Option<ShotsRule>,
     pub model: String,
     pub model_revision: String,
     pub method: String,
@@ -33,7 +36,7 @@ pub struct Cell {
 }
 
 /// Changes when the same identity would give another result.
-const RESULTS_VERSION: u32 = 1;
+const RESULTS_VERSION: u32 = 2;
 
 impl Cell {
     /// The cell's identity, 16 hexadecimal digits: the same inputs have the same id on every machine.

@@ -101,20 +101,93 @@ pub fn plan(suite: Suite) -> Result<Plan> {
 /// # Errors
 /// When a task's rows cannot be loaded, or a metric cannot take its answers.
 pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) -> Result<()> {
-    for (task, _) in &plan.tasks {
-        let data = TaskData::load(task, hub, &model.tokenizer, tokens)?;
+    for (task, methods) in &plan.tasks {
+        let texts = Texts::load(task, methods, model, hub, tokens)?;
+        let (task, data) = texts.any();
         for (role, split) in [("validation", &data.validation), ("test", &data.test)] {
             let answers: Vec<String> = split.examples.iter().map(|e| e.answers[0].clone()).collect();
             score(split, &answers, &task.spec.metrics.all())
                 .with_context(|| format!("`metrics` of {} do not fit its {role} split", task.name))?;
         }
-        let rows = data.train.len();
-        if let Some(shots) = plan.suite.shots.iter().find(|&&shots| shots > rows) {
-            bail!("`shots` has {shots}, but task `{}` has only {rows} rows to train on", task.name);
+        for rows in numbers_of_rows(&plan.suite, task, data)? {
+            for (instance, training) in methods {
+                let resolved = training.for_rows(rows).map_err(|problem| plan.suite.wrong(problem));
+                resolved.with_context(|| format!("{} on {}", instance.name, task.name))?;
+            }
         }
-        report_truncation(task, &data);
+        // The longest: a name before the source only adds to it.
+        if let Some((task, data)) = texts.all().last() {
+            report_truncation(task, data);
+        }
     }
     Ok(())
+}
+
+/// How many rows the runs of a task train on: all, or what each number of shots comes to.
+fn numbers_of_rows(suite: &Suite, task: &Task, data: &TaskData) -> Result<Vec<usize>> {
+    let (name, rows) = (&task.name, data.train.len());
+    if let Some(shots) = suite.shots.iter().find(|&&shots| shots > rows) {
+        bail!("`shots` has {shots}, but task `{name}` has only {rows} rows to train on");
+    }
+    let mut numbers = if suite.shots.is_empty() { vec![rows] } else { Vec::new() };
+    for &shots in &suite.shots {
+        let chosen = suite.seeds.iter().map(|&seed| data.shots(shots, suite.shots_rule, seed).len());
+        let chosen: Vec<usize> = chosen.collect();
+        match chosen.iter().min() {
+            Some(0) => bail!(
+                "`shots` has {shots}, of which the reference's rule gives the classes of task `{name}` none each \
+                 and so chooses no row; give more, or set `shots_rule = \"balanced\"`"
+            ),
+            Some(&fewest) if fewest < shots => progress::say!(
+                "note: {name}: of {shots} shots the reference's rule chooses only {fewest} rows, \
+                 for it gives every class the same number"
+            ),
+            _ => {}
+        }
+        numbers.extend(chosen);
+    }
+    Ok(numbers)
+}
+
+/// A task's rows in the texts that its methods read: as they are, and behind the task's name.
+struct Texts(Vec<(bool, Task, TaskData)>);
+
+impl Texts {
+    fn load(
+        task: &Task,
+        methods: &[(Instance, TrainSettings)],
+        model: &Model,
+        hub: &Hub,
+        tokens: &TokenCache,
+    ) -> Result<Self> {
+        let mut texts = Vec::new();
+        for prefix in [false, true] {
+            if methods.iter().any(|(_, training)| training.task_prefix == prefix) {
+                let task = if prefix { task.with_prefix() } else { task.clone() };
+                let data = TaskData::load(&task, hub, &model.tokenizer, tokens)?;
+                texts.push((prefix, task, data));
+            }
+        }
+        Ok(Self(texts))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Task, &TaskData)> {
+        self.0.iter().map(|(_, task, data)| (task, data))
+    }
+
+    /// One of them, to look at what all have in common.
+    ///
+    /// # Panics
+    /// When there are no methods, which no plan lacks.
+    fn any(&self) -> (&Task, &TaskData) {
+        self.all().next().expect("a plan has methods")
+    }
+
+    /// What a method reads.
+    fn of(&self, training: &TrainSettings) -> (&Task, &TaskData) {
+        let wanted = self.0.iter().find(|(prefix, ..)| *prefix == training.task_prefix);
+        wanted.map_or_else(|| self.any(), |(_, task, data)| (task, data))
+    }
 }
 
 /// Runs the cells of a plan that the store lacks, seed by seed side by side, and gives the records of
@@ -133,24 +206,16 @@ pub fn execute(
     let mut records = Vec::new();
     let suite = plan.suite;
     for (task, methods) in &mut plan.tasks {
-        let data = TaskData::load(task, hub, &model.tokenizer, tokens)?;
+        let texts = Texts::load(task, methods, model, hub, tokens)?;
         let shots: Vec<Option<usize>> = match &suite.shots[..] {
             [] => vec![None],
             some => some.iter().map(|&shots| Some(shots)).collect(),
         };
         for (instance, training) in methods {
             instance.built.method.tokenize(&|text| model.tokenizer.encode(text, usize::MAX).ids);
+            let (task, data) = texts.of(training);
             for &shots in &shots {
-                let group = Group {
-                    suite: &suite,
-                    task,
-                    data: &data,
-                    shots,
-                    instance,
-                    training: &training.for_rows(shots.unwrap_or(data.train.len())),
-                    model,
-                    setting,
-                };
+                let group = Group { suite: &suite, task, data, shots, instance, training, model, setting };
                 records.extend(group.run(store)?);
             }
         }
@@ -192,7 +257,7 @@ impl Group<'_> {
         let mut records = Vec::new();
         let mut missing = Vec::new();
         for &seed in &self.suite.seeds {
-            let cell = self.cell(seed);
+            let cell = self.cell(seed)?;
             match store.read(&cell.id())? {
                 // Another suite, or another name in this one, may have asked for the same cell before.
                 Some(record) => records.push(Record {
@@ -205,7 +270,8 @@ impl Group<'_> {
         }
         if !records.is_empty() {
             // A run of all seeds that was killed between its first result and its end left its state.
-            let ids: Vec<String> = self.suite.seeds.iter().map(|&seed| self.cell(seed).id()).collect();
+            let seeds = self.suite.seeds.iter();
+            let ids = seeds.map(|&seed| Ok(self.cell(seed)?.id())).collect::<Result<Vec<String>>>()?;
             store.remove_state(&ids);
         }
         // Few-shot runs have rows of their own, so their batches have no common width.
@@ -217,19 +283,24 @@ impl Group<'_> {
         Ok(records)
     }
 
-    fn cell(&self, seed: u64) -> Cell {
-        Cell {
+    fn cell(&self, seed: u64) -> Result<Cell> {
+        let rows = match self.shots {
+            Some(shots) => self.data.shots(shots, self.suite.shots_rule, seed).len(),
+            None => self.data.train.len(),
+        };
+        Ok(Cell {
             task: self.task.name.clone(),
             spec: self.task.spec.clone(),
             dataset_revision: self.data.revision.clone(),
             shots: self.shots,
+            shots_rule: self.shots.map(|_| self.suite.shots_rule),
             model: self.model.id.clone(),
             model_revision: self.model.revision.clone(),
             method: self.instance.method.clone(),
             settings: self.instance.built.settings.clone(),
-            training: self.training.clone(),
+            training: self.training.for_rows(rows).map_err(|problem| self.suite.wrong(problem))?,
             seed,
-        }
+        })
     }
 
     fn train(&self, cells: &[Cell], store: &Store) -> Result<Vec<Record>> {
@@ -237,7 +308,9 @@ impl Group<'_> {
         let rates = method.learning_rates();
         let runs: Vec<RunSettings> =
             cells.iter().map(|cell| RunSettings { seed: cell.seed, rates: rates.clone() }).collect();
-        let few = self.shots.map(|shots| self.data.with_shots(shots, cells[0].seed));
+        let few = self
+            .shots
+            .map(|shots| self.data.with_rows(&self.data.shots(shots, self.suite.shots_rule, cells[0].seed)));
         let data = few.as_ref().unwrap_or(self.data);
         let job = Job {
             backbone: &self.model.backbone,
@@ -245,7 +318,9 @@ impl Group<'_> {
             method,
             data,
             metrics: &self.task.spec.metrics.all(),
-            settings: self.training,
+            criterion: &self.training.selection.criterion(&self.task.spec.metrics),
+            // Those of a group differ in nothing else, unless each is trained apart.
+            settings: &cells[0].training,
             runs: &runs,
         };
         memory::reset_peak();

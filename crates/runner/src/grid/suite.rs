@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Instance;
 use crate::embedded;
-use crate::task;
+use crate::task::{self, ShotsRule};
 use crate::train::TrainSettings;
 
 /// What can be wrong with a suite.
@@ -36,6 +36,8 @@ pub struct Suite {
     pub seeds: Vec<u64>,
     /// Numbers of training rows; empty for all rows.
     pub shots: Vec<usize>,
+    /// How those rows are chosen.
+    pub shots_rule: ShotsRule,
     /// The split whose scores the table shows: `validation` in sweeps, which must not look at the test split.
     pub report: ReportedSplit,
     /// Settings of the training, as written: what is left out takes the paper's values.
@@ -57,6 +59,7 @@ struct SuiteFile {
     tasks: Option<Vec<String>>,
     seeds: Option<Vec<u64>>,
     shots: Option<Vec<usize>>,
+    shots_rule: Option<ShotsRule>,
     report: Option<ReportedSplit>,
     #[serde(default)]
     training: toml::Table,
@@ -130,6 +133,12 @@ impl Suite {
         suite.tasks = own.tasks.unwrap_or(suite.tasks);
         suite.seeds = own.seeds.unwrap_or(suite.seeds);
         suite.shots = own.shots.unwrap_or(suite.shots);
+        if own.shots_rule.is_some() && suite.shots.is_empty() {
+            return Err(wrong(
+                "`shots_rule` says how the rows of `shots` are chosen, and there are none".into(),
+            ));
+        }
+        suite.shots_rule = own.shots_rule.unwrap_or(suite.shots_rule);
         suite.report = own.report.unwrap_or(suite.report);
         for (key, value) in own.training {
             suite.set_training(&key, value);
@@ -316,6 +325,10 @@ pub fn names() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batches::Batching;
+    use crate::train::{Interval, Selection};
+
+    const REFERENCE_TEXT: &str = "Classify this text is postive or not:";
 
     #[test]
     fn every_embedded_suite_fits_its_tasks_and_methods() {
@@ -336,18 +349,68 @@ mod tests {
         assert_eq!(dept("qqp")["prompt_learning_rate"], 0.4);
         assert_eq!(suite.training("adept", "mnli").unwrap().steps, 250_000);
         assert_eq!(suite.training("adept", "nq").unwrap().accumulation, 2);
-        let full = suite.training("full", "cola").unwrap().for_rows(8551);
+        let full = suite.training("full", "cola").unwrap().for_rows(8551).unwrap();
         assert_eq!((full.steps, full.epochs), (20 * 268, None));
+        assert_eq!(full.evaluate_every, Interval::Updates(268));
+        for (method, average, prefix) in [
+            ("full", true, true),
+            ("bitfit", true, true),
+            ("adapter", true, false),
+            ("lora", true, false),
+            ("prompt-tuning", false, false),
+            ("dept", false, false),
+            ("adept", false, false),
+        ] {
+            let training = suite.training(method, "mrpc").unwrap();
+            let selection = if average { Selection::Average } else { Selection::First };
+            assert_eq!((training.selection, training.task_prefix), (selection, prefix), "{method}");
+            assert_eq!(training.epsilon, if average { 1e-8 } else { 1e-6 }, "{method}");
+            assert_eq!(training.batching, Batching::Random, "{method}");
+        }
+        assert_eq!(
+            (&dept("rte")["init"], &dept("rte")["init_text"]),
+            (&"text".into(), &REFERENCE_TEXT.into())
+        );
+    }
+
+    #[test]
+    fn checkpoints_are_chosen_by_the_references_metrics() {
+        for (task, first, average) in [
+            ("mrpc", "accuracy", "mean of accuracy and f1"),
+            ("qqp", "accuracy", "mean of accuracy and f1"),
+            ("stsb", "pearson", "mean of pearson and spearman"),
+            ("cola", "matthews", "matthews"),
+            ("cb", "macro-f1", "mean of macro-f1 and accuracy"),
+            ("multirc", "f1", "mean of multirc-f1a and multirc-exact-match"),
+            ("record", "squad-f1-first", "mean of squad-f1 and exact-match"),
+            ("nq", "exact-match-first", "mean of exact-match-first and squad-f1-first"),
+            ("boolq", "accuracy", "accuracy"),
+        ] {
+            let metrics = task::find(task).unwrap().spec.metrics;
+            assert_eq!(Selection::First.criterion(&metrics).to_string(), first);
+            assert_eq!(Selection::Average.criterion(&metrics).to_string(), average);
+        }
+    }
+
+    #[test]
+    fn pocket_suites_say_how_their_batches_are_made() {
+        for name in names().into_iter().filter(|name| name.starts_with("pocket")) {
+            let suite = find(&name).unwrap();
+            for (method, task) in suite.methods().flat_map(|m| suite.tasks.iter().map(move |task| (m, task)))
+            {
+                assert_eq!(suite.training(method, task).unwrap().batching, Batching::Bucketed, "{name}");
+            }
+        }
     }
 
     #[test]
     fn a_derived_suite_and_the_command_line_overrule_exceptions() {
         let suite = find("few-shot").unwrap();
-        assert_eq!(suite.training("full", "cb").unwrap().for_rows(16).steps, 1000);
+        assert_eq!(suite.training("full", "cb").unwrap().for_rows(16).unwrap().steps, 1000);
         let overrides = Overrides { steps: Some(7), ..Overrides::default() };
         let suite = find("paper").unwrap().with(&overrides);
         for method in ["full", "dept"] {
-            assert_eq!(suite.training(method, "nq").unwrap().for_rows(100).steps, 7);
+            assert_eq!(suite.training(method, "nq").unwrap().for_rows(100).unwrap().steps, 7);
         }
     }
 }

@@ -32,7 +32,7 @@ pub struct Record {
     /// Metric in tables, and its value on the test split, in percent.
     pub metric: String,
     pub score: Option<f64>,
-    /// Metric that chose the checkpoint, and its value on the validation split.
+    /// Metric that chose the checkpoint, or the mean of those that did, and its value on the validation split.
     pub selection_metric: String,
     pub selection_score: Option<f64>,
     pub best_step: Option<u64>,
@@ -84,7 +84,8 @@ impl Record {
         device: DeviceName,
     ) -> Self {
         let metrics = &cell.spec.metrics;
-        let (metric, selection) = (metrics.reported().to_string(), metrics.select.to_string());
+        let (metric, criterion) =
+            (metrics.reported().to_string(), cell.training.selection.criterion(metrics));
         let best = run.best.as_ref();
         let json_scores = |scores: Option<&Scores>| json!(scores.cloned().unwrap_or_default()).to_string();
         let runs = outcome.runs.len();
@@ -111,9 +112,9 @@ impl Record {
                 Status::Diverged(_) => None,
             },
             status,
-            selection_score: best.map(|b| b.validation[&selection]),
+            selection_score: best.map(|b| criterion.score(&b.validation)),
             metric,
-            selection_metric: selection,
+            selection_metric: criterion.to_string(),
             best_step: best.map(|b| b.step),
             test_scores: json_scores(best.map(|b| &b.test)),
             validation_scores: json_scores(best.map(|b| &b.validation)),

@@ -87,6 +87,23 @@ impl Task {
         Ok(Self { name: name.into(), spec, templates, file: file.into(), folder: folder.into() })
     }
 
+    /// The task with its name before every source, those of its probes included.
+    pub fn with_prefix(&self) -> Task {
+        let own_name = || self.name.split('@').next().unwrap_or_default().to_string();
+        let prefix = format!("{} ", self.spec.text.name.clone().unwrap_or_else(own_name));
+        let mut task = self.clone();
+        let probes = task.templates.probes.iter_mut().map(|(_, template)| template);
+        for template in probes.chain([&mut task.templates.source]) {
+            template.put_before(&prefix);
+        }
+        // The specification says what the text is.
+        let written = prefix.replace('{', "{{").replace('}', "}}");
+        for source in task.spec.probes.values_mut().chain([&mut task.spec.text.source]) {
+            source.insert_str(0, &written);
+        }
+        task
+    }
+
     /// The task with each of its probes' templates of the source.
     pub fn probes(&self) -> Vec<(String, Task)> {
         let probe = |(name, template): &(String, Template)| {
@@ -255,4 +272,46 @@ pub fn names() -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_before_every_source_is_the_references() {
+        for (task, source) in [
+            ("mrpc", "mrpc sentence1: {sentence1} sentence2: {sentence2}"),
+            ("cb", "superglue-cb premise: {premise} hypothesis: {hypothesis}"),
+            ("superglue-rte", "superglue-rte premise: {premise} hypothesis: {hypothesis}"),
+            ("winogrande@corrected", "winogrande sentence: {sentence} option0: {option1} option1: {option2}"),
+        ] {
+            assert_eq!(find(task).unwrap().with_prefix().spec.text.source, source);
+        }
+    }
+
+    #[test]
+    fn a_name_with_braces_stands_as_it_is_before_probes_too() {
+        let text = r#"
+            title = "T"
+            group = "G"
+            data.generated = "sense"
+            split.rule = "official"
+            text = { name = "a {b}", source = "x: {x}" }
+            labels.words = ["0", "1"]
+            metrics.select = "accuracy"
+            probes.moved = "then {x}"
+        "#;
+        let task = Task::parse("own", text, "own.toml", Path::new(".")).unwrap().with_prefix();
+        let table = polars::df!("x" => ["one"], "label" => [1]).unwrap();
+        for (task, source) in [(&task, "a {b} x: one"), (&task.probes()[0].1, "a {b} then one")] {
+            let rows = Rows::new(table.clone(), "rows");
+            assert_eq!(task.examples(&rows, &[0]).unwrap()[0].source, source);
+            // The specification, which caches and results go by, says the same.
+            assert_eq!(
+                Template::parse(&task.spec.text.source).unwrap().render(&rows.row(0)).unwrap(),
+                source
+            );
+        }
+    }
 }

@@ -1,25 +1,68 @@
-//! Few-shot training sets: k rows in all, balanced over classes.
+//! Few-shot training sets: k rows in all, shared out over the classes.
 
-use super::split::permutation;
+use serde::{Deserialize, Serialize};
 
-/// Chooses `shots` rows by their classes, as the reference does: the rows are shuffled by the run's
-/// seed; each class gets `shots / classes` of the first ones it has, and the slots that are left over, or that
-/// a class is too small for, go to the next rows of any class. Rows without classes are chosen in shuffled order.
-pub fn few_shot(classes: &[Option<&str>], shots: usize, seed: u64) -> Vec<u32> {
-    let mut names: Vec<Option<&str>> = classes.to_vec();
-    names.sort_unstable();
-    names.dedup();
-    let per_class = shots / names.len().max(1);
-    let size = |name: &Option<&str>| classes.iter().filter(|class| *class == name).count();
-    let mut left: Vec<usize> = names.iter().map(|name| per_class.min(size(name))).collect();
-    let mut spare = shots - left.iter().sum::<usize>();
+use super::numpy::permutation;
+
+/// How k rows are chosen. By both rules the rows are shuffled by the run's seed, and each class is due
+/// k / classes of them, rounded down; rows without classes are taken in shuffled order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShotsRule {
+    /// As the code of DePT and ADePT chooses. Rows are gone through once; one is taken while its class has
+    /// less than its due, and also, whatever its class, where exactly one row is missing. So two classes
+    /// are 7 to 9 or 8 to 8 at k = 16, and three classes get 30 rows at k = 32.
+    #[default]
+    Reference,
+    /// Every class gets its due, as far as it has rows, and what is then missing up to k comes from any class.
+    Balanced,
+}
+
+impl ShotsRule {
+    /// Chooses at most `shots` rows by their classes.
+    pub fn choose(self, classes: &[Option<&str>], shots: usize, seed: u64) -> Vec<u32> {
+        let mut names: Vec<Option<&str>> = classes.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        let due = shots / names.len().max(1);
+        let shuffled = permutation(classes.len(), seed).into_iter().map(|row| {
+            (row, names.binary_search(&classes[row as usize]).expect("every class is among the names"))
+        });
+        match self {
+            Self::Reference => reference(shuffled, names.len(), due, shots),
+            Self::Balanced => {
+                let size = |name: &Option<&str>| classes.iter().filter(|class| *class == name).count();
+                balanced(shuffled, names.iter().map(|name| due.min(size(name))).collect(), shots)
+            }
+        }
+    }
+}
+
+/// Rows come with the number of their class.
+fn reference(rows: impl Iterator<Item = (u32, usize)>, classes: usize, due: usize, shots: usize) -> Vec<u32> {
+    let mut taken = vec![0; classes];
     let mut chosen = Vec::with_capacity(shots);
-    for row in permutation(classes.len(), seed as u32) {
-        let class = names.binary_search(&classes[row as usize]).expect("every class is listed");
-        match (&mut left[class], &mut spare) {
+    for (row, class) in rows {
+        if chosen.len() == shots {
+            break;
+        }
+        if taken[class] < due || chosen.len() + 1 == shots {
+            taken[class] += 1;
+            chosen.push(row);
+        }
+    }
+    chosen
+}
+
+/// `due` is what each class still gets.
+fn balanced(rows: impl Iterator<Item = (u32, usize)>, mut due: Vec<usize>, shots: usize) -> Vec<u32> {
+    let mut spare = shots - due.iter().sum::<usize>();
+    let mut chosen = Vec::with_capacity(shots);
+    for (row, class) in rows {
+        match (&mut due[class], &mut spare) {
             (0, 0) => continue,
             (0, spare) => *spare -= 1,
-            (left, _) => *left -= 1,
+            (due, _) => *due -= 1,
         }
         chosen.push(row);
     }
@@ -28,40 +71,93 @@ pub fn few_shot(classes: &[Option<&str>], shots: usize, seed: u64) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::ShotsRule::{Balanced, Reference};
     use super::*;
+
+    #[derive(Deserialize)]
+    struct Case {
+        size: usize,
+        classes: usize,
+        rare: usize,
+        shots: usize,
+        seed: u64,
+        rows: Vec<u32>,
+    }
 
     fn count(chosen: &[u32], classes: &[Option<&str>], class: &str) -> usize {
         chosen.iter().filter(|&&row| classes[row as usize] == Some(class)).count()
     }
 
     #[test]
-    fn classes_are_balanced_and_the_last_slot_is_anyones() {
+    fn the_references_rule_takes_the_rows_that_its_code_takes() {
+        let file = include_str!("../../tests/fixtures/few_shot/choices.json");
+        let cases: Vec<Case> = serde_json::from_str(file).unwrap();
+        assert!(cases.len() > 50);
+        for case in cases {
+            let Case { size, classes, rare, shots, seed, rows } = case;
+            let class = |row| match row % classes {
+                of_row if of_row + 1 == classes && row % rare > 0 => 0,
+                of_row => of_row,
+            };
+            let labels: Vec<Option<&str>> = (0..size).map(|row| Some(["A", "B", "C"][class(row)])).collect();
+            assert_eq!(Reference.choose(&labels, shots, seed), rows, "{shots} of {size}, seed {seed}");
+        }
+    }
+
+    #[test]
+    fn two_classes_are_uneven_in_about_half_of_the_references_shuffles() {
+        let classes: Vec<Option<&str>> = (0..400).map(|i| Some(["0", "1"][i % 2])).collect();
+        let uneven = |rule: ShotsRule| {
+            let seeds = 0..200;
+            seeds.filter(|&seed| count(&rule.choose(&classes, 16, seed), &classes, "0") != 8).count()
+        };
+        assert!((70..130).contains(&uneven(Reference)), "{}", uneven(Reference));
+        assert_eq!(uneven(Balanced), 0);
+    }
+
+    #[test]
+    fn a_balanced_choice_has_all_its_rows_and_the_last_slot_is_anyones() {
         let names = ["0", "1", "2"];
         // Class 2 is rare, and late.
         let classes: Vec<Option<&str>> =
             (0..300).map(|i| Some(if i > 270 { names[2] } else { names[i % 2] })).collect();
         for (shots, seed) in [(4, 1), (16, 2), (32, 3), (3, 4)] {
-            let chosen = few_shot(&classes, shots, seed);
+            let chosen = Balanced.choose(&classes, shots, seed);
             assert_eq!(chosen.len(), shots);
+            assert_eq!(chosen.iter().collect::<BTreeSet<_>>().len(), shots, "no row twice");
             for name in names {
                 assert!(count(&chosen, &classes, name) >= shots / 3);
             }
-            assert_eq!(chosen, few_shot(&classes, shots, seed));
-            assert_ne!(chosen, few_shot(&classes, shots, seed + 100));
+        }
+    }
+
+    #[test]
+    fn seeds_that_differ_by_two_to_the_32_choose_other_rows() {
+        for rule in [Reference, Balanced] {
+            let choose = |seed| rule.choose(&[Some("0"); 300], 16, seed);
+            assert_eq!(choose(42), choose(42));
+            assert_ne!(choose(42), choose(42 + (1 << 32)));
         }
     }
 
     #[test]
     fn rows_without_classes_and_small_sets() {
-        assert_eq!(few_shot(&[None; 50], 16, 7), permutation(50, 7)[..16]);
-        assert_eq!(few_shot(&[Some("a"), Some("b")], 16, 7).len(), 2);
+        for rule in [Reference, Balanced] {
+            assert_eq!(rule.choose(&[None; 50], 16, 7), permutation(50, 7)[..16]);
+            assert_eq!(rule.choose(&[Some("a"), Some("b")], 16, 7).len(), 2);
+            assert!(rule.choose(&[], 16, 7).is_empty());
+        }
     }
 
     #[test]
-    fn a_class_that_is_too_small_leaves_its_slots_to_others() {
+    fn a_class_that_is_too_small_leaves_its_slots_to_others_where_the_choice_is_balanced() {
         let classes: Vec<Option<&str>> =
             (0..160).map(|i| Some(if i < 7 { "rare" } else { "usual" })).collect();
-        let chosen = few_shot(&classes, 32, 3);
-        assert_eq!((chosen.len(), count(&chosen, &classes, "rare")), (32, 7));
+        for (rule, rows) in [(Balanced, 32), (Reference, 7 + 16)] {
+            let chosen = rule.choose(&classes, 32, 3);
+            assert_eq!((chosen.len(), count(&chosen, &classes, "rare")), (rows, 7));
+        }
     }
 }

@@ -5,6 +5,7 @@ mod delimited;
 mod few_shot;
 mod files;
 mod generated;
+mod numpy;
 mod rows;
 mod spec;
 mod split;
@@ -14,7 +15,7 @@ mod text_functions;
 use std::path::PathBuf;
 
 pub use catalogue::{RowSource, Task, find, names};
-pub use few_shot::few_shot;
+pub use few_shot::ShotsRule;
 pub(crate) use files::read_text;
 pub use rows::{Rows, Value};
 pub use spec::{Labels, Limits, Metrics, Reference, TaskSpec, Variants, Words};
@@ -178,9 +179,9 @@ fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<V
         .collect())
 }
 
-/// The side of a threshold on which a number lies.
+/// The side of a threshold on which a number lies; the threshold itself is below, as in the reference.
 fn side(threshold: Option<f64>, target: &str) -> Option<String> {
-    let above = target.parse::<f64>().ok()? >= threshold?;
+    let above = target.parse::<f64>().ok()? > threshold?;
     Some(if above { "above" } else { "below" }.into())
 }
 
@@ -208,5 +209,17 @@ fn label(labels: &Labels, row: Row) -> Result<(String, String), String> {
             labels.column,
             labels.classes().join(", ")
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_threshold_itself_is_in_the_lower_class() {
+        let sides = ["0.0", "2.4", "2.5", "2.6", "5.0"].map(|target| side(Some(2.5), target).unwrap());
+        assert_eq!(sides, ["below", "below", "below", "above", "above"]);
+        assert_eq!((side(None, "2.5"), side(Some(2.5), "x")), (None, None));
     }
 }

@@ -97,6 +97,10 @@ pub struct Data {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Text {
+    /// The task's name before every source, where `training.task_prefix` asks for it; the TOML's file name
+    /// where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Template of the source.
     pub source: String,
     /// Template of the target; tasks with labels leave it out.
@@ -202,6 +206,9 @@ pub struct Metrics {
     /// Recorded too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<Metric>,
+    /// Their mean chooses the checkpoint where `training.selection` is `average`; `select` where left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub average: Vec<Metric>,
 }
 
 impl Metrics {
@@ -225,7 +232,9 @@ impl Metrics {
     fn by_key(&self) -> impl Iterator<Item = (&'static str, Metric)> {
         let select = std::iter::once(("metrics.select", self.select));
         let report = self.report.iter().map(|&metric| ("metrics.report", metric));
-        select.chain(report).chain(self.also.iter().map(|&metric| ("metrics.also", metric)))
+        let listed = [("metrics.also", &self.also), ("metrics.average", &self.average)];
+        let listed = listed.into_iter().flat_map(|(key, metrics)| metrics.iter().map(move |&m| (key, m)));
+        select.chain(report).chain(listed)
     }
 }
 
@@ -306,6 +315,15 @@ impl TaskSpec {
         self.labels.as_ref().map_or(Ok(()), Labels::check)?;
         for (key, metric) in self.metrics.by_key() {
             self.check_metric(metric).map_err(|problem| format!("`{key}`: `{metric}` {problem}"))?;
+        }
+        let average = &self.metrics.average;
+        if let Some((_, twice)) =
+            average.iter().enumerate().find(|(i, metric)| average[..*i].contains(metric))
+        {
+            return Err(format!("`metrics.average` has `{twice}` twice, which would count it double"));
+        }
+        if self.text.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
+            return Err("`text.name` is empty; it is what stands before every source".into());
         }
         if self.text.expand && self.text.target.is_none() {
             return Err("`text.expand` needs `text.target`".into());

@@ -117,6 +117,11 @@ impl Template {
         Ok(Self { parts })
     }
 
+    /// Puts a text before what the template makes.
+    pub(super) fn put_before(&mut self, text: &str) {
+        self.parts.insert(0, Part::Literal(text.into()));
+    }
+
     /// The columns, and fields of records, that the template reads.
     pub fn columns(&self) -> Vec<&Path> {
         let mut columns = Vec::new();

@@ -4,6 +4,7 @@ mod evaluate;
 mod optimizer;
 mod outcome;
 mod schedule;
+mod selection;
 mod settings;
 mod state;
 mod training;
@@ -15,7 +16,8 @@ pub use evaluate::{Generation, Scores, predict, score};
 pub use optimizer::{AdamW, AdamWSettings, Rates};
 pub use outcome::{Best, Outcome, RunOutcome, Status};
 pub use schedule::linear;
-pub use settings::TrainSettings;
+pub use selection::{Criterion, Selection};
+pub use settings::{Interval, NamedInterval, TrainSettings};
 pub use state::{Snapshot, State, StateError, StateFile};
 
 use crate::data::TaskData;
@@ -38,8 +40,9 @@ pub struct Job<'a> {
     pub tokenizer: &'a Tokenizer,
     pub method: &'a dyn Method,
     pub data: &'a TaskData,
-    /// The first one chooses the checkpoint.
     pub metrics: &'a [Metric],
+    /// Chooses the checkpoint by some of the metrics.
+    pub criterion: &'a Criterion,
     pub settings: &'a TrainSettings,
     pub runs: &'a [RunSettings],
 }
@@ -71,6 +74,8 @@ const LOSS_INTERVAL: u64 = 10;
 pub fn train(job: &Job, mut state: StateFile, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
     let (mut training, first) = Training::start(job, &state)?;
     let steps = job.settings.steps;
+    let per_epoch = job.settings.updates_per_epoch(job.data.train.len());
+    let evaluate_every = job.settings.evaluate_every.updates(per_epoch);
     progress.start(first, steps, &count(job.runs.len(), "run"));
     for step in first..steps {
         training.update(step, progress);
@@ -82,7 +87,7 @@ pub fn train(job: &Job, mut state: StateFile, progress: &mut dyn Progress) -> Re
         if training.is_over() {
             break;
         }
-        if done.is_multiple_of(job.settings.evaluate_every) || done == steps {
+        if done.is_multiple_of(evaluate_every) || done == steps {
             training.validate(done, progress)?;
         }
         if look && done < steps && state.is_due() {

@@ -133,6 +133,36 @@ mod tests {
         (0..runs.len()).map(|run| parameters.run_to_host(run).remove(0)).collect()
     }
 
+    #[test]
+    fn each_run_is_clipped_by_its_own_gradient() {
+        let step = |gradients: &[[f32; 3]]| {
+            let declared = vec![Parameter::new("p", &[3], Group::Network, Init::Zeros)];
+            let zeros = vec![vec![0.0; 3]];
+            let device = Device::flex();
+            let runs: Vec<&[Vec<f32>]> = gradients.iter().map(|_| zeros.as_slice()).collect();
+            let parameters = Parameters::from_host(declared, &runs, &device, DType::F32);
+            let rows =
+                gradients.iter().map(|gradient| Tensor::<1>::from_floats(*gradient, &device).unsqueeze());
+            let gradient: Tensor<2> = Tensor::cat(rows.collect(), 0);
+            // An epsilon beside which sizes count.
+            let settings = AdamWSettings { epsilon: 1.0, weight_decay: 0.0, max_gradient_norm: 0.5 };
+            let rates = vec![vec![(Group::Network, 0.1)]; gradients.len()];
+            let mut optimizer = AdamW::new(&parameters, settings);
+            let updated = optimizer.step(parameters, vec![Some(gradient)], 1, &rates, 1.0);
+            (0..gradients.len()).map(|run| updated.run_to_host(run).remove(0)).collect::<Vec<_>>()
+        };
+        let (small, large) = ([0.1, 0.2, -0.1], [30.0, -40.0, 5.0]);
+        let together = step(&[small, large]);
+        assert_eq!(together, [step(&[small]), step(&[large])].concat());
+        // Beyond the limit, only the direction counts.
+        let scaled = step(&[[300.0, -400.0, 50.0]]).remove(0);
+        assert!(
+            together[1].iter().zip(&scaled).all(|(a, b)| (a - b).abs() < 1e-6),
+            "{together:?} {scaled:?}"
+        );
+        assert_ne!(together[1], step(&[[0.3, -0.4, 0.05]]).remove(0));
+    }
+
     /// Expected values from `torch.optim.AdamW` after `clip_grad_norm_(1.0)`.
     #[test]
     fn four_clipped_updates_agree_with_torch() {

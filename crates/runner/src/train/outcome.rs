@@ -24,7 +24,7 @@ pub struct RunOutcome {
     pub best: Option<Best>,
     /// Mean training loss since the previous point, by update, as long as it was finite.
     pub losses: Vec<(u64, f64)>,
-    /// Score of the selecting metric on the validation split, by update.
+    /// Score that chooses the checkpoint, on the validation split, by update.
     pub validation: Vec<(u64, f64)>,
 }
 

@@ -7,8 +7,8 @@ use peft_model::t5::{Batch, Pass, target_loss};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AdamW, AdamWSettings, Best, Generation, Job, Outcome, Rates, RunOutcome, Scores, Snapshot, State,
-    StateError, StateFile, Status, linear, predict, score,
+    AdamW, AdamWSettings, Best, Criterion, Generation, Job, Outcome, Rates, RunOutcome, Scores, Snapshot,
+    State, StateError, StateFile, Status, linear, predict, score,
 };
 use crate::batches::{Batches, EpochCache};
 use crate::data::Split;
@@ -63,7 +63,7 @@ impl<'a> Training<'a> {
             },
         );
         let lengths: Vec<usize> = job.data.train.pairs.iter().map(|p| p.source.len()).collect();
-        let batches = Batches::new(&lengths, settings.batch_size / settings.accumulation);
+        let batches = Batches::new(settings.batching, &lengths, settings.rows_per_batch());
         Self {
             job,
             parameters,
@@ -160,7 +160,7 @@ impl<'a> Training<'a> {
             .alive
             .iter()
             .map(|&run| {
-                let rows = self.batches[run].step(position);
+                let rows = self.batches[run].batch(position);
                 rows.iter().map(|&row| &pairs[row as usize]).map(|p| (&p.source[..], &p.target[..])).collect()
             })
             .collect();
@@ -205,13 +205,14 @@ impl<'a> Training<'a> {
     pub fn validate(&mut self, step: u64, progress: &mut dyn Progress) -> Result<(), MetricError> {
         let started = Instant::now();
         let all = score_split(self.job, &self.parameters, &self.job.data.validation, "validation", progress)?;
-        let select = self.job.metrics[0].to_string();
+        let criterion = self.job.criterion;
         for (position, scores) in all.into_iter().enumerate() {
             let run = self.alive[position];
             let outcome = &mut self.outcomes[run];
-            outcome.validation.push((step, scores[&select]));
-            let better = outcome.best.as_ref().is_none_or(|best| scores[&select] > best.validation[&select]);
-            if better {
+            let score = criterion.score(&scores);
+            outcome.validation.push((step, score));
+            if Criterion::prefers(score, outcome.best.as_ref().map(|best| criterion.score(&best.validation)))
+            {
                 let values = self.parameters.run_to_host(position);
                 // No later loss would tell of what the last update made.
                 if !values.iter().flatten().all(|value| value.is_finite()) {
