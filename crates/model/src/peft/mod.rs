@@ -75,6 +75,12 @@ pub trait Method: Debug + Send + Sync {
         output
     }
 
+    /// Changes what the norm whose scale has this name gives, `[runs, batch, length, d_model]`.
+    fn norm(&self, pass: &Pass, name: &str, output: Tensor<4>) -> Tensor<4> {
+        let _ = (pass, name);
+        output
+    }
+
     /// Changes a sub-layer's output `[runs, batch, length, d_model]` before it joins the residual stream.
     fn sublayer(&self, pass: &Pass, at: Sublayer, output: Tensor<4>) -> Tensor<4> {
         let _ = (pass, at);
