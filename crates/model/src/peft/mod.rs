@@ -241,6 +241,8 @@ mod tests {
         }
         assert_eq!(trainable("adapter", json!({})), 1_855_104);
         assert_eq!(trainable("bitfit", json!({})), 280_960);
+        assert_eq!(trainable("bitfit", json!({"norms": "scale"})), 280_960);
+        assert_eq!(trainable("bitfit", json!({"norms": "none"})), 280_960 - 60 * 768);
         assert_eq!(trainable("lora", json!({})), 3_538_944);
         assert_eq!(trainable("lora", json!({"rank": 34})), 3_760_128);
     }
@@ -266,6 +268,9 @@ mod tests {
         assert!(error.contains("rnk") && error.contains("rank"), "{error}");
         let error = build("lora", json!({"rank": "high"}).as_object().unwrap()).unwrap_err().to_string();
         assert!(error.contains("`rank`"), "{error}");
+        let error =
+            build("bitfit", json!({"train_norms": true}).as_object().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("train_norms") && error.contains("norms"), "{error}");
         for registered in METHODS {
             let error = build(registered.name, json!({"learning_rate": -1.0}).as_object().unwrap());
             let message = error.unwrap_err().to_string();

@@ -86,5 +86,8 @@ pub fn target_logits(pass: &Pass, batch: &Batch) -> Tensor<4> {
 fn shift_right(config: &T5Config, target: &Tensor<3, Int>) -> Tensor<3, Int> {
     let [runs, batch, length] = target.dims();
     let start = Tensor::full([runs, batch, 1], config.decoder_start_token_id as i64, &target.device());
-    Tensor::cat(vec![start, target.clone().narrow(2, 0, length - 1)], 2)
+    match length {
+        0 | 1 => start,
+        _ => Tensor::cat(vec![start, target.clone().narrow(2, 0, length - 1)], 2),
+    }
 }
