@@ -23,10 +23,22 @@ pub enum Error {
     WrongShape { path: PathBuf, tensor: String, found: Vec<usize>, expected: Vec<usize> },
     /// No weights in any of the hub's formats.
     #[error(
-        "{}: no weights found; expected model.safetensors, model.safetensors.index.json or pytorch_model.bin",
+        "{}: no weights found; expected model.safetensors or pytorch_model.bin, or an index of shards, such as \
+         model.safetensors.index.json",
         path.display()
     )]
     NoWeights { path: PathBuf },
+    /// A text file that stands for a large one.
+    #[error("{}: a Git LFS pointer, not the file itself; run `git lfs pull` in its folder", path.display())]
+    GitLfsPointer { path: PathBuf },
+    /// What Python's peft writes in place of a model.
+    #[error(
+        "{}: holds an adapter that Python's peft made (adapter_config.json), which cannot be loaded; give its base \
+         model{}",
+        path.display(),
+        base.as_ref().map(|base| format!(", {base:?}")).unwrap_or_default()
+    )]
+    PeftAdapter { path: PathBuf, base: Option<String> },
     /// A method name that is not in the registry.
     #[error("unknown method `{name}`{}; known methods: {known}", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
     UnknownMethod { name: String, suggestion: Option<String>, known: String },

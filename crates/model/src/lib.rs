@@ -8,6 +8,7 @@
 
 pub mod dropout;
 mod error;
+pub mod files;
 pub mod ops;
 pub mod peft;
 pub mod settings;

@@ -3,7 +3,7 @@
 use serde::de::{DeserializeOwned, Deserializer};
 
 /// Largest size that a setting may ask for; beyond it are slips of the pen, and no memory.
-const LARGEST: usize = 1 << 24;
+pub const LARGEST: usize = 1 << 24;
 
 /// Refuses a size of nothing, or one that no machine has room for.
 ///

@@ -4,37 +4,14 @@
 mod common;
 
 use burn::tensor::{DType, Device, Tensor};
-use common::{Expected, VARIANTS, backbone, largest, largest_difference, method, relative_error, values};
+use common::{
+    Expected, VARIANTS, backbone, every_method, fixtures, largest, largest_difference, method,
+    relative_error, values,
+};
 use peft_model::dropout::Dropout;
-use peft_model::peft::{Built, Init, METHODS, Parameters};
+use peft_model::peft::{Built, Init, Parameters};
 use peft_model::t5::{Backbone, Pass, target_loss};
-use serde_json::{Value, json};
-
-/// Settings under which the fixtures were made.
-fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
-    let dept = |offsets| json!({"prompt_length": 3, "rank": 4, "max_length": 20, "offsets": offsets});
-    vec![
-        ("full", "full", json!({})),
-        ("prompt-tuning", "prompt-tuning", json!({"prompt_length": 5})),
-        ("lora", "lora", json!({"rank": 3, "alpha": 6.0})),
-        ("bitfit", "bitfit", json!({})),
-        ("adapter-houlsby", "adapter", json!({"bottleneck": 4, "placement": "houlsby"})),
-        ("adapter-pfeiffer", "adapter", json!({"bottleneck": 4, "placement": "pfeiffer"})),
-        ("dept", "dept", dept("position")),
-        ("dept-token-network", "dept", dept("token-network")),
-        ("adept", "adept", json!({"prompt_length": 3, "bottleneck": 4})),
-    ]
-}
-
-/// Every registered method as it comes, and settings that take its other paths.
-fn every_method() -> Vec<(&'static str, &'static str, Value)> {
-    let dropouts = [
-        ("lora with dropout", "lora", json!({"dropout": 0.2})),
-        ("adept with dropout", "adept", json!({"bottleneck_dropout": 0.2})),
-    ];
-    let registered = METHODS.iter().map(|method| (method.name, method.name, json!({})));
-    registered.chain(fixtures()).chain(dropouts).collect()
-}
+use serde_json::json;
 
 fn from_fixture(built: &Built, backbone: &Backbone, expected: &Expected, fixture: &str) -> Parameters {
     let declared = built.method.parameters(backbone.config());
@@ -117,27 +94,6 @@ fn descend(
         parameters = parameters.with_values(values);
     }
     parameters
-}
-
-#[test]
-fn runs_side_by_side_train_as_they_would_alone() {
-    let (seeds, rates) = ([11, 12, 13], [0.02, 0.01, 0.04]);
-    for variant in VARIANTS {
-        let expected = Expected::read(variant);
-        // T5's own initialisation: the fixtures' larger weights make more of rounding.
-        let backbone = Backbone::random(backbone(variant).config(), 1, &Device::flex());
-        for (label, name, settings) in every_method() {
-            let built = method(name, settings);
-            let together = descend(&backbone, &built, &expected, &seeds, &rates);
-            for run in 0..3 {
-                let alone = descend(&backbone, &built, &expected, &seeds[run..=run], &rates[run..=run]);
-                for (a, b) in together.run_to_host(run).iter().zip(alone.run_to_host(0)) {
-                    let error = relative_error(a, &b);
-                    assert!(error < 1e-5, "{variant}, {label}, run {run}: {error:.1e}");
-                }
-            }
-        }
-    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
+use peft_model::files;
 use peft_model::t5::{Backbone, T5Config};
 use sha2::{Digest, Sha256};
 
@@ -42,9 +43,19 @@ impl Model {
     /// Opens a folder in the hub's layout, an embedded model, or one of the hub, in this order; with
     /// `@random` after its name, it keeps its shape but not its weights.
     ///
+    /// What the files hold and the model does not use is said on standard error.
+    ///
     /// # Errors
     /// When files are missing or broken, or do not fit each other.
     pub fn open(id: &str, hub: &Hub, device: &Device) -> Result<Self, ModelError> {
+        let model = Self::open_silently(id, hub, device)?;
+        for note in model.backbone.notes() {
+            crate::progress::say!("note: {note}");
+        }
+        Ok(model)
+    }
+
+    fn open_silently(id: &str, hub: &Hub, device: &Device) -> Result<Self, ModelError> {
         if id.ends_with(RANDOM) {
             return Self::random(id, hub, device);
         }
@@ -77,8 +88,8 @@ impl Model {
     fn read(id: &str, revision: String, folder: &Path, device: &Device) -> Result<Self, ModelError> {
         let backbone = Backbone::load(folder, device, DType::F32)?;
         let config = backbone.config();
-        let tokenizer =
-            Tokenizer::load(&folder.join("tokenizer.json"), config.eos_token_id, config.vocab_size)?;
+        let (path, bytes) = read_tokenizer(folder.join("tokenizer.json"))?;
+        let tokenizer = Tokenizer::from_bytes(&bytes, &path, config.eos_token_id, config.vocab_size)?;
         Ok(Self { id: id.into(), revision, backbone, tokenizer })
     }
 }
@@ -115,10 +126,15 @@ pub fn tokenizer_file(id: &str, hub: &Hub) -> Result<(PathBuf, Vec<u8>), ModelEr
         Place::Embedded(files) => return Ok((files.folder.join("tokenizer.json"), files.tokenizer.to_vec())),
         Place::Hub => hub.model_tokenizer(&Repo::model(name))?,
     };
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok((path, bytes)),
-        Err(e) => Err(TokenizerError::Unreadable { path, problem: e.to_string() }.into()),
-    }
+    read_tokenizer(path)
+}
+
+/// No tokenizer is larger.
+const LARGEST_TOKENIZER: u64 = 256 << 20;
+
+fn read_tokenizer(path: PathBuf) -> Result<(PathBuf, Vec<u8>), ModelError> {
+    let bytes = files::read(&path, LARGEST_TOKENIZER)?;
+    Ok((path, bytes))
 }
 
 /// Reads a model's configuration without its weights.
@@ -128,9 +144,12 @@ pub fn tokenizer_file(id: &str, hub: &Hub) -> Result<(PathBuf, Vec<u8>), ModelEr
 pub fn config(id: &str, hub: &Hub) -> Result<T5Config, ModelError> {
     let name = id.strip_suffix(RANDOM).unwrap_or(id);
     match Place::of(name) {
-        Place::Folder(folder) => Ok(T5Config::from_file(&folder.join("config.json"))?),
+        Place::Folder(folder) => Ok(T5Config::from_folder(&folder)?),
         Place::Embedded(files) => Ok(files.config()?),
-        Place::Hub => Ok(T5Config::from_file(&hub.model_config(&Repo::model(name))?)?),
+        Place::Hub => {
+            let path = hub.model_config(&Repo::model(name))?;
+            Ok(T5Config::from_folder(path.parent().unwrap_or(&path))?)
+        }
     }
 }
 

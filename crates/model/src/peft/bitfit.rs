@@ -1,30 +1,40 @@
-//! BitFit (Ben Zaken et al. 2022): only bias terms and norm scales train.
+//! BitFit (Ben Zaken et al. 2022): only bias terms train.
 //!
-//! T5 has no biases, so one is added to every linear map, as ATTEMPT's code does; the two final
-//! norms stay frozen there.
+//! T5 has no biases, so one is added to every linear map and to every norm inside a block, as ATTEMPT's code
+//! does; the scales and the two final norms stay as they are there.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Checked, Group, Init, Method, Parameter, Registered, learning_rate};
-use crate::ops::per_run_bias;
+use crate::ops::per_run;
 use crate::t5::{Pass, Site, Sublayer, T5Config};
 
 pub(super) const REGISTERED: Registered =
     Registered::new::<BitFit>("bitfit", "BitFit", "Ben Zaken et al. 2022");
 
-/// Biases on every linear map, the head included.
+/// Biases on every linear map, the head included, and on norms.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BitFit {
     pub learning_rate: f64,
-    /// Whether the norm scales inside the blocks train too.
-    pub train_norms: bool,
+    pub norms: Norms,
+}
+
+/// What trains of the norms inside the blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Norms {
+    /// A bias after each, as in ATTEMPT's code.
+    Bias,
+    /// The scale of each.
+    Scale,
+    None,
 }
 
 impl Default for BitFit {
     fn default() -> Self {
-        Self { learning_rate: 3e-4, train_norms: true }
+        Self { learning_rate: 3e-4, norms: Norms::Bias }
     }
 }
 
@@ -43,9 +53,14 @@ impl Method for BitFit {
                 Parameter::new(bias(site), &[out], Group::Network, Init::Zeros)
             })
             .collect();
-        if self.train_norms {
-            let norms = Sublayer::all(config).into_iter().map(|s| s.norm());
-            parameters.extend(norms.map(|name| Parameter::backbone(name, [1, config.d_model])));
+        let norms = Sublayer::all(config).into_iter().map(|s| s.norm());
+        let d = config.d_model;
+        match self.norms {
+            Norms::Bias => parameters.extend(
+                norms.map(|name| Parameter::new(norm_bias(&name), &[d], Group::Network, Init::Zeros)),
+            ),
+            Norms::Scale => parameters.extend(norms.map(|name| Parameter::backbone(name, [1, d]))),
+            Norms::None => {}
         }
         parameters
     }
@@ -55,8 +70,22 @@ impl Method for BitFit {
     }
 
     fn projection(&self, pass: &Pass, site: Site, _input: &Tensor<4>, output: Tensor<4>) -> Tensor<4> {
-        output + per_run_bias(pass.parameters.get(&bias(&site)))
+        let bias = per_run(pass.parameters.get(&bias(&site)), &output);
+        output + bias
     }
+
+    fn norm(&self, pass: &Pass, name: &str, output: Tensor<4>) -> Tensor<4> {
+        let bias = norm_bias(name);
+        if !pass.parameters.contains(&bias) {
+            return output;
+        }
+        let bias = per_run(pass.parameters.get(&bias), &output);
+        output + bias
+    }
+}
+
+fn norm_bias(scale: &str) -> String {
+    format!("{}.bias", scale.trim_end_matches(".weight"))
 }
 
 fn bias(site: &Site) -> String {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::prompt::{self, PromptInit, REFERENCE_TEXT};
 use super::{Checked, Group, Init, Input, Method, Parameter, Registered, learning_rate, positive};
-use crate::ops::linear_per_run;
+use crate::ops::{linear_per_run, per_sentence};
 use crate::t5::{Pass, Stack, T5Config};
 
 pub(super) const REGISTERED: Registered = Registered::new::<Dept>("dept", "DePT", "Shi and Lipani 2024");
@@ -102,7 +102,10 @@ impl Method for Dept {
         let a: Tensor<3> = pass.parameters.get("offset_A");
         let b: Tensor<3> = pass.parameters.get("offset_B");
         let offsets = match self.offsets {
-            Offsets::Position => self.position_offsets(a, b, input.embeddings.dims()[2]),
+            Offsets::Position => {
+                let [_, batch, length, _] = input.embeddings.dims();
+                per_sentence(self.position_offsets(a, b, length), batch)
+            }
             Offsets::TokenNetwork => {
                 let hidden = activation::relu(linear_per_run(input.embeddings.clone(), a.transpose()));
                 linear_per_run(hidden, b.transpose())
@@ -114,17 +117,18 @@ impl Method for Dept {
 }
 
 impl Dept {
-    /// `[runs, 1, length, d_model]`.
+    /// `[runs, length, d_model]`.
     ///
     /// # Panics
     /// When the source is longer than `max_length`: there is no offset for those positions.
-    fn position_offsets(&self, a: Tensor<3>, b: Tensor<3>, length: usize) -> Tensor<4> {
+    fn position_offsets(&self, a: Tensor<3>, b: Tensor<3>, length: usize) -> Tensor<3> {
         assert!(
             length <= self.max_length,
             "DePT has offsets for {} positions, the source has {length}",
             self.max_length
         );
         let scaling = self.alpha / (self.rank as f64).sqrt();
-        (a.narrow(1, 0, length).matmul(b) * scaling).unsqueeze_dim(1)
+        let offsets = linear_per_run(a.narrow(1, 0, length).unsqueeze_dim(1), b.transpose());
+        offsets.squeeze_dim::<3>(1) * scaling
     }
 }

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Checked, Group, Init, Method, Parameter, Registered, learning_rate};
-use crate::ops::per_run_bias;
+use crate::ops::per_run;
 use crate::t5::{Pass, Projection, Site, T5Config};
 
 pub(super) const REGISTERED: Registered = Registered::new::<Ia3>("ia3", "(IA)^3", "Liu et al. 2022");
@@ -46,7 +46,8 @@ impl Method for Ia3 {
         if !acts_on(&site) {
             return output;
         }
-        output.clone() + output * per_run_bias(pass.parameters.get(&factor(&site)))
+        let factors = per_run(pass.parameters.get(&factor(&site)), &output);
+        output.clone() + output * factors
     }
 }
 

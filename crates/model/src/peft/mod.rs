@@ -75,6 +75,12 @@ pub trait Method: Debug + Send + Sync {
         output
     }
 
+    /// Changes what the norm whose scale has this name gives, `[runs, batch, length, d_model]`.
+    fn norm(&self, pass: &Pass, name: &str, output: Tensor<4>) -> Tensor<4> {
+        let _ = (pass, name);
+        output
+    }
+
     /// Changes a sub-layer's output `[runs, batch, length, d_model]` before it joins the residual stream.
     fn sublayer(&self, pass: &Pass, at: Sublayer, output: Tensor<4>) -> Tensor<4> {
         let _ = (pass, at);
@@ -235,6 +241,8 @@ mod tests {
         }
         assert_eq!(trainable("adapter", json!({})), 1_855_104);
         assert_eq!(trainable("bitfit", json!({})), 280_960);
+        assert_eq!(trainable("bitfit", json!({"norms": "scale"})), 280_960);
+        assert_eq!(trainable("bitfit", json!({"norms": "none"})), 280_960 - 60 * 768);
         assert_eq!(trainable("lora", json!({})), 3_538_944);
         assert_eq!(trainable("lora", json!({"rank": 34})), 3_760_128);
     }
@@ -260,6 +268,9 @@ mod tests {
         assert!(error.contains("rnk") && error.contains("rank"), "{error}");
         let error = build("lora", json!({"rank": "high"}).as_object().unwrap()).unwrap_err().to_string();
         assert!(error.contains("`rank`"), "{error}");
+        let error =
+            build("bitfit", json!({"train_norms": true}).as_object().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("train_norms") && error.contains("norms"), "{error}");
         for registered in METHODS {
             let error = build(registered.name, json!({"learning_rate": -1.0}).as_object().unwrap());
             let message = error.unwrap_err().to_string();

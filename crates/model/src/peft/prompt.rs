@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Group, Init, Input, Parameter};
+use crate::ops::per_sentence;
 use crate::t5::{Pass, T5Config};
 
 const NAME: &str = "prompt";
@@ -51,8 +52,8 @@ pub(super) fn prepend(pass: &Pass, input: Input) -> Input {
     }
     let prompt: Tensor<3> = pass.parameters.get(NAME);
     let [runs, batch, ..] = input.embeddings.dims();
-    let [_, length, d_model] = prompt.dims();
-    let prompt = prompt.unsqueeze_dim::<4>(1).expand([runs, batch, length, d_model]);
+    let [_, length, _] = prompt.dims();
+    let prompt = per_sentence(prompt, batch);
     let visible = Tensor::ones([runs, batch, length], &input.mask.device());
     Input {
         embeddings: Tensor::cat(vec![prompt, input.embeddings], 2),

@@ -4,7 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand_distr::{Distribution, Normal};
 
 use super::position::relative_position_bucket;
-use super::{Projection, Site, Stack, Sublayer, T5Config};
+use super::{Site, Stack, Sublayer, T5Config};
 use crate::peft::Parameters;
 use crate::random::keyed_rng;
 
@@ -17,6 +17,7 @@ pub struct Backbone {
     config: T5Config,
     tensors: HashMap<String, Tensor<2>>,
     device: Device,
+    pub(super) notes: Vec<String>,
 }
 
 impl Backbone {
@@ -28,7 +29,7 @@ impl Backbone {
         for (name, _) in Self::shapes(&config) {
             assert!(tensors.contains_key(&name), "tensor `{name}` is missing");
         }
-        Self { config, tensors, device }
+        Self { config, tensors, device, notes: Vec::new() }
     }
 
     /// A backbone with T5's own random initialisation (Raffel et al. 2020, in the Mesh TensorFlow
@@ -109,9 +110,14 @@ impl Backbone {
         shapes
     }
 
-    /// Number of parameters that the configuration asks for.
+    /// Number of parameters that the configuration asks for; it fits wherever the configuration was checked.
     pub fn num_parameters(config: &T5Config) -> usize {
         Self::shapes(config).iter().map(|(_, [rows, columns])| rows * columns).sum()
+    }
+
+    /// Bytes that the backbone takes, in f32.
+    pub fn num_bytes(config: &T5Config) -> u64 {
+        (Self::num_parameters(config) * size_of::<f32>()) as u64
     }
 
     /// Name of every norm, the two final ones last.
@@ -136,6 +142,11 @@ impl Backbone {
         self.tensor("shared.weight").dtype()
     }
 
+    /// What its files hold that the backbone does not use, a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// A tensor by its name in the checkpoint.
     ///
     /// # Panics
@@ -152,22 +163,23 @@ impl Backbone {
 
 fn initial_values(config: &T5Config, name: &str, shape: [usize; 2], seed: u64) -> Vec<f32> {
     let count = shape[0] * shape[1];
+    let factor = config.initializer_factor as f32;
     if name.ends_with("norm.weight") {
-        return vec![1.0; count];
+        return vec![factor; count];
     }
-    let normal = Normal::new(0.0, initial_deviation(config, name)).expect("a positive deviation");
+    let normal =
+        Normal::new(0.0, factor * initial_deviation(config, name, shape)).expect("a finite deviation");
     let mut rng = keyed_rng(seed, name);
     (0..count).map(|_| normal.sample(&mut rng)).collect()
 }
 
-fn initial_deviation(config: &T5Config, name: &str) -> f32 {
-    let site = Site::all(config).into_iter().find(|s| s.path() == name.trim_end_matches(".weight"));
+fn initial_deviation(config: &T5Config, name: &str, [_, inputs]: [usize; 2]) -> f32 {
     let d_model = config.d_model as f32;
-    match site {
+    match name {
         // Queries absorb the 1/sqrt(d_kv) that T5's attention leaves out.
-        Some(Site::Projection(_, Projection::Q)) => (d_model * config.d_kv as f32).powf(-0.5),
-        Some(site @ Site::Projection(..)) => (site.shape(config)[1] as f32).powf(-0.5),
+        _ if name.ends_with(".q.weight") => (d_model * config.d_kv as f32).powf(-0.5),
         _ if name.ends_with("relative_attention_bias.weight") => d_model.powf(-0.5),
+        _ if name.contains(".block.") => (inputs as f32).powf(-0.5),
         _ => 1.0,
     }
 }

@@ -1,8 +1,5 @@
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::settings;
 
 /// The feed-forward non-linearity.
@@ -14,6 +11,18 @@ pub enum Activation {
     /// GELU's tanh approximation, `gelu_new` in transformers.
     GeluNew,
     Silu,
+}
+
+impl Activation {
+    /// Its name in transformers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Activation::Relu => "relu",
+            Activation::Gelu => "gelu",
+            Activation::GeluNew => "gelu_new",
+            Activation::Silu => "silu",
+        }
+    }
 }
 
 /// A T5 configuration, read from the hub's `config.json`.
@@ -40,9 +49,16 @@ pub struct T5Config {
     /// `relu` (original T5) or `gated-gelu` (v1.1, Flan, LM-adapted), as transformers spells it.
     #[serde(default = "default_feed_forward")]
     pub feed_forward_proj: String,
-    /// True for original T5, whose decoder output is scaled by `d_model^-0.5` before the head.
+    /// Whether the head is the embedding table. Of a loaded backbone it says what the weights are: a `lm_head.weight`
+    /// that differs from the table is a head of its own, whatever the file says.
     #[serde(default = "default_true")]
     pub tie_word_embeddings: bool,
+    /// Whether decoder states are scaled by `d_model^-0.5` before the head, as in original T5 but not in v1.1.
+    #[serde(default = "default_true")]
+    pub scale_decoder_outputs: bool,
+    /// Factor on the standard deviations of random weights, and the value of random norm scales.
+    #[serde(default = "default_factor")]
+    pub initializer_factor: f64,
     #[serde(default)]
     pub pad_token_id: u32,
     #[serde(default = "default_eos")]
@@ -69,34 +85,17 @@ fn default_feed_forward() -> String {
 fn default_true() -> bool {
     true
 }
+fn default_factor() -> f64 {
+    1.0
+}
 fn default_eos() -> u32 {
     1
 }
 
+/// More blocks than any T5 has in a stack; beyond are slips of the pen.
+const MOST_LAYERS: usize = 1024;
+
 impl T5Config {
-    /// Reads and checks a `config.json`.
-    ///
-    /// # Errors
-    /// When the file cannot be read, is not JSON, lacks a field, or describes no T5.
-    pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        Self::from_json(&text).map_err(|problem| Error::Config { path: path.into(), problem })
-    }
-
-    /// Reads and checks the text of a `config.json`; the error says what is wrong with it.
-    pub fn from_json(text: &str) -> Result<Self, String> {
-        let fields: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        // umT5 and others have T5's tensors by name, but compute something else.
-        match fields.get("model_type").and_then(|kind| kind.as_str()) {
-            None | Some("t5" | "mt5") => {}
-            Some(other) => return Err(format!("field `model_type` is `{other}`; known are t5 and mt5")),
-        }
-        let config: Self = settings::read(fields)?;
-        config.check()?;
-        Ok(config)
-    }
-
     /// The text of a `config.json` that transformers reads too.
     pub fn to_json(&self) -> String {
         let mut fields = serde_json::json!(self);
@@ -136,35 +135,60 @@ impl T5Config {
             layer_norm_epsilon: default_epsilon(),
             feed_forward_proj: default_feed_forward(),
             tie_word_embeddings: true,
+            scale_decoder_outputs: true,
+            initializer_factor: default_factor(),
             pad_token_id: 0,
             eos_token_id: default_eos(),
             decoder_start_token_id: 0,
         }
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Says which field is out of range, and what would be right.
+    pub(super) fn check(&self) -> Result<(), String> {
         for (field, value) in [
             ("vocab_size", self.vocab_size),
             ("d_model", self.d_model),
             ("d_kv", self.d_kv),
             ("d_ff", self.d_ff),
-            ("num_layers", self.num_layers),
-            ("num_decoder_layers", self.decoder_layers()),
             ("num_heads", self.num_heads),
+            ("relative_attention_max_distance", self.relative_attention_max_distance),
         ] {
             settings::positive(field, value).map_err(|problem| format!("field {problem}"))?;
         }
-        // Half of the encoder's buckets serve each direction, and half of those are logarithmic.
-        if self.relative_attention_num_buckets < 4 {
-            return Err("field `relative_attention_num_buckets` must be at least 4".into());
+        // No overflow: both factors are bounded.
+        settings::positive("num_heads` x `d_kv", self.inner_dim())
+            .map_err(|problem| format!("field {problem}"))?;
+        for (field, layers) in
+            [("num_layers", self.num_layers), ("num_decoder_layers", self.decoder_layers())]
+        {
+            if !(1..=MOST_LAYERS).contains(&layers) {
+                return Err(format!(
+                    "field `{field}` is {layers}; it must be at least 1 and at most {MOST_LAYERS}"
+                ));
+            }
         }
-        if self.relative_attention_max_distance <= self.relative_attention_num_buckets / 2 {
+        // Half of the encoder's buckets serve each direction, and half of those are logarithmic.
+        let buckets = self.relative_attention_num_buckets;
+        if !(4..=settings::LARGEST).contains(&buckets) {
+            return Err(format!(
+                "field `relative_attention_num_buckets` is {buckets}; it must be at least 4 and at most {}",
+                settings::LARGEST
+            ));
+        }
+        if self.relative_attention_max_distance <= buckets / 2 {
             return Err(
-                "field `relative_attention_max_distance` must exceed half the number of buckets".into()
+                "field `relative_attention_max_distance` must exceed half of `relative_attention_num_buckets`".into()
             );
         }
         if !(0.0..1.0).contains(&self.dropout_rate) {
-            return Err("field `dropout_rate` must be in [0, 1)".into());
+            return Err(format!("field `dropout_rate` is {}; it must be in [0, 1)", self.dropout_rate));
+        }
+        for (field, value) in
+            [("layer_norm_epsilon", self.layer_norm_epsilon), ("initializer_factor", self.initializer_factor)]
+        {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(format!("field `{field}` is {value}; it must be at least 0"));
+            }
         }
         for (field, id) in [
             ("pad_token_id", self.pad_token_id),
@@ -175,7 +199,7 @@ impl T5Config {
                 return Err(format!("field `{field}` is {id}, outside the vocabulary"));
             }
         }
-        self.feed_forward_kind().map(|_| ())
+        feed_forward_kind(&self.feed_forward_proj).map(|_| ())
     }
 
     /// Depth of the decoder.
@@ -190,67 +214,32 @@ impl T5Config {
 
     /// The feed-forward activation.
     pub fn activation(&self) -> Activation {
-        self.feed_forward_kind().expect("checked when read").0
+        feed_forward_kind(&self.feed_forward_proj).expect("checked when read").0
     }
 
     /// Whether the feed-forward layer is gated (two input projections).
     pub fn is_gated(&self) -> bool {
-        self.feed_forward_kind().expect("checked when read").1
-    }
-
-    fn feed_forward_kind(&self) -> Result<(Activation, bool), String> {
-        let (gated, name) = match self.feed_forward_proj.strip_prefix("gated-") {
-            Some(name) => (true, name),
-            None => (false, self.feed_forward_proj.as_str()),
-        };
-        let activation = match (gated, name) {
-            (_, "relu") => Activation::Relu,
-            // transformers reads "gated-gelu" as the tanh approximation, for backward compatibility.
-            (true, "gelu") | (_, "gelu_new") => Activation::GeluNew,
-            (false, "gelu") => Activation::Gelu,
-            (_, "silu") => Activation::Silu,
-            _ => {
-                return Err(format!(
-                    "field `feed_forward_proj` is `{}`; known are relu, gelu, gelu_new, silu, and gated- before each",
-                    self.feed_forward_proj
-                ));
-            }
-        };
-        Ok((activation, gated))
+        feed_forward_kind(&self.feed_forward_proj).expect("checked when read").1
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINIMAL: &str = r#"{"vocab_size":32,"d_model":8,"d_kv":4,"d_ff":16,"num_layers":2,"num_heads":3}"#;
-
-    #[test]
-    fn missing_fields_take_the_defaults_of_transformers() {
-        let config = T5Config::from_json(MINIMAL).unwrap();
-        assert_eq!(config.decoder_layers(), 2);
-        assert_eq!(config.inner_dim(), 12);
-        assert_eq!(config.activation(), Activation::Relu);
-        assert!(config.tie_word_embeddings && !config.is_gated());
-        assert_eq!(config.eos_token_id, 1);
-    }
-
-    #[test]
-    fn bad_fields_are_named() {
-        for (field, bad) in [
-            ("model_type", r#""d_kv":4,"model_type":"umt5""#),
-            ("d_kv", r#""d_kv":-1"#),
-            ("d_kv", r#""d_kv":1000000000000"#),
-            ("d_kv", r#""d_kv":0"#),
-            ("feed_forward_proj", r#""d_kv":4,"feed_forward_proj":"tanh""#),
-            ("eos_token_id", r#""d_kv":4,"eos_token_id":32"#),
-            ("dropout_rate", r#""d_kv":4,"dropout_rate":1.5"#),
-        ] {
-            let error = T5Config::from_json(&MINIMAL.replace(r#""d_kv":4"#, bad)).unwrap_err();
-            assert!(error.contains(field), "{error}");
+/// The activation that a `feed_forward_proj` names, and whether the layer is gated.
+pub(super) fn feed_forward_kind(projection: &str) -> Result<(Activation, bool), String> {
+    let (gated, name) = match projection.strip_prefix("gated-") {
+        Some(name) => (true, name),
+        None => (false, projection),
+    };
+    let activation = match (gated, name) {
+        (_, "relu") => Activation::Relu,
+        // transformers reads "gated-gelu" as the tanh approximation, for backward compatibility.
+        (true, "gelu") | (_, "gelu_new") => Activation::GeluNew,
+        (false, "gelu") => Activation::Gelu,
+        (_, "silu") => Activation::Silu,
+        _ => {
+            return Err(format!(
+                "field `feed_forward_proj` is `{projection}`; known are relu, gelu, gelu_new, silu, and gated- before each"
+            ));
         }
-        let error = T5Config::from_json(&MINIMAL.replace(r#""d_ff":16,"#, "")).unwrap_err();
-        assert!(error.contains("d_ff"), "{error}");
-    }
+    };
+    Ok((activation, gated))
 }

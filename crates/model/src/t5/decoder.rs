@@ -85,10 +85,10 @@ fn source_memory(pass: &Pass, at: Sublayer, encoded: &Encoded, cache: Option<&mu
     }
 }
 
-/// Vocabulary logits; original T5 scales the states because its head is the embedding table.
+/// Vocabulary logits.
 fn head(pass: &Pass, states: Tensor<4>) -> Tensor<4> {
     let config = pass.config();
-    let states =
-        if config.tie_word_embeddings { states * (config.d_model as f64).powf(-0.5) } else { states };
-    pass.linear(Site::Head, states)
+    let scaled =
+        if config.scale_decoder_outputs { states * (config.d_model as f64).powf(-0.5) } else { states };
+    pass.linear(Site::Head, scaled)
 }

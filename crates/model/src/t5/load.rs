@@ -1,37 +1,45 @@
-//! Reads weights in the hub's formats: safetensors, sharded safetensors, PyTorch pickles.
+//! Makes a backbone of a model folder in the hub's layout.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use half::{bf16, f16};
-use memmap2::Mmap;
-use pytorch_reader::PytorchReader;
-use safetensors::SafeTensors;
 
-use super::{Backbone, T5Config};
-use crate::Error;
+use super::checkpoint::{Checkpoint, unreadable};
+use super::config_file::other_decoding;
+use super::{Backbone, Site, Stack, T5Config};
+use crate::{Error, files};
 
 impl Backbone {
     /// Loads `config.json` and the weights of a model folder in the hub's layout.
     ///
-    /// Weights are read from `model.safetensors`, `model.safetensors.index.json` or
-    /// `pytorch_model.bin`, whichever is there first; f16, bf16 and f64 are converted to `dtype`.
+    /// Weights are read from `model.safetensors` or `pytorch_model.bin`, whole or in the shards of
+    /// `*.index.json`, whichever is there first; f16, bf16 and f64 are converted to `dtype`. What the files hold
+    /// and the backbone does not use is in [`Backbone::notes`].
     ///
     /// # Errors
-    /// When a file is missing or truncated, or a tensor is missing or does not fit the configuration.
+    /// When a file is missing or truncated, or a tensor is missing, is not finite, or does not fit the
+    /// configuration.
     pub fn load(folder: &Path, device: &Device, dtype: DType) -> Result<Self, Error> {
-        let config = T5Config::from_file(&folder.join("config.json"))?;
-        Self::read(config, &Weights::open(folder)?, device, dtype)
+        refuse_adapter(folder)?;
+        let config = T5Config::from_folder(folder)?;
+        let mut backbone = Self::read(config, &Checkpoint::open(folder)?, device, dtype)?;
+        let decoding = other_decoding(folder)?;
+        if !decoding.is_empty() {
+            backbone.notes.push(format!(
+                "{}: {} is not heeded: answers are decoded greedily",
+                folder.join("generation_config.json").display(),
+                decoding.join(", ")
+            ));
+        }
+        Ok(backbone)
     }
 
     /// Loads weights that are in memory: the bytes of a `model.safetensors`, which `name` names in
     /// messages.
     ///
     /// # Errors
-    /// When the bytes are no safetensors, or a tensor is missing or does not fit the configuration.
+    /// When the bytes are no safetensors, or a tensor is missing, is not finite, or does not fit the configuration.
     pub fn from_safetensors(
         config: T5Config,
         bytes: &'static [u8],
@@ -39,202 +47,136 @@ impl Backbone {
         device: &Device,
         dtype: DType,
     ) -> Result<Self, Error> {
-        let mapped = Mapped { path: name.into(), bytes: Arc::new(bytes) };
-        Self::read(config, &Weights::Safetensors(mapped.by_name()?), device, dtype)
+        Self::read(config, &Checkpoint::embedded(name.into(), bytes)?, device, dtype)
     }
 
-    fn read(config: T5Config, weights: &Weights, device: &Device, dtype: DType) -> Result<Self, Error> {
+    fn read(config: T5Config, checkpoint: &Checkpoint, device: &Device, dtype: DType) -> Result<Self, Error> {
+        let mut reader = Reader { prefix: prefix(checkpoint)?, checkpoint, read: BTreeSet::new() };
+        let table = reader.embedding_table(&config)?;
+        let head = reader.head(&config, &table)?;
+        let config = T5Config { tie_word_embeddings: head.is_none(), ..config };
+        let mut given = HashMap::from([(SHARED, Some(table)), (HEAD, head)]);
         let mut tensors = HashMap::new();
         for (name, shape) in Backbone::shapes(&config) {
-            let values = weights.read(&name, &shape)?;
+            let values = match given.get_mut(name.as_str()).and_then(Option::take) {
+                Some(values) => values,
+                None => reader.tensor(&name, &shape)?,
+            };
             let tensor = Tensor::<2>::from_data(TensorData::new(values, shape), device);
             tensors.insert(name, tensor.cast(dtype));
         }
-        Ok(Backbone::new(config, tensors, device.clone()))
+        let mut backbone = Backbone::new(config, tensors, device.clone());
+        backbone.notes.extend(reader.unused());
+        Ok(backbone)
     }
 }
+
+const SHARED: &str = "shared.weight";
+const HEAD: &str = "lm_head.weight";
 
 /// Other names under which checkpoints keep the shared embedding table.
 const SHARED_ALIASES: [&str; 2] = ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
 
-enum Weights {
-    Safetensors(BTreeMap<String, Mapped>),
-    Pytorch(PathBuf, PytorchReader),
+/// In old checkpoints of T5; nothing ever used it.
+const RELIC: &str = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
+
+/// Names that a message lists before it only counts.
+const LISTED: usize = 5;
+
+/// Takes tensors out of a checkpoint, and remembers which.
+struct Reader<'a> {
+    /// What the checkpoint has before each of T5's names.
+    prefix: String,
+    checkpoint: &'a Checkpoint,
+    read: BTreeSet<String>,
 }
 
-/// One safetensors file, memory-mapped or embedded, shared by the names that live in it.
-#[derive(Clone)]
-struct Mapped {
-    path: PathBuf,
-    bytes: Arc<dyn AsRef<[u8]>>,
-}
-
-impl Weights {
-    fn open(folder: &Path) -> Result<Self, Error> {
-        let single = folder.join("model.safetensors");
-        let index = folder.join("model.safetensors.index.json");
-        let pickle = folder.join("pytorch_model.bin");
-        if single.exists() {
-            Ok(Self::Safetensors(Mapped::open(&single)?.by_name()?))
-        } else if index.exists() {
-            Self::open_sharded(folder, &index)
-        } else if pickle.exists() {
-            let reader = PytorchReader::new(&pickle).map_err(|e| unreadable(&pickle, e))?;
-            Ok(Self::Pytorch(pickle, reader))
-        } else {
-            Err(Error::NoWeights { path: folder.into() })
-        }
+impl Reader<'_> {
+    fn tensor(&mut self, name: &str, shape: &[usize; 2]) -> Result<Vec<f32>, Error> {
+        let stored = format!("{}{name}", self.prefix);
+        let values = self.checkpoint.read(&stored, shape)?;
+        self.read.insert(stored);
+        Ok(values)
     }
 
-    fn open_sharded(folder: &Path, index: &Path) -> Result<Self, Error> {
-        #[derive(serde::Deserialize)]
-        struct Index {
-            weight_map: BTreeMap<String, String>,
-        }
-        let text =
-            std::fs::read_to_string(index).map_err(|source| Error::Read { path: index.into(), source })?;
-        let Index { weight_map } = serde_json::from_str(&text).map_err(|e| unreadable(index, e))?;
-        let mut shards: BTreeMap<String, Mapped> = BTreeMap::new();
-        let mut names = BTreeMap::new();
-        for (name, shard) in weight_map {
-            if !shards.contains_key(&shard) {
-                let mapped = Mapped::open(&folder.join(&shard))?;
-                // Parsing now reports a truncated shard before any tensor is read.
-                mapped.names()?;
-                shards.insert(shard.clone(), mapped);
+    fn contains(&self, name: &str) -> bool {
+        self.checkpoint.contains(&format!("{}{name}", self.prefix))
+    }
+
+    /// The embedding table, from whichever of its names is there first; the others must hold the same.
+    fn embedding_table(&mut self, config: &T5Config) -> Result<Vec<f32>, Error> {
+        let shape = [config.vocab_size, config.d_model];
+        let embeddings = [SHARED].into_iter().chain(SHARED_ALIASES);
+        // A tied head is the table.
+        let head = config.tie_word_embeddings.then_some(HEAD);
+        let first = embeddings.clone().chain(head).find(|name| self.contains(name)).unwrap_or(SHARED);
+        let table = self.tensor(first, &shape)?;
+        for name in embeddings.filter(|&name| name != first) {
+            if self.contains(name) && self.tensor(name, &shape)? != table {
+                let problem = format!(
+                    "tensor `{name}` differs from `{first}`; only models whose encoder and decoder share one \
+                     embedding table can be used"
+                );
+                return Err(unreadable(self.checkpoint.path(), problem));
             }
-            names.insert(name, shards[&shard].clone());
         }
-        Ok(Self::Safetensors(names))
+        Ok(table)
     }
 
-    /// Reads one tensor as f32 and checks its shape; norms may be stored without their leading 1.
-    fn read(&self, name: &str, shape: &[usize; 2]) -> Result<Vec<f32>, Error> {
-        let stored =
-            self.find(name).ok_or_else(|| Error::MissingTensor { path: self.path(), tensor: name.into() })?;
-        match self {
-            Self::Safetensors(names) => names[stored].read(stored, name, shape),
-            Self::Pytorch(path, reader) => read_pytorch(path, reader, stored, name, shape),
+    /// The head's own weight; `None` where it is the embedding table, which transformers 5 tells by the values.
+    fn head(&mut self, config: &T5Config, table: &[f32]) -> Result<Option<Vec<f32>>, Error> {
+        if config.tie_word_embeddings && !self.contains(HEAD) {
+            return Ok(None);
         }
+        let head = self.tensor(HEAD, &Site::Head.shape(config))?;
+        Ok((head != table).then_some(head))
     }
 
-    fn find<'a>(&self, name: &'a str) -> Option<&'a str> {
-        let has = |n: &str| match self {
-            Self::Safetensors(names) => names.contains_key(n),
-            Self::Pytorch(_, reader) => reader.get(n).is_some(),
+    /// A line that names the tensors which nothing has read.
+    fn unused(&self) -> Option<String> {
+        let relic = format!("{}{RELIC}", self.prefix);
+        let names = self.checkpoint.names().filter(|&name| name != relic && !self.read.contains(name));
+        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        let more = match names.len().saturating_sub(LISTED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
         };
-        if has(name) {
-            return Some(name);
-        }
-        let aliases = if name == "shared.weight" { &SHARED_ALIASES[..] } else { &[] };
-        aliases.iter().copied().find(|alias| has(alias))
-    }
-
-    fn path(&self) -> PathBuf {
-        match self {
-            Self::Safetensors(names) => names.values().next().map(|m| m.path.clone()).unwrap_or_default(),
-            Self::Pytorch(path, _) => path.clone(),
-        }
+        let listed = names.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let path = self.checkpoint.path().display();
+        (!names.is_empty()).then(|| format!("{path}: nothing uses {listed}{more}"))
     }
 }
 
-impl Mapped {
-    fn open(path: &Path) -> Result<Self, Error> {
-        let read = |source| Error::Read { path: path.into(), source };
-        let file = File::open(path).map_err(read)?;
-        // SAFETY: the map is read-only; a checkpoint that is rewritten while in use is out of contract.
-        let bytes = unsafe { Mmap::map(&file) }.map_err(read)?;
-        Ok(Self { path: path.into(), bytes: Arc::new(bytes) })
+/// What stands before T5's names, as in `module.shared.weight`; a tensor that every T5 has once tells.
+fn prefix(checkpoint: &Checkpoint) -> Result<String, Error> {
+    let anchor = Stack::Encoder.final_norm();
+    if checkpoint.contains(&anchor) {
+        return Ok(String::new());
     }
-
-    fn parse(&self) -> Result<SafeTensors<'_>, Error> {
-        SafeTensors::deserialize((*self.bytes).as_ref()).map_err(|e| unreadable(&self.path, e))
-    }
-
-    fn by_name(&self) -> Result<BTreeMap<String, Mapped>, Error> {
-        Ok(self.names()?.into_iter().map(|name| (name, self.clone())).collect())
-    }
-
-    fn names(&self) -> Result<Vec<String>, Error> {
-        Ok(self.parse()?.names().into_iter().map(str::to_string).collect())
-    }
-
-    fn read(&self, stored: &str, name: &str, shape: &[usize; 2]) -> Result<Vec<f32>, Error> {
-        use safetensors::Dtype;
-        let tensors = self.parse()?;
-        let view = tensors.tensor(stored).map_err(|e| unreadable(&self.path, e))?;
-        check_shape(&self.path, name, view.shape(), shape)?;
-        let kind = match view.dtype() {
-            Dtype::F64 => Kind::F64,
-            Dtype::F32 => Kind::F32,
-            Dtype::F16 => Kind::F16,
-            Dtype::BF16 => Kind::Bf16,
-            other => return Err(not_a_float(&self.path, name, &format!("{other:?}"))),
-        };
-        Ok(to_f32(view.data(), kind))
+    let prefixes: Vec<&str> = checkpoint
+        .names()
+        .filter_map(|name| name.strip_suffix(anchor.as_str()))
+        .filter(|prefix| prefix.ends_with('.'))
+        .collect();
+    match prefixes.as_slice() {
+        [] => Ok(String::new()),
+        [prefix] => Ok(prefix.to_string()),
+        several => Err(unreadable(
+            checkpoint.path(),
+            format!("tensors of several models, named `{}...`; keep those of one", several.join("...`, `")),
+        )),
     }
 }
 
-fn read_pytorch(
-    path: &Path,
-    reader: &PytorchReader,
-    stored: &str,
-    name: &str,
-    shape: &[usize; 2],
-) -> Result<Vec<f32>, Error> {
-    use pytorch_reader::DType;
-    let tensor = reader.get(stored).expect("found before");
-    check_shape(path, name, tensor.shape(), shape)?;
-    let kind = match tensor.dtype() {
-        DType::F64 => Kind::F64,
-        DType::F32 => Kind::F32,
-        DType::F16 => Kind::F16,
-        DType::BF16 => Kind::Bf16,
-        other => return Err(not_a_float(path, name, &format!("{other:?}"))),
-    };
-    let bytes = tensor.read().map_err(|e| unreadable(path, e))?;
-    Ok(to_f32(&bytes, kind))
-}
-
-enum Kind {
-    F64,
-    F32,
-    F16,
-    Bf16,
-}
-
-fn to_f32(bytes: &[u8], kind: Kind) -> Vec<f32> {
-    fn convert<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        bytes.chunks_exact(N).map(|c| f(c.try_into().expect("exact chunks"))).collect()
-    }
-    match kind {
-        Kind::F64 => convert(bytes, |b| f64::from_le_bytes(b) as f32),
-        Kind::F32 => convert(bytes, f32::from_le_bytes),
-        Kind::F16 => convert(bytes, |b| f16::from_le_bytes(b).to_f32()),
-        Kind::Bf16 => convert(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-    }
-}
-
-fn check_shape(path: &Path, name: &str, found: &[usize], expected: &[usize; 2]) -> Result<(), Error> {
-    let fits = found == expected || (expected[0] == 1 && found == &expected[1..]);
-    if fits {
+/// transformers would load another model for such a folder, and put the adapter on it.
+fn refuse_adapter(folder: &Path) -> Result<(), Error> {
+    let path = folder.join("adapter_config.json");
+    if !path.exists() {
         return Ok(());
     }
-    Err(Error::WrongShape {
-        path: path.into(),
-        tensor: name.into(),
-        found: found.to_vec(),
-        expected: expected.to_vec(),
-    })
-}
-
-fn unreadable(path: &Path, error: impl std::fmt::Display) -> Error {
-    Error::Checkpoint { path: path.into(), problem: error.to_string() }
-}
-
-fn not_a_float(path: &Path, name: &str, dtype: &str) -> Error {
-    Error::Checkpoint {
-        path: path.into(),
-        problem: format!("tensor `{name}` has type {dtype}; expected F32, F16, BF16 or F64"),
-    }
+    let base = files::read_text(&path, 1 << 20).ok().and_then(|text| {
+        let fields: serde_json::Value = serde_json::from_str(&text).ok()?;
+        Some(fields.get("base_model_name_or_path")?.as_str()?.to_string())
+    });
+    Err(Error::PeftAdapter { path: folder.into(), base })
 }

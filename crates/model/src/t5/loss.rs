@@ -61,17 +61,14 @@ pub struct TargetLoss {
 /// The training loss: the mean negative log-probability of each run's target tokens.
 pub fn target_loss(pass: &Pass, batch: &Batch) -> TargetLoss {
     let log_probabilities = token_log_probabilities(pass, batch);
-    let runs = pass.runs();
-    let tokens = batch.target_mask.clone().reshape([runs as i32, -1]).sum_dim(1);
-    let total = log_probabilities.reshape([runs as i32, -1]).sum_dim(1);
-    TargetLoss { per_run: (total / tokens).neg().reshape([runs]) }
+    let total = ops::sum_rows(ops::sum_tokens(log_probabilities));
+    let tokens = ops::sum_rows(ops::sum_tokens(batch.target_mask.clone()));
+    TargetLoss { per_run: (total / tokens).neg() }
 }
 
 /// Log-probability of each whole target, end token included: `[runs, batch]`.
 pub fn target_log_probabilities(pass: &Pass, batch: &Batch) -> Tensor<2> {
-    let log_probabilities = token_log_probabilities(pass, batch);
-    let [runs, rows, _] = log_probabilities.dims();
-    log_probabilities.sum_dim(2).reshape([runs, rows])
+    ops::sum_tokens(token_log_probabilities(pass, batch))
 }
 
 /// Log-probability of each target token, 0 for padding: `[runs, batch, target length]`.
@@ -89,5 +86,8 @@ pub fn target_logits(pass: &Pass, batch: &Batch) -> Tensor<4> {
 fn shift_right(config: &T5Config, target: &Tensor<3, Int>) -> Tensor<3, Int> {
     let [runs, batch, length] = target.dims();
     let start = Tensor::full([runs, batch, 1], config.decoder_start_token_id as i64, &target.device());
-    Tensor::cat(vec![start, target.clone().narrow(2, 0, length - 1)], 2)
+    match length {
+        0 | 1 => start,
+        _ => Tensor::cat(vec![start, target.clone().narrow(2, 0, length - 1)], 2),
+    }
 }

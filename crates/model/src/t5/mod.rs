@@ -2,7 +2,9 @@
 
 pub mod attention;
 mod backbone;
+mod checkpoint;
 mod config;
+mod config_file;
 mod decoder;
 mod encoder;
 mod feed_forward;

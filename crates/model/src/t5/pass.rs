@@ -55,13 +55,15 @@ impl Pass<'_> {
         self.method.projection(self, site, &input, output)
     }
 
-    /// T5's layer norm: root mean square, no mean, no bias. `[runs, batch, length, d_model]`.
+    /// T5's layer norm, root mean square without mean and bias, and what the method makes of it:
+    /// `[runs, batch, length, d_model]`.
     pub fn norm(&self, name: &str, input: Tensor<4>) -> Tensor<4> {
         let scale = match self.weight(name) {
             Weight::Shared(scale) => scale.unsqueeze(),
             Weight::PerRun(scale) => scale,
         };
-        ops::rms_norm(input, scale, self.config().layer_norm_epsilon)
+        let output = ops::rms_norm(input, scale, self.config().layer_norm_epsilon);
+        self.method.norm(self, name, output)
     }
 
     /// Looks ids up in the shared embedding table: `[runs, batch, length]` to

@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use burn::tensor::{DType, Device, Tensor};
-use peft_model::peft::{self, Built, Parameters};
+use peft_model::peft::{self, Built, METHODS, Parameters};
 use peft_model::t5::{Backbone, Batch};
 use safetensors::SafeTensors;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 pub const VARIANTS: [&str; 2] = ["original", "v1_1"];
 
@@ -70,6 +70,46 @@ pub fn method(name: &str, settings: Value) -> Built {
     let mut built = peft::build(name, &settings).unwrap();
     built.method.tokenize(&|text| text.bytes().map(|b| u32::from(b) % 96).collect());
     built
+}
+
+/// Settings under which the fixtures were made.
+pub fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
+    let dept = |offsets| json!({"prompt_length": 3, "rank": 4, "max_length": 20, "offsets": offsets});
+    vec![
+        ("full", "full", json!({})),
+        ("prompt-tuning", "prompt-tuning", json!({"prompt_length": 5})),
+        ("lora", "lora", json!({"rank": 3, "alpha": 6.0})),
+        ("bitfit", "bitfit", json!({})),
+        ("bitfit-scale", "bitfit", json!({"norms": "scale"})),
+        ("adapter-houlsby", "adapter", json!({"bottleneck": 4, "placement": "houlsby"})),
+        ("adapter-pfeiffer", "adapter", json!({"bottleneck": 4, "placement": "pfeiffer"})),
+        ("dept", "dept", dept("position")),
+        ("dept-token-network", "dept", dept("token-network")),
+        ("adept", "adept", json!({"prompt_length": 3, "bottleneck": 4})),
+    ]
+}
+
+/// Every registered method as it comes, and settings that take its other paths.
+pub fn every_method() -> Vec<(&'static str, &'static str, Value)> {
+    let more = [
+        ("lora with dropout", "lora", json!({"dropout": 0.2})),
+        (
+            "lora everywhere",
+            "lora",
+            json!({"rank": 1, "targets": ["q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"]}),
+        ),
+        ("adept with dropout", "adept", json!({"bottleneck_dropout": 0.2})),
+        (
+            "prompt-tuning with embeddings",
+            "prompt-tuning",
+            json!({"prompt_length": 5, "train_embeddings": true}),
+        ),
+        ("adapter with relu", "adapter", json!({"activation": "relu", "train_norms": false})),
+        ("adapter with silu", "adapter", json!({"activation": "silu"})),
+        ("bitfit without norms", "bitfit", json!({"norms": "none"})),
+    ];
+    let registered = METHODS.iter().map(|method| (method.name, method.name, json!({})));
+    registered.chain(fixtures()).chain(more).collect()
 }
 
 /// A method that trains nothing that matters: the backbone as it is.

@@ -8,19 +8,21 @@ mod attention;
 mod cross_entropy;
 mod elementwise;
 mod gemm;
+mod linear;
+mod reduce;
 mod rms_norm;
 mod simd;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
 use super::AdamWStep;
 use crate::dropout::Mask;
-use gemm::View;
 
 /// Whether the kernels here can take a tensor: it is on the CPU, in f32.
 pub fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -39,8 +41,12 @@ pub struct AttentionPlan {
 /// The fused operations; shapes as in [`crate::ops`].
 #[backend_extension(Autodiff, Flex)]
 pub trait CpuOps: Backend {
-    /// `input x weight'`: `[rows, in]` and `[out, in]` to `[rows, out]`.
+    /// `input x weight'`: `[runs, rows, in]` and `[1 or runs, out, in]` to `[runs, rows, out]`.
     fn linear(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// `[runs, 1, 1 or length, width]` to `[runs, batch, length, width]`.
+    fn spread(values: FloatTensor<Self>, batch: usize, length: usize) -> FloatTensor<Self>;
+    /// Sum of each row: `[rows, columns]` to `[rows]`.
+    fn sum_rows(values: FloatTensor<Self>) -> FloatTensor<Self>;
     fn rms_norm(input: FloatTensor<Self>, scale: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
     fn attention(
         queries: FloatTensor<Self>,
@@ -103,6 +109,17 @@ impl CpuOps for Flex {
         linear(&contiguous(input), &contiguous(weight))
     }
 
+    fn spread(values: Floats, batch: usize, length: usize) -> Floats {
+        let [runs, _, _, width] = shape(&values);
+        Flex::float_expand(values, Shape::from([runs, batch, length, width]))
+    }
+
+    fn sum_rows(values: Floats) -> Floats {
+        let values = contiguous(values);
+        let [rows, columns] = shape(&values);
+        from_vec(reduce::sum_rows(slice(&values), rows, columns), [rows])
+    }
+
     fn rms_norm(input: Floats, scale: Floats, epsilon: f64) -> Floats {
         let (input, scale) = (contiguous(input), contiguous(scale));
         let (out, _) =
@@ -159,10 +176,9 @@ impl CpuOptimizer for Flex {
 }
 
 fn linear(input: &Floats, weight: &Floats) -> Floats {
-    let ([rows, width], [out, _]) = (shape(input), shape(weight));
-    let input = View::new(slice(input), [rows, width], width);
-    let weight = View::new(slice(weight), [out, width], width);
-    from_vec(gemm::product(input, weight.transposed()), [rows, out])
+    let ([runs, rows, width], [weights, out, _]) = (shape(input), shape(weight));
+    let sizes = linear::Sizes { runs, rows, width, out, weights };
+    from_vec(linear::forward(slice(input), slice(weight), sizes), [runs, rows, out])
 }
 
 fn norm_sizes(input: &Floats, scale: &Floats) -> rms_norm::Sizes {
@@ -221,25 +237,24 @@ impl<C: CheckpointStrategy> CpuOps for Autodiff<Flex, C> {
         struct Linear;
 
         impl Backward<Flex, 2> for Linear {
-            /// Each factor is kept only where the other has a gradient.
-            type State = (Option<Floats>, Option<Floats>);
+            /// Each factor is kept only where the other has a gradient; and the number of weights.
+            type State = (Option<Floats>, Option<Floats>, usize);
 
             fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let gradient = contiguous(grads.consume::<Flex>(&ops.node));
-                let [rows, out] = shape(&gradient);
-                let gradient = View::new(slice(&gradient), [rows, out], out);
+                let [runs, rows, out] = shape(&gradient);
                 let [input_node, weight_node] = ops.parents;
-                let (input, weight) = ops.state;
+                let (input, weight, weights) = ops.state;
+                let sizes = |width| linear::Sizes { runs, rows, width, out, weights };
                 if let (Some(node), Some(weight)) = (input_node, weight) {
-                    let [_, width] = shape(&weight);
-                    let weight = View::new(slice(&weight), [out, width], width);
-                    grads.register::<Flex>(node.id, from_vec(gemm::product(gradient, weight), [rows, width]));
+                    let [_, _, width] = shape(&weight);
+                    let new = linear::backward_input(slice(&gradient), slice(&weight), sizes(width));
+                    grads.register::<Flex>(node.id, from_vec(new, [runs, rows, width]));
                 }
                 if let (Some(node), Some(input)) = (weight_node, input) {
-                    let [_, width] = shape(&input);
-                    let input = View::new(slice(&input), [rows, width], width);
-                    let gradient = gemm::product(gradient.transposed(), input);
-                    grads.register::<Flex>(node.id, from_vec(gradient, [out, width]));
+                    let [_, _, width] = shape(&input);
+                    let new = linear::backward_weight(slice(&gradient), slice(&input), sizes(width));
+                    grads.register::<Flex>(node.id, from_vec(new, [weights, out, width]));
                 }
             }
         }
@@ -248,9 +263,63 @@ impl<C: CheckpointStrategy> CpuOps for Autodiff<Flex, C> {
         let ((input, a), (weight, b)) = (input.into_parts(), weight.into_parts());
         let (input, weight) = (contiguous(input), contiguous(weight));
         let out = linear(&input, &weight);
-        let kept = (weight_tracked.then_some(input), input_tracked.then_some(weight));
+        let [weights, _, _] = shape(&weight);
+        let kept = (weight_tracked.then_some(input), input_tracked.then_some(weight), weights);
         match Linear.prepare::<C>([a, b]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(kept, out),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        }
+    }
+
+    fn spread(values: FloatTensor<Self>, batch: usize, length: usize) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Spread;
+
+        impl Backward<Flex, 1> for Spread {
+            type State = [usize; 4];
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = contiguous(grads.consume::<Flex>(&ops.node));
+                let shape @ [runs, _, length, width] = ops.state;
+                if let [Some(node)] = ops.parents {
+                    let new = reduce::sum_blocks(slice(&gradient), runs, length * width);
+                    grads.register::<Flex>(node.id, from_vec(new, shape));
+                }
+            }
+        }
+
+        let (values, node) = values.into_parts();
+        let from = shape::<4>(&values);
+        let out = Flex::spread(values, batch, length);
+        match Spread.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(from, out),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        }
+    }
+
+    fn sum_rows(values: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct SumRows;
+
+        impl Backward<Flex, 1> for SumRows {
+            type State = [usize; 2];
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = contiguous(grads.consume::<Flex>(&ops.node));
+                let [rows, columns] = ops.state;
+                if let [Some(node)] = ops.parents {
+                    let new =
+                        slice(&gradient).iter().flat_map(|&g| std::iter::repeat_n(g, columns)).collect();
+                    grads.register::<Flex>(node.id, from_vec(new, [rows, columns]));
+                }
+            }
+        }
+
+        let (values, node) = values.into_parts();
+        let from = shape::<2>(&values);
+        let out = Flex::sum_rows(values);
+        match SumRows.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(from, out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }

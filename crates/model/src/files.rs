@@ -1,0 +1,53 @@
+//! Opening the files of a model folder, which may be anything.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::Error;
+
+/// What a Git LFS pointer begins with.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// Opens a regular file: a FIFO would block, a device never ends.
+///
+/// # Errors
+/// When there is none, it is something else, or it is a Git LFS pointer in place of the file.
+pub fn open(path: &Path) -> Result<File, Error> {
+    let failed = |source| Error::Read { path: path.into(), source };
+    let kind = std::fs::metadata(path).map_err(failed)?.file_type();
+    if !kind.is_file() {
+        let what = if kind.is_dir() { "a folder" } else { "a pipe or a device" };
+        return Err(failed(std::io::Error::other(format!("it is {what}, not a file"))));
+    }
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    (&file).take(LFS_POINTER.len() as u64).read_to_end(&mut start).map_err(failed)?;
+    if start == LFS_POINTER {
+        return Err(Error::GitLfsPointer { path: path.into() });
+    }
+    File::open(path).map_err(failed)
+}
+
+/// Reads a whole regular file of at most so many bytes.
+///
+/// # Errors
+/// As [`open`], and when the file is larger.
+pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
+    let failed = |source| Error::Read { path: path.into(), source };
+    let mut bytes = Vec::new();
+    open(path)?.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > most {
+        return Err(failed(std::io::Error::other(format!("it is larger than {} MiB", most >> 20))));
+    }
+    Ok(bytes)
+}
+
+/// Reads a whole regular text file of at most so many bytes.
+///
+/// # Errors
+/// As [`read`], and when the bytes are not UTF-8.
+pub fn read_text(path: &Path, most: u64) -> Result<String, Error> {
+    String::from_utf8(read(path, most)?)
+        .map_err(|_| Error::Read { path: path.into(), source: std::io::Error::other("it is not UTF-8 text") })
+}

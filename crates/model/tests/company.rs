@@ -1,0 +1,165 @@
+//! A run's numbers do not depend on the runs beside it: not on how many there are, nor on how wide their rows are.
+
+mod common;
+
+use burn::tensor::Device;
+use common::{every_method, method};
+use peft_model::dropout::Dropout;
+use peft_model::ops::{AdamWStep, Moments, RunStep, adamw, sum_of_squares};
+use peft_model::peft::{Built, Parameters};
+use peft_model::random::mix;
+use peft_model::t5::{
+    Backbone, Batch, Pass, T5Config, generate, pad_ids, target_log_probabilities, target_loss,
+};
+
+/// How a training is cut out.
+#[derive(Clone, Copy)]
+struct Shape {
+    updates: u64,
+    batch: usize,
+    /// Rows have from 1 to so many source tokens.
+    source: u64,
+    target: u64,
+}
+
+type Rows = Vec<(Vec<u32>, Vec<u32>)>;
+
+/// A run's rows for one update; their lengths differ from run to run.
+fn rows(config: &T5Config, seed: u64, update: u64, shape: Shape) -> Rows {
+    let draw = |row: usize, what: u64, below: u64| {
+        mix(mix(seed << 20 | update) ^ ((row as u64) << 32 | what)) % below
+    };
+    let ids = |row, side: u64, longest| -> Vec<u32> {
+        let length = 1 + draw(row, side, longest);
+        (0..length).map(|i| 2 + draw(row, side + 1 + i, config.vocab_size as u64 - 2) as u32).collect()
+    };
+    (0..shape.batch).map(|row| (ids(row, 0, shape.source), ids(row, 1 << 20, shape.target))).collect()
+}
+
+fn batch(runs: &[Rows]) -> Batch {
+    let runs: Vec<Vec<(&[u32], &[u32])>> =
+        runs.iter().map(|rows| rows.iter().map(|(s, t)| (&s[..], &t[..])).collect()).collect();
+    Batch::new(&runs, 0, &Device::flex())
+}
+
+/// What a training leaves of each run: the bits of its parameters and of its losses.
+type Trace = (Vec<Vec<u32>>, Vec<u32>);
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn train(backbone: &Backbone, built: &Built, seeds: &[u64], shape: Shape) -> Vec<Trace> {
+    let declared = built.method.parameters(backbone.config());
+    let mut parameters = Parameters::init(declared, seeds, backbone);
+    let zeros = |p: &Parameters| -> Vec<_> { p.values().iter().map(|v| v.zeros_like()).collect() };
+    let (mut first, mut second) = (zeros(&parameters), zeros(&parameters));
+    let mut losses = vec![Vec::new(); seeds.len()];
+    for update in 0..shape.updates {
+        let runs: Vec<Rows> =
+            seeds.iter().map(|&seed| rows(backbone.config(), seed, update, shape)).collect();
+        let dropout = Dropout::new(seeds, update);
+        let tracked = parameters.tracked();
+        let method = built.method.as_ref();
+        let pass = Pass { backbone, method, parameters: &tracked, dropout: Some(&dropout) };
+        let loss = target_loss(&pass, &batch(&runs)).per_run;
+        let all: Vec<f32> = loss.clone().inner().try_into_vec_as().unwrap();
+        losses.iter_mut().zip(all).for_each(|(losses, loss)| losses.push(loss.to_bits()));
+        let gradients = tracked.take_gradients(&mut loss.sum().backward());
+        let mut squares = vec![0f32; seeds.len()];
+        for gradient in gradients.iter().flatten() {
+            squares.iter_mut().zip(sum_of_squares(gradient)).for_each(|(total, sum)| *total += sum);
+        }
+        let run = |square: &f32| RunStep { rate: 3e-3, clip: (1.0 / square.sqrt()).min(1.0), decay: 1e-4 };
+        let step =
+            AdamWStep { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, runs: squares.iter().map(run).collect() };
+        parameters = parameters.map_values(|i, value| {
+            let Some(gradient) = gradients[i].clone() else { return value };
+            let state = Moments { value, first: first[i].clone(), second: second[i].clone() };
+            let new = adamw(state, gradient, &step);
+            (first[i], second[i]) = (new.first, new.second);
+            new.value
+        });
+    }
+    let values = |run| parameters.run_to_host(run).iter().map(|v| bits(v)).collect();
+    losses.into_iter().enumerate().map(|(run, losses)| (values(run), losses)).collect()
+}
+
+fn assert_alone_as_together(config: &T5Config, seeds: &[u64], shape: Shape) {
+    let backbone = Backbone::random(config, 1, &Device::flex());
+    for (label, name, mut settings) in every_method() {
+        if name == "dept" {
+            settings["max_length"] = shape.source.into();
+        }
+        let built = method(name, settings);
+        let together = train(&backbone, &built, seeds, shape);
+        for (&seed, together) in seeds.iter().zip(&together) {
+            let alone = train(&backbone, &built, &[seed], shape).remove(0);
+            assert_eq!(alone.1, together.1, "{label}, seed {seed}: losses");
+            let names = built.method.parameters(config).into_iter().map(|p| p.name);
+            for (name, (a, b)) in names.zip(alone.0.iter().zip(&together.0)) {
+                assert!(a == b, "{label}, seed {seed}: {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_ends_bit_for_bit_the_same_alone_and_in_company() {
+    let config = T5Config {
+        vocab_size: 96,
+        d_model: 12,
+        d_kv: 4,
+        d_ff: 20,
+        num_layers: 1,
+        num_decoder_layers: Some(1),
+        num_heads: 2,
+        ..T5Config::t5_small()
+    };
+    assert_alone_as_together(&config, &[3, 4, 5], Shape { updates: 150, batch: 4, source: 12, target: 4 });
+}
+
+#[test]
+fn so_it_does_where_products_are_large_enough_for_several_threads() {
+    let config = T5Config {
+        vocab_size: 700,
+        d_model: 80,
+        d_kv: 16,
+        d_ff: 1100,
+        num_layers: 1,
+        num_decoder_layers: Some(1),
+        num_heads: 5,
+        feed_forward_proj: "gated-gelu".into(),
+        tie_word_embeddings: false,
+        scale_decoder_outputs: false,
+        ..T5Config::t5_small()
+    };
+    assert_alone_as_together(&config, &[8, 9], Shape { updates: 2, batch: 14, source: 80, target: 9 });
+}
+
+#[test]
+fn so_do_its_scores_and_answers() {
+    let config = common::backbone("v1_1").config().clone();
+    let (backbone, seeds) = (Backbone::random(&config, 2, &Device::flex()), [6, 7, 8]);
+    let shape = Shape { updates: 0, batch: 4, source: 14, target: 5 };
+    for (label, name, settings) in every_method() {
+        let built = method(name, settings);
+        let scores = |seeds: &[u64]| {
+            let parameters = Parameters::init(built.method.parameters(&config), seeds, &backbone);
+            let method = built.method.as_ref();
+            let pass = Pass { backbone: &backbone, method, parameters: &parameters, dropout: None };
+            let runs = vec![rows(&config, 1, 0, shape); seeds.len()];
+            let scores: Vec<f32> = target_log_probabilities(&pass, &batch(&runs)).try_into_vec_as().unwrap();
+            let sources: Vec<Vec<&[u32]>> =
+                runs.iter().map(|rows| rows.iter().map(|(source, _)| &source[..]).collect()).collect();
+            let (ids, mask) = pad_ids(&sources, 0, &Device::flex());
+            (bits(&scores), generate(&pass, ids, mask, 6))
+        };
+        let (together, answers) = scores(&seeds);
+        for (run, &seed) in seeds.iter().enumerate() {
+            let (alone, answer) = scores(&[seed]);
+            assert_eq!(alone, together[run * shape.batch..][..shape.batch], "{label}, seed {seed}");
+            assert_eq!(answer[0], answers[run], "{label}, seed {seed}");
+        }
+    }
+}
