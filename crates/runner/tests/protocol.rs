@@ -93,7 +93,7 @@ fn settings_that_change_arithmetic_change_the_losses() {
 #[test]
 fn accumulated_batches_are_the_rows_of_the_whole_batch() {
     let w = Workspace::new();
-    w.edit("model/config.json", "\"dropout_rate\":0.1", "\"dropout_rate\":0.0");
+    w.edit("model/config.json", "\"dropout_rate\": 0.1", "\"dropout_rate\": 0.0");
     let (whole, halves) = (records(&w, "whole", ""), records(&w, "halves", "accumulation = 2"));
     for (whole, halves) in whole.iter().zip(&halves) {
         for ((_, a), (_, b)) in whole.losses.iter().zip(&halves.losses) {
