@@ -217,7 +217,7 @@ mod tests {
     fn free_text_is_generated_up_to_the_references_limit_with_its_start_token() {
         let limits = |task| answer_limits(&task::find(task).unwrap(), &tokenizer()).unwrap();
         assert_eq!(limits("pocket-answer"), (20, 19));
-        // `▁`, the digit and the EOS token, and one more.
+        // A class's word, here of two tokens, and the end token; and one more.
         assert_eq!(limits("pocket-entailment"), (3, 4));
     }
 
