@@ -119,10 +119,10 @@ impl Http {
             if response.headers().contains_key(CHUNKED) {
                 return Ok(Content::Chunks);
             }
-            match redirect(&response)? {
-                Some(next) => url = next,
-                None if status.is_success() => return Ok(Content::Stream(response)),
-                None => return Err(self.complaint(response).await),
+            match response.headers().get(LOCATION) {
+                Some(to) if status.is_redirection() => url = target(response.url(), to)?,
+                _ if status.is_success() => return Ok(Content::Stream(response)),
+                _ => return Err(self.complaint(response).await),
             }
         }
         Err(Failure::Malformed(format!("redirected more than {REDIRECTS} times")))
@@ -222,18 +222,15 @@ fn bearer(token: &str) -> Result<HeaderValue, HubError> {
     Ok(value)
 }
 
-/// Where an answer redirects to.
-fn redirect(response: &Response) -> Result<Option<Url>, Failure> {
-    let moved = [301, 302, 303, 307, 308].contains(&response.status().as_u16());
-    let Some(to) = response.headers().get(LOCATION).filter(|_| moved) else { return Ok(None) };
-    let to = to.to_str().ok().and_then(|to| response.url().join(to).ok());
+/// Where a redirect leads.
+fn target(from: &Url, location: &HeaderValue) -> Result<Url, Failure> {
+    let to = location.to_str().ok().and_then(|to| from.join(to).ok());
     let to = to.ok_or_else(|| Failure::Malformed("redirected to what is no address".into()))?;
-    if !is_http(&to) || is_downgrade(response.url(), &to) {
-        let origin = |url: &Url| format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
-        let (from, to) = (origin(response.url()), origin(&to));
-        return Err(Failure::Unsafe(format!("redirected from {from} to {to}")));
+    if is_http(&to) && !is_downgrade(from, &to) {
+        return Ok(to);
     }
-    Ok(Some(to))
+    let place = |url: &Url| format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
+    Err(Failure::Unsafe(format!("redirected from {} to {}", place(from), place(&to))))
 }
 
 fn is_http(url: &Url) -> bool {
@@ -274,4 +271,33 @@ pub(super) fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_leads_nowhere_less_safe() {
+        let to = |location: &'static str| {
+            let from = Url::parse("https://hub/a/b").unwrap();
+            target(&from, &HeaderValue::from_static(location)).map(String::from)
+        };
+        assert_eq!(to("/c").unwrap(), "https://hub/c");
+        assert_eq!(to("https://store/c").unwrap(), "https://store/c");
+        for unsafe_place in ["http://hub/a/b", "http://store/c", "file:///etc/passwd", "ftp://hub/a"] {
+            assert!(matches!(to(unsafe_place), Err(Failure::Unsafe(_))), "{unsafe_place}");
+        }
+        assert!(matches!(to("https://"), Err(Failure::Malformed(_))));
+    }
+
+    #[test]
+    fn the_wait_asked_for_is_in_seconds_however_many() {
+        let wait = |text: &'static str| {
+            retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]))
+        };
+        assert_eq!(wait("599"), Some(Duration::from_secs(599)));
+        assert_eq!(wait("99999999999999999999999"), Some(Duration::from_secs(u64::MAX)));
+        assert_eq!((wait("-1"), wait("soon"), wait("")), (None, None, None));
+    }
 }

@@ -31,7 +31,7 @@ impl Tasks {
             Command::Dump(dump) => (&dump.task, Some("pocket")),
             Command::Show(show) => (&show.task, show.model.as_deref()),
         };
-        Some(Fetch::command(None, &[task.clone()], model))
+        Some(Fetch::command(None, std::slice::from_ref(task), model))
     }
 
     pub fn execute(self) -> Result<ExitCode> {
