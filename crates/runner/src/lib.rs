@@ -18,6 +18,7 @@ pub mod progress;
 pub mod results;
 pub mod task;
 mod tensor_file;
+pub mod terminal;
 pub mod token_cache;
 pub mod tokenizer;
 pub mod train;

@@ -14,7 +14,7 @@ use crate::tokenizer::{Tokenizer, TokenizerError};
 /// What can go wrong when a model is opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    #[error(transparent)]
+    #[error("{0}")]
     Hub(#[from] HubError),
     #[error(transparent)]
     Weights(#[from] peft_model::Error),
@@ -94,14 +94,15 @@ impl Model {
     }
 }
 
-/// Fetches a model's files; none if it is not on the hub.
+/// Fetches a model's files, without the weights where they are drawn at random; none if it is not on the hub.
 ///
 /// # Errors
 /// When the hub lacks some of them, or they cannot be had.
 pub fn fetch(id: &str, hub: &Hub) -> Result<Option<Fetched>, HubError> {
     let name = id.strip_suffix(RANDOM).unwrap_or(id);
     match Place::of(name) {
-        Place::Hub => hub.model_files(&Repo::model(name)).map(Some),
+        Place::Hub if name == id => hub.model_files(&Repo::model(name)).map(Some),
+        Place::Hub => hub.model_shape(&Repo::model(name)).map(Some),
         Place::Folder(_) | Place::Embedded(_) => Ok(None),
     }
 }

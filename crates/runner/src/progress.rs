@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Says a line on standard error, as `eprintln` does; where nobody can hear it, the work goes on.
+use crate::terminal::printable;
+
+/// Says a line on standard error, as `eprintln` does, in characters that command no terminal; where nobody can hear it,
+/// the work goes on.
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($text)*);
+        let text = format!($($text)*);
+        let _ = writeln!(std::io::stderr(), "{}", $crate::terminal::printable(&text));
     }};
 }
 pub(crate) use say;
@@ -106,7 +110,7 @@ impl Progress for Bar {
         self.meter = Meter { steps, done, first: done, ..Meter::new(&self.meter.title) };
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {msg}, {eta} left");
         self.bar = ProgressBar::new(steps).with_style(style.expect("a valid template"));
-        self.bar.set_prefix(format!("{} ({what})", self.meter.title));
+        self.bar.set_prefix(printable(&format!("{} ({what})", self.meter.title)).into_owned());
     }
 
     fn step(&mut self) {
@@ -128,7 +132,7 @@ impl Progress for Bar {
     }
 
     fn note(&mut self, line: &str) {
-        self.bar.println(line);
+        self.bar.println(printable(line));
     }
 
     fn finish(&mut self) {

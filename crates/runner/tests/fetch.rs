@@ -158,13 +158,95 @@ fn a_fetched_suite_runs_offline_and_without_a_network() {
 }
 
 #[test]
-fn a_run_without_its_data_names_the_command_that_fetches_it() {
+fn what_lacks_its_data_names_the_command_that_fetches_it() {
     let bench = Bench::new();
-    let refused = bench.workspace.run(&["run", "hub-suite.toml"]);
-    assert_refused(
-        &refused,
-        &["model owner/tiny at main", "HF_HUB_OFFLINE is set", "`peft-bench fetch SUITE`"],
-    );
+    let commands: [(&[&str], &str); 5] = [
+        (&["run", "hub-suite.toml"], "`peft-bench fetch hub-suite.toml` where there is a network gets it"),
+        (
+            &["run", "hub-suite.toml", "--model", "owner/other", "--task", "rows.toml"],
+            "`peft-bench fetch hub-suite.toml --task rows.toml --model owner/other`",
+        ),
+        (
+            &["tasks", "dump", "rows.toml", "--split", "test"],
+            "`peft-bench fetch --task rows.toml --model pocket`",
+        ),
+        (
+            &["tasks", "show", "rows.toml", "--model", "model"],
+            "`peft-bench fetch --task rows.toml --model model`",
+        ),
+        (&["methods", "--model", "owner/tiny"], "`peft-bench fetch pocket --model owner/tiny`"),
+    ];
+    for (arguments, advice) in commands {
+        let refused = bench.workspace.run(arguments);
+        assert_refused(&refused, &["owner/", "HF_HUB_OFFLINE is set", advice]);
+        let fetch: Vec<&str> = advice.split('`').nth(1).unwrap().split(' ').skip(1).collect();
+        let fetched = bench.command(&fetch).output().unwrap();
+        assert_eq!(fetched.status.success(), !advice.contains("owner/other"), "{}", stderr(&fetched));
+        assert!(!stderr(&fetched).contains("peft-bench fetch"), "{}", stderr(&fetched));
+    }
+    let run = ["run", "hub-suite.toml", "--method", "prompt-tuning", "--seed", "1", "--steps", "2"];
+    assert_success(&bench.workspace.run(&run));
+}
+
+#[test]
+fn a_fetch_that_fails_does_not_advise_itself() {
+    let bench = Bench::new();
+    let offline = bench.workspace.run(&["fetch", "hub-suite.toml"]);
+    assert_refused(&offline, &["2 of 2 not fetched", "HF_HUB_OFFLINE is set"]);
+    let arguments = ["fetch", "hub-suite.toml"];
+    let dead = bench.command(&arguments).env("HF_ENDPOINT", "http://me:secret@127.0.0.1:1").output().unwrap();
+    assert_refused(&dead, &["2 of 2 not fetched", "no connection to http://127.0.0.1:1"]);
+    for output in [offline, dead] {
+        assert!(!stderr(&output).contains("peft-bench fetch"), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("secret"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_model_of_random_weights_is_fetched_without_them() {
+    let bench = Bench::new();
+    let fetched = bench.fetch(&["--model", "owner/tiny@random"]);
+    assert_success(&fetched);
+    assert!(stdout(&fetched).contains("model owner/tiny at main"), "{}", stdout(&fetched));
+    let weights = std::fs::read(bench.workspace.path("model/model.safetensors")).unwrap();
+    let asked = bench.hub.requests("GET", &standin::sha256(&weights));
+    assert!(asked.is_empty() && bench.hub.requests("GET", "model.safetensors").is_empty());
+    let run = ["run", "hub-suite.toml", "--model", "owner/tiny@random", "--method", "prompt-tuning"];
+    assert_success(&bench.workspace.run(&[&run[..], &["--seed", "1", "--steps", "2"]].concat()));
+}
+
+#[test]
+fn what_a_server_says_commands_no_terminal() {
+    let bench = Bench::new();
+    let complaint = "{\"error\": \"\\u001b]0;owned\\u0007 \\u202eevil\\u009b2J\"}";
+    bench.hub.spoil("GET", "/revision/", 9, Fault::Complaint(400, complaint));
+    let refused = bench.fetch(&[]);
+    assert_refused(&refused, &["\\x1b]0;owned\\x07 \\u{202e}evil\\x9b2J"]);
+    let name = "{\"id\": \"owner/\\u001b[31m\", \"sha\": \"COMMIT\"}";
+    let bench = Bench::new();
+    let name = name.replace("COMMIT", &bench.hub.commit(MODEL, "main"));
+    bench.hub.spoil("GET", "/api/models/owner/tiny/revision/", 1, Fault::Body(name.into_bytes()));
+    let fetched = bench.fetch(&[]);
+    assert_success(&fetched);
+    assert!(stderr(&fetched).contains("the hub now calls it owner/\\x1b[31m"), "{}", stderr(&fetched));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_written_is_told_and_not_retried() {
+    let bench = Bench::new();
+    let limited = "trap '' XFSZ; ulimit -f 0; exec \"$0\" fetch hub-suite.toml --model model";
+    let mut command = Command::new("sh");
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_peft-bench")]).current_dir(bench.workspace.path(""));
+    command.env("HF_HOME", bench.workspace.path("hf-home")).env("HF_ENDPOINT", &bench.hub.endpoint);
+    for name in
+        ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN"]
+    {
+        command.env_remove(name);
+    }
+    assert_refused(&command.output().unwrap(), &["data/train.parquet", "File too large"]);
+    assert_eq!(bench.hub.downloads().len(), 1);
+    assert!(!files_below(&bench.cache()).iter().any(|path| path.to_str().unwrap().contains("/snapshots/")));
 }
 
 #[test]

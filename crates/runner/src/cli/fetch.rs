@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -22,6 +23,17 @@ pub struct Fetch {
 }
 
 impl Fetch {
+    /// The command that fetches what another one with these arguments needs.
+    pub fn command(suite: Option<&str>, tasks: &[String], model: Option<&str>) -> String {
+        let mut command = String::from("peft-bench fetch");
+        let tasks = tasks.iter().flat_map(|task| ["--task", task]);
+        let model = model.into_iter().flat_map(|model| ["--model", model]);
+        for word in suite.into_iter().chain(tasks).chain(model) {
+            command = format!("{command} {}", quoted(word));
+        }
+        command
+    }
+
     pub fn execute(self) -> Result<ExitCode> {
         let overrides = Overrides { tasks: self.tasks, model: self.model, ..Overrides::default() };
         let suite = grid::find(&self.suite)?.with(&overrides);
@@ -48,6 +60,15 @@ impl Fetch {
     }
 }
 
+/// A word as a shell takes it.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:@=+,".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', "'\\''")).into(),
+    }
+}
+
 fn describe(fetched: &Fetched) -> String {
     let Fetched { repo, commit, files, .. } = fetched;
     let mebibytes = files.iter().map(|file| file.size).sum::<u64>() as f64 / f64::from(1 << 20);
@@ -59,4 +80,19 @@ fn describe(fetched: &Fetched) -> String {
     };
     let plural = if files.len() == 1 { "" } else { "s" };
     format!("{repo}, commit {commit}: {} file{plural}, {mebibytes:.1} MiB, {news}", files.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_names_what_is_needed_as_a_shell_takes_it() {
+        assert_eq!(Fetch::command(None, &[], None), "peft-bench fetch");
+        let tasks = ["boolq".to_string(), "my tasks/it's.toml".into()];
+        assert_eq!(
+            Fetch::command(Some("glue"), &tasks, Some("o/m@random")),
+            r"peft-bench fetch glue --task boolq --task 'my tasks/it'\''s.toml' --model o/m@random"
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! Files with one JSON object per line, as commands take and give them.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -24,7 +26,45 @@ pub fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {
 /// Writes lines to a file, or to standard output where there is none.
 pub fn write(path: Option<&Path>, lines: &[u8]) -> Result<()> {
     match path {
-        Some(path) => atomic::write(path, lines).with_context(|| format!("cannot write {}", path.display())),
+        Some(path) => write_file(path, lines).with_context(|| format!("cannot write {}", path.display())),
         None => output::write(lines),
+    }
+}
+
+/// A plain file is replaced when all is written; a device, a FIFO or a link, such as `/dev/stdout`, is written into.
+fn write_file(path: &Path, lines: &[u8]) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => output::write_to(&mut File::create(path)?, lines),
+        _ => atomic::write(path, lines),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_link_stays_and_its_target_gets_the_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, target) = (folder.path().join("link"), folder.path().join("target"));
+        symlink("target", &link).unwrap();
+        for lines in ["one\ntwo\n", "three\n"] {
+            write(Some(&link), lines.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&target).unwrap(), lines);
+            assert!(link.is_symlink());
+        }
+    }
+
+    #[test]
+    fn a_device_stays_a_device_and_its_error_is_told() {
+        write(Some(Path::new("/dev/null")), b"{}\n").unwrap();
+        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("full");
+        symlink("/dev/full", &link).unwrap();
+        let full = write(Some(&link), b"{}\n").unwrap_err();
+        assert!(format!("{full:#}").contains("No space left"), "{full:#}");
     }
 }

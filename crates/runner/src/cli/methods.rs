@@ -7,7 +7,9 @@ use peft_model::peft::{self, METHODS};
 use peft_model::t5::{Backbone, T5Config};
 use serde_json::Map;
 
+use super::fetch::Fetch;
 use super::output;
+use super::run::DEFAULT_SUITE;
 use crate::hub::{Hub, Progress};
 use crate::model;
 use crate::results::thousands;
@@ -20,6 +22,11 @@ pub struct Methods {
 }
 
 impl Methods {
+    /// The command that fetches the model, with a suite that needs no other.
+    pub fn fetch(&self) -> Option<String> {
+        Some(Fetch::command(Some(DEFAULT_SUITE), &[], Some(self.model.as_deref()?)))
+    }
+
     pub fn execute(self) -> Result<ExitCode> {
         let (name, config) = match &self.model {
             None => ("T5-base", T5Config::t5_base()),

@@ -15,6 +15,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::hub::HubError;
+
 /// Compares parameter-efficient fine-tuning methods on T5.
 #[derive(Debug, Parser)]
 #[command(name = "peft-bench", version)]
@@ -46,14 +48,46 @@ const BAD_INPUT: u8 = 2;
 
 /// Parses the command line and runs it. Errors go to stderr as one message.
 pub fn main() -> ExitCode {
-    let command = Arguments::parse().command.unwrap_or(Command::Run(run::Run::default()));
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => {
+            crate::progress::say!("{}", error.to_string().trim_end());
+            return ExitCode::from(BAD_INPUT);
+        }
+        Err(help) => help.exit(),
+    };
+    let command = arguments.command.unwrap_or(Command::Run(run::Run::default()));
+    let fetch = command.fetch();
     match dispatch(command) {
         Ok(code) => code,
         Err(error) => {
-            crate::progress::say!("error: {}", message(&error));
+            let advice = fetch.filter(|_| is_cured_by_fetching(&error));
+            let advice = advice.map(|fetch| format!("; `{fetch}` where there is a network gets it"));
+            crate::progress::say!("error: {}{}", message(&error), advice.unwrap_or_default());
             ExitCode::from(BAD_INPUT)
         }
     }
+}
+
+impl Command {
+    /// The command that fetches what this one needs of the hub; none where it does not say.
+    fn fetch(&self) -> Option<String> {
+        match self {
+            Command::Run(run) => Some(run.fetch()),
+            Command::Tasks(tasks) => tasks.fetch(),
+            Command::Methods(methods) => methods.fetch(),
+            Command::Score(score) => Some(score.fetch()),
+            Command::Fetch(_) | Command::Pretrain(_) | Command::Metric(_) => None,
+        }
+    }
+}
+
+fn is_cured_by_fetching(error: &anyhow::Error) -> bool {
+    let of_hub = |cause: &(dyn std::error::Error + 'static)| {
+        let boxed = cause.downcast_ref::<Box<HubError>>().map(|boxed| &**boxed);
+        cause.downcast_ref::<HubError>().or(boxed).is_some_and(HubError::is_cured_by_fetching)
+    };
+    error.chain().any(of_hub)
 }
 
 /// An error and its causes, but for those that the text before has told already.

@@ -1,18 +1,25 @@
 //! What commands say on standard output.
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, Result};
 
-/// Writes to standard output. Nobody listening any more, as after `| head`, is no error.
+use crate::terminal::printable;
+
+/// Writes to standard output.
 pub fn write(bytes: &[u8]) -> Result<()> {
-    match std::io::stdout().lock().write_all(bytes) {
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to standard output"),
-    }
+    write_to(&mut std::io::stdout().lock(), bytes).context("cannot write to standard output")
 }
 
-/// Writes a line to standard output.
+/// Writes a line to standard output, in characters that command no terminal.
 pub fn line(text: impl std::fmt::Display) -> Result<()> {
-    write(format!("{text}\n").as_bytes())
+    write(format!("{}\n", printable(&text.to_string())).as_bytes())
+}
+
+/// Writes to what others may read. Nobody listening any more, as after `| head`, is no error.
+pub fn write_to(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
+use super::fetch::Fetch;
 use super::output;
 use crate::device::DeviceName;
 use crate::grid::{self, Overrides, ReportedSplit, Setting};
@@ -15,8 +16,8 @@ use crate::results::{Comparison, Record, Status, Store, comparison, to_frame, to
 use crate::task::Reference;
 use crate::token_cache::TokenCache;
 
-/// The suite of `peft-bench run` without a name.
-const DEFAULT_SUITE: &str = "pocket";
+/// The suite of `peft-bench run` without a name, which needs nothing of the hub.
+pub const DEFAULT_SUITE: &str = "pocket";
 
 /// Exit code when some cells diverged: their records say so, the others have scores.
 const SOME_DIVERGED: u8 = 1;
@@ -53,6 +54,12 @@ pub struct Run {
 }
 
 impl Run {
+    /// The command that fetches the model and the datasets.
+    pub fn fetch(&self) -> String {
+        let suite = self.suite.as_deref().unwrap_or(DEFAULT_SUITE);
+        Fetch::command(Some(suite), &self.tasks, self.model.as_deref())
+    }
+
     pub fn execute(self) -> Result<ExitCode> {
         let overrides = Overrides {
             tasks: self.tasks,

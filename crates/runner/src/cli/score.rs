@@ -7,7 +7,9 @@ use peft_model::peft::{self, Built, Parameters};
 use peft_model::t5::{Batch, Pass, generate, target_log_probabilities};
 use serde::{Deserialize, Serialize};
 
+use super::fetch::Fetch;
 use super::json_lines;
+use super::run::DEFAULT_SUITE;
 use crate::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::model::Model;
@@ -59,6 +61,11 @@ struct Scored {
 }
 
 impl Score {
+    /// The command that fetches the model, with a suite that needs no other.
+    pub fn fetch(&self) -> String {
+        Fetch::command(Some(DEFAULT_SUITE), &[], Some(&self.model))
+    }
+
     pub fn execute(self) -> Result<ExitCode> {
         if self.max_source_length < 2 {
             bail!(

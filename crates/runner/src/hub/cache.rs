@@ -4,15 +4,23 @@
 //! of the hub has it. Our own records lie in `.peft-bench` in the same folder, so that they need no other writable
 //! place and go when the repository is removed from the cache: `listings/<commit>` is the hub's listing,
 //! `verified/<commit>/<path>` the size and time of a file whose content was checked, `partial/` what is being fetched.
+//!
+//! Others may write to a shared cache, so what is read is checked, and what is written to follows no links.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::digest::Digest;
-use super::repo::{Repo, RepoFile};
+use super::error::HubError;
+use super::repo::{Repo, RepoFile, is_commit};
 use crate::atomic;
+
+/// Most bytes of a record that is read, which is far more than a listing of a million files has.
+const LONGEST_RECORD: u64 = 1 << 30;
+/// How a Git LFS pointer begins, which is what a clone without LFS has in place of a file.
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 pub(super) struct RepoCache {
     folder: PathBuf,
@@ -32,15 +40,20 @@ impl RepoCache {
 
     /// The commit a branch or tag had when it was last fetched.
     pub(super) fn commit(&self, revision: &str) -> Option<String> {
-        let commit = fs::read_to_string(self.folder.join("refs").join(revision)).ok()?;
-        Some(commit.trim().to_string())
+        let text = String::from_utf8(read_record(&self.reference(revision))?).ok()?;
+        Some(text.trim().to_string()).filter(|commit| is_commit(commit))
+    }
+
+    /// The file that names the commit of a branch or tag.
+    pub(super) fn reference(&self, revision: &str) -> PathBuf {
+        self.folder.join("refs").join(revision)
     }
 
     pub(super) fn set_commit(&self, revision: &str, commit: &str) -> io::Result<()> {
         if self.commit(revision).as_deref() == Some(commit) {
             return Ok(());
         }
-        atomic::write(&self.folder.join("refs").join(revision), commit.as_bytes())
+        atomic::write(&self.reference(revision), commit.as_bytes())
     }
 
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
@@ -61,7 +74,9 @@ impl RepoCache {
 
     /// The hub's listing of a commit, if it was ever seen.
     pub(super) fn listing(&self, commit: &str) -> Option<Vec<RepoFile>> {
-        serde_json::from_slice(&fs::read(self.record("listings", commit)).ok()?).ok()
+        let files: Vec<RepoFile> =
+            serde_json::from_slice(&read_record(&self.record("listings", commit))?).ok()?;
+        files.iter().all(RepoFile::is_sound).then_some(files)
     }
 
     pub(super) fn store_listing(&self, commit: &str, files: &[RepoFile]) -> io::Result<()> {
@@ -70,8 +85,8 @@ impl RepoCache {
 
     /// Whether the file's content was checked and the file has not been touched since.
     pub(super) fn is_verified(&self, commit: &str, path: &str) -> bool {
-        let record = fs::read_to_string(self.record("verified", commit).join(path)).ok();
-        record.is_some() && record == stamp(&self.file(commit, path))
+        let record = read_record(&self.record("verified", commit).join(path));
+        record.is_some() && record == stamp(&self.file(commit, path)).map(String::into_bytes)
     }
 
     pub(super) fn set_verified(&self, commit: &str, path: &str) -> io::Result<()> {
@@ -81,12 +96,29 @@ impl RepoCache {
         }
     }
 
+    /// Whether a cached file is no more than a Git LFS pointer.
+    pub(super) fn is_pointer(&self, commit: &str, path: &str) -> bool {
+        let path = self.file(commit, path);
+        let mut start = Vec::new();
+        let read = |file: File| file.take(POINTER.len() as u64).read_to_end(&mut start);
+        path.is_file() && File::open(&path).and_then(read).is_ok() && start == POINTER
+    }
+
     /// Opens the partial file for content of the given hash, with what an earlier attempt left in it. If another
-    /// process has it, calls `waiting` and waits for that process to end or finish.
-    pub(super) fn partial(&self, hash: &str, waiting: impl FnOnce()) -> io::Result<Partial> {
-        let folder = self.folder.join(".peft-bench").join("partial");
-        fs::create_dir_all(&folder)?;
-        let lock = File::create(folder.join(format!("{hash}.lock")))?;
+    /// process has it, calls `waiting` and waits for that process to end or finish. `what` is for messages.
+    pub(super) fn partial(
+        &self,
+        what: &str,
+        hash: &str,
+        waiting: impl FnOnce(),
+    ) -> Result<Partial, HubError> {
+        let ours = self.folder.join(".peft-bench");
+        let folder = ours.join("partial");
+        fs::create_dir_all(&folder).map_err(|error| HubError::io(what, &folder, error))?;
+        if let Some(link) = [ours, folder.clone()].into_iter().find(|folder| folder.is_symlink()) {
+            return Err(HubError::Planted { what: what.into(), path: link });
+        }
+        let lock = open_ours(what, &folder.join(format!("{hash}.lock")))?;
         let locked = match lock.try_lock() {
             Err(fs::TryLockError::WouldBlock) => {
                 waiting();
@@ -97,7 +129,7 @@ impl RepoCache {
         // Some cluster file systems have no locks: there, every process fetches for itself.
         let name = if locked { hash.to_string() } else { format!("{hash}.{}", std::process::id()) };
         let path = folder.join(name);
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let file = open_ours(what, &path)?;
         Ok(Partial { file, path, _lock: lock })
     }
 
@@ -156,6 +188,54 @@ fn place(target: &Path, folder: &Path, new: &Path) -> io::Result<()> {
     fs::copy(folder.join(target), new).map(|_| ())
 }
 
+/// Opens a file of ours to append to, and nothing that somebody else put in its place.
+fn open_ours(what: &str, path: &Path) -> Result<File, HubError> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    let planted = || HubError::Planted { what: what.into(), path: path.into() };
+    let file = follow_nothing(&mut options).open(path).map_err(|error| match path.symlink_metadata() {
+        Ok(found) if !found.is_file() => planted(),
+        _ => HubError::io(what, path, error),
+    })?;
+    let found = file.metadata().map_err(|error| HubError::io(what, path, error))?;
+    if found.is_file() && !has_other_names(&found) { Ok(file) } else { Err(planted()) }
+}
+
+/// What a record of ours holds; none if there is none, or something else in its place.
+fn read_record(path: &Path) -> Option<Vec<u8>> {
+    let file = follow_nothing(OpenOptions::new().read(true)).open(path).ok()?;
+    let found = file.metadata().ok()?;
+    if !found.is_file() || found.len() > LONGEST_RECORD {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST_RECORD).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Opens no link, and does not wait for the other end of a FIFO.
+#[cfg(unix)]
+fn follow_nothing(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+}
+
+#[cfg(not(unix))]
+fn follow_nothing(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+/// Whether a file is another one too, by a hard link.
+#[cfg(unix)]
+fn has_other_names(file: &fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(file) > 1
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_file: &fs::Metadata) -> bool {
+    false
+}
+
 /// Size and time of the last change, which together tell whether a file was touched.
 fn stamp(file: &Path) -> Option<String> {
     let metadata = fs::metadata(file).ok()?;
@@ -167,11 +247,12 @@ fn scan_into(folder: &Path, prefix: &str, files: &mut Vec<RepoFile>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
         let path = format!("{prefix}{name}");
-        // Follows links; a link whose blob is gone is no file.
-        match fs::metadata(entry.path()) {
-            Ok(found) if found.is_dir() => scan_into(&entry.path(), &format!("{path}/"), files),
-            Ok(found) => files.push(RepoFile { path, size: found.len(), digest: None }),
-            Err(_) => {}
+        // A folder that is a link may lead back here.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            scan_into(&entry.path(), &format!("{path}/"), files);
+        } else if let Some(found) = fs::metadata(entry.path()).ok().filter(fs::Metadata::is_file) {
+            let file = RepoFile { path, size: found.len(), digest: None };
+            files.extend(Some(file).filter(RepoFile::is_sound));
         }
     }
 }

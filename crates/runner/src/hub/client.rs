@@ -1,52 +1,87 @@
-//! Requests to the hub through hf-hub, with our own time-outs and retries.
+//! What is asked of the hub, and how often.
 //!
-//! Of hf-hub this uses the repository's information, the listing and the byte stream of a file. Its downloads into the
-//! cache are left alone: they store the body of a failed GET as the file, check no content, and cannot resume.
+//! Information and listings come through [`Http`], since hf-hub follows a listing to any host with the token and reads
+//! answers of any length. So does the content of files, but for those in chunks, which hf-hub puts together. Its
+//! downloads into the cache are left alone: they store the body of a failed GET as the file, check no content, and
+//! cannot resume.
 
-use std::future::Future;
+use std::collections::HashSet;
 use std::io::Write;
+use std::ops::Range;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use hf_hub::repository::RepoTreeEntry;
-use hf_hub::{HFClient, HFError, HFRepository, HFResult, RepoType, RepoTypeDataset, RepoTypeModel, split_id};
+use futures_util::{StreamExt, TryStreamExt};
+use hf_hub::repository::download::HFByteStream;
+use hf_hub::{HFClient, HFResult, split_id};
+use reqwest::{StatusCode, Url};
+use serde::Deserialize;
 use tokio::runtime::Runtime;
 
 use super::cache::Partial;
 use super::digest::Digest;
-use super::error::HubError;
+use super::error::{HubError, Token, brief};
+use super::failure::Failure;
+use super::http::{Content, Http, client_for_hf_hub, within};
 use super::repo::{Repo, RepoFile, RepoKind, Snapshot, is_commit, is_plain_path};
 use super::settings::HubSettings;
 
 /// Attempts when not even a connection comes about: being offline is found out soon.
 const CONNECT_ATTEMPTS: u32 = 3;
+/// Attempts when an answer came but is wrong: the next will hardly be another.
+const WRONG_ANSWERS: u32 = 2;
 /// The longest wait for the first answer of a hub that may be out of reach.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
-/// The longest wait a server may ask for before we give up instead.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// Most pages of a listing, which have a thousand files each.
+const PAGES: usize = 1000;
+/// Most files of a listing.
+const FILES: usize = 1_000_000;
 
 /// A connection to the hub. Its methods block, and must not be called from within a tokio runtime.
 pub(super) struct Client {
+    http: Http,
     hf: HFClient,
     runtime: Runtime,
     settings: HubSettings,
 }
 
-// hf-hub's handle of a kind chosen at run time (`RepoTypeAny`) asks for datasets under the path of models.
-enum Handle {
-    Model(HFRepository<RepoTypeModel>),
-    Dataset(HFRepository<RepoTypeDataset>),
+/// What the hub says of a repository.
+#[derive(Deserialize)]
+struct Information {
+    id: String,
+    sha: Option<String>,
+}
+
+/// A line of a listing.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Entry {
+    File {
+        path: String,
+        oid: String,
+        size: u64,
+        lfs: Option<Lfs>,
+    },
+    #[serde(other)]
+    Folder,
+}
+
+/// What Git LFS has of a file.
+#[derive(Deserialize)]
+struct Lfs {
+    /// SHA-256 of the content, in hexadecimal.
+    oid: String,
 }
 
 impl Client {
     pub(super) fn new(settings: &HubSettings) -> Result<Self, HubError> {
-        let bad = |detail: String| HubError::NoClient { endpoint: settings.endpoint.clone(), detail };
-        // Without a token of ours hf-hub would look for one itself; what fits no header makes it send none.
-        let token = settings.token.as_deref().unwrap_or("\n");
+        let http = Http::new(settings)?;
+        let bad = |detail: String| HubError::NoClient { endpoint: settings.shown_endpoint(), detail };
+        let client = client_for_hf_hub(&http).map_err(|error| bad(error.to_string()))?;
         let hf = HFClient::builder()
-            .endpoint(&settings.endpoint)
-            .token(token)
-            .user_agent(concat!("peft-bench/", env!("CARGO_PKG_VERSION")))
+            .client(client)
+            .endpoint(http.endpoint())
+            // Without a token hf-hub would look for one itself; what fits no header makes it send none.
+            .token("\n")
             .cache_enabled(false)
             .retry_max_attempts(0)
             .build()
@@ -55,36 +90,29 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| bad(error.to_string()))?;
-        Ok(Self { hf, runtime, settings: settings.clone() })
+        Ok(Self { http, hf, runtime, settings: settings.clone() })
     }
 
     /// Resolves a repository's revision to a commit and lists its files.
     pub(super) fn snapshot(&self, repo: &Repo) -> Result<Snapshot, HubError> {
-        let handle = self.handle(repo);
-        let failed = |error| self.failed(error, repo, repo.to_string());
+        let what = repo.to_string();
         let (commit, name) = self.retry(|| {
             let patience = self.settings.timeout.min(FIRST_ANSWER);
-            let answer = self.runtime.block_on(within(patience, commit_and_name(&handle, repo)));
-            answer.map_err(|error| match error {
+            let answer = self.runtime.block_on(within(patience, self.commit_and_name(repo)));
+            answer.map_err(|failure| match failure {
                 // Firewalls drop packets where they mean to refuse.
-                HFError::Other(detail) => HubError::NoNetwork {
-                    what: repo.to_string(),
-                    endpoint: self.settings.endpoint.clone(),
-                    detail,
+                Failure::Silent(limit) => HubError::NoNetwork {
+                    what: what.clone(),
+                    endpoint: self.http.endpoint().into(),
+                    detail: format!("no answer within {limit:?}"),
                 },
-                error => failed(error),
+                failure => self.failed(failure, repo, what.clone()),
             })
         })?;
-        let entries = self.retry(|| {
-            let listing = async {
-                match &handle {
-                    Handle::Model(handle) => self.list(handle, &commit).await,
-                    Handle::Dataset(handle) => self.list(handle, &commit).await,
-                }
-            };
-            self.runtime.block_on(listing).map_err(failed)
+        let mut files = self.retry(|| {
+            let listing = self.runtime.block_on(self.list(repo, &commit));
+            listing.map_err(|failure| self.failed(failure, repo, what.clone()))
         })?;
-        let mut files: Vec<RepoFile> = entries.into_iter().filter_map(listed_file).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let renamed_to = (name != repo.name).then_some(name);
         Ok(Snapshot { repo: repo.clone(), commit, files, complete: true, renamed_to })
@@ -97,21 +125,12 @@ impl Client {
         file: &RepoFile,
         partial: &mut Partial,
     ) -> Result<(), HubError> {
-        let received = self.runtime.block_on(async {
-            match &self.handle(&snapshot.repo) {
-                Handle::Model(handle) => self.receive(handle, snapshot, file, partial).await,
-                Handle::Dataset(handle) => self.receive(handle, snapshot, file, partial).await,
-            }
-        });
-        received.map_err(|error| match error {
-            HFError::Io(error) => HubError::io(&snapshot.describe(&file.path), &partial.path, error),
-            error => self.failed(error, &snapshot.repo, snapshot.describe(&file.path)),
-        })
+        self.runtime.block_on(self.receive(snapshot, file, partial))
     }
 
     /// Calls `request` until it succeeds, fails for good, or patience ends.
     pub(super) fn retry<T>(&self, mut request: impl FnMut() -> Result<T, HubError>) -> Result<T, HubError> {
-        let mut attempt = 0;
+        let (mut attempt, mut waited) = (0, Duration::ZERO);
         loop {
             attempt += 1;
             let error = match request() {
@@ -120,10 +139,14 @@ impl Client {
             };
             let limit = match &error {
                 HubError::NoNetwork { .. } => CONNECT_ATTEMPTS.min(self.settings.attempts),
+                HubError::Malformed { .. } | HubError::Mismatch { .. } => {
+                    WRONG_ANSWERS.min(self.settings.attempts)
+                }
                 _ => self.settings.attempts,
             };
             let wait = self.wait(&error, attempt);
-            if attempt >= limit || wait > LONGEST_WAIT {
+            waited = waited.saturating_add(wait);
+            if attempt >= limit || waited > self.settings.patience {
                 return Err(error);
             }
             let (next, seconds) = (attempt + 1, wait.as_secs_f32());
@@ -139,7 +162,9 @@ impl Client {
     fn wait(&self, error: &HubError, attempt: u32) -> Duration {
         let HubSettings { backoff, max_backoff, .. } = self.settings;
         let doublings = match error {
-            HubError::Busy { retry_after: Some(wait), .. } => return *wait + backoff.mul_f64(rand::random()),
+            HubError::Busy { retry_after: Some(wait), .. } => {
+                return wait.saturating_add(backoff.mul_f64(rand::random()));
+            }
             // The hub counts requests in windows of five minutes, too long for the first few doublings.
             HubError::Busy { status: 429, .. } => attempt + 2,
             _ => attempt - 1,
@@ -148,98 +173,143 @@ impl Client {
         doubled.mul_f64(0.5 + 0.5 * rand::random::<f64>())
     }
 
-    fn handle(&self, repo: &Repo) -> Handle {
-        let (owner, name) = split_id(&repo.name);
-        match repo.kind {
-            RepoKind::Model => Handle::Model(self.hf.model(owner, name)),
-            RepoKind::Dataset => Handle::Dataset(self.hf.dataset(owner, name)),
+    async fn commit_and_name(&self, repo: &Repo) -> Result<(String, String), Failure> {
+        let mut url = self.api(repo, ["revision", &repo.revision]);
+        // Asking for one property keeps the answer small.
+        url.set_query(Some("expand=sha"));
+        let (Information { id, sha }, _) = self.http.json(url).await?;
+        match sha.filter(|sha| is_commit(sha)) {
+            Some(commit) => Ok((commit, brief(&id))),
+            None => Err(Failure::Malformed("no commit in the repository's information".into())),
         }
     }
 
-    async fn list<T: RepoType>(
-        &self,
-        handle: &HFRepository<T>,
-        commit: &str,
-    ) -> HFResult<Vec<RepoTreeEntry>> {
-        let mut entries = Vec::new();
-        let mut pages = Box::pin(handle.list_tree().revision(commit).recursive(true).send()?);
-        while let Some(entry) = self.limited(async { pages.next().await.transpose() }).await? {
-            entries.push(entry);
+    async fn list(&self, repo: &Repo, commit: &str) -> Result<Vec<RepoFile>, Failure> {
+        let mut url = self.api(repo, ["tree", commit]);
+        url.set_query(Some("recursive=true"));
+        let (mut files, mut seen) = (Vec::new(), HashSet::from([url.clone()]));
+        let endless = |what: &str| Err(Failure::Malformed(format!("the listing has {what}")));
+        loop {
+            let (entries, next): (Vec<Entry>, _) = self.http.json(url).await?;
+            for entry in entries {
+                files.extend(listed_file(entry)?);
+            }
+            let Some(next) = next else { return Ok(files) };
+            if !seen.insert(next.clone()) {
+                return endless("a page that leads back to itself");
+            }
+            if files.len() > FILES || seen.len() > PAGES {
+                return endless(&format!("more than {FILES} files or {PAGES} pages"));
+            }
+            url = next;
         }
-        Ok(entries)
     }
 
-    async fn receive<T: RepoType>(
+    async fn receive(
         &self,
-        handle: &HFRepository<T>,
         snapshot: &Snapshot,
         file: &RepoFile,
         partial: &mut Partial,
-    ) -> HFResult<()> {
-        let here = partial.len()?;
+    ) -> Result<(), HubError> {
+        let what = || snapshot.describe(&file.path);
+        let failed = |failure| self.failed(failure, &snapshot.repo, what());
+        let mut here = partial.len().map_err(|error| HubError::io(&what(), &partial.path, error))?;
         if here > 0 && here >= file.size {
             return Ok(());
         }
-        let transfer = self.settings.progress.transfer(&snapshot.describe(&file.path), file.size, here);
         let range = (here > 0).then_some(here..file.size);
-        let request = handle.download_file_stream().filename(&file.path).revision(&snapshot.commit);
-        let (_, mut chunks) = self.limited(request.maybe_range(range).send()).await?;
+        let content = self.http.get(self.content(snapshot, file), range.as_ref()).await.map_err(failed)?;
+        let mut pieces = match content {
+            Content::Stream(response) => {
+                if here > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
+                    // The server ignored the range.
+                    partial.clear().map_err(|error| HubError::io(&what(), &partial.path, error))?;
+                    here = 0;
+                }
+                response.bytes_stream().map_err(Failure::from).boxed()
+            }
+            Content::Chunks => {
+                let chunks = self.http.limited(self.chunks(snapshot, file, range)).await.map_err(failed)?;
+                chunks.map_err(Failure::from).boxed()
+            }
+        };
+        let transfer = self.settings.progress.transfer(&what(), file.size, here);
         let mut missing = file.size - here;
-        while let Some(chunk) = self.limited(async { chunks.next().await.transpose() }).await? {
-            partial.file.write_all(&chunk)?;
-            transfer.advance(chunk.len());
-            match missing.checked_sub(chunk.len() as u64) {
+        while let Some(piece) = self.http.limited(pieces.try_next()).await.map_err(failed)? {
+            let written = partial.file.write_all(&piece);
+            written.map_err(|error| HubError::io(&what(), &partial.path, error))?;
+            transfer.advance(piece.len());
+            match missing.checked_sub(piece.len() as u64) {
                 Some(rest) => missing = rest,
-                // The server ignored the range or has another file; the check of the content tells.
+                // The server has another file; the check of the content tells.
                 None => return Ok(()),
             }
         }
-        if missing > 0 { Err(HFError::Other(format!("{missing} bytes short"))) } else { Ok(()) }
+        match missing {
+            0 => Ok(()),
+            _ => Err(failed(Failure::Broken(format!("{missing} bytes short")))),
+        }
     }
 
-    async fn limited<T>(&self, request: impl Future<Output = HFResult<T>>) -> HFResult<T> {
-        within(self.settings.timeout, request).await
+    /// The bytes of a file in chunks.
+    async fn chunks(
+        &self,
+        snapshot: &Snapshot,
+        file: &RepoFile,
+        range: Option<Range<u64>>,
+    ) -> HFResult<HFByteStream> {
+        let (owner, name) = split_id(&snapshot.repo.name);
+        let (path, commit) = (&file.path, &snapshot.commit);
+        // hf-hub's handle of a kind chosen at run time (`RepoTypeAny`) asks for datasets under the path of models.
+        let (_, chunks) = match snapshot.repo.kind {
+            RepoKind::Model => {
+                let repo = self.hf.model(owner, name);
+                let stream = repo.download_file_stream().filename(path).revision(commit);
+                stream.maybe_range(range).send().await?
+            }
+            RepoKind::Dataset => {
+                let repo = self.hf.dataset(owner, name);
+                let stream = repo.download_file_stream().filename(path).revision(commit);
+                stream.maybe_range(range).send().await?
+            }
+        };
+        Ok(chunks)
     }
 
-    fn failed(&self, error: HFError, repo: &Repo, what: String) -> HubError {
-        HubError::from_hub(error, what, repo, &self.settings.endpoint, self.settings.token.is_some())
+    /// The address at which the hub tells of a repository.
+    fn api(&self, repo: &Repo, more: [&str; 2]) -> Url {
+        let kind = match repo.kind {
+            RepoKind::Model => "models",
+            RepoKind::Dataset => "datasets",
+        };
+        self.http.url(["api", kind].into_iter().chain(repo.name.split('/')).chain(more))
+    }
+
+    /// The address of a file's content.
+    fn content(&self, snapshot: &Snapshot, file: &RepoFile) -> Url {
+        let kind = match snapshot.repo.kind {
+            RepoKind::Model => None,
+            RepoKind::Dataset => Some("datasets"),
+        };
+        let repo = kind.into_iter().chain(snapshot.repo.name.split('/'));
+        self.http.url(repo.chain(["resolve", &snapshot.commit]).chain(file.path.split('/')))
+    }
+
+    fn failed(&self, failure: Failure, repo: &Repo, what: String) -> HubError {
+        let token = if self.settings.token.is_some() { Token::Given } else { Token::None };
+        HubError::request(failure, what, repo, self.http.endpoint(), token)
     }
 }
 
-async fn within<T>(timeout: Duration, request: impl Future<Output = HFResult<T>>) -> HFResult<T> {
-    let silent = |_| HFError::Other(format!("no answer within {timeout:?}"));
-    tokio::time::timeout(timeout, request).await.map_err(silent)?
-}
-
-async fn commit_and_name(handle: &Handle, repo: &Repo) -> HFResult<(String, String)> {
-    // Asking for one property keeps the answer small and free of what hf-hub might not understand.
-    let expand = vec!["sha".to_string()];
-    let (sha, id) = match handle {
-        Handle::Model(handle) => {
-            let info = handle.info().revision(&repo.revision).expand(expand).send().await?;
-            (info.sha, info.id)
-        }
-        Handle::Dataset(handle) => {
-            let info = handle.info().revision(&repo.revision).expand(expand).send().await?;
-            (info.sha, info.id)
-        }
-    };
-    match sha.filter(|sha| is_commit(sha)) {
-        Some(commit) => Ok((commit, id)),
-        None => Err(HFError::malformed_response("no commit in the repository's information")),
+/// A file of a listing; none for folders and for paths that a cache cannot hold.
+fn listed_file(entry: Entry) -> Result<Option<RepoFile>, Failure> {
+    let Entry::File { path, oid, size, lfs } = entry else { return Ok(None) };
+    if !is_plain_path(&path) {
+        return Ok(None);
     }
-}
-
-/// A file entry of a listing; none for folders and for paths that would lead out of the cache.
-fn listed_file(entry: RepoTreeEntry) -> Option<RepoFile> {
-    match entry {
-        RepoTreeEntry::File { oid, size, path, lfs, .. } if is_plain_path(&path) => {
-            let digest = match lfs {
-                None => Digest::GitBlob(oid),
-                Some(lfs) => lfs.sha256.map_or(Digest::LfsPointer(oid), Digest::Sha256),
-            };
-            Some(RepoFile { path, size, digest: Some(digest) })
-        }
-        _ => None,
+    let digest = lfs.map_or(Digest::GitBlob(oid), |lfs| Digest::Sha256(lfs.oid));
+    if !digest.is_hash() {
+        return Err(Failure::Unsafe(format!("the listing has {path} with {digest}, which is no hash")));
     }
+    Ok(Some(RepoFile { path, size, digest: Some(digest) }))
 }

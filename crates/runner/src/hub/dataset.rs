@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use regex::Regex;
 
 use super::Hub;
-use super::error::{HubError, Known};
+use super::error::{HubError, Known, listed};
 use super::repo::{DEFAULT_REVISION, Fetched, Repo, Snapshot};
 
 /// The branch on which the hub keeps its own conversion of a dataset.
@@ -152,7 +152,7 @@ fn select<'a>(snapshot: &'a Snapshot, config: Option<&str>, split: &str) -> Resu
     };
     if !shards.iter().enumerate().all(whole) {
         let files: Vec<&str> = shards.iter().map(|shard| shard.path).collect();
-        return Err(HubError::BadShards { what: what(), split: split.into(), files: files.join(", ") });
+        return Err(HubError::BadShards { what: what(), split: split.into(), files: listed(&files) });
     }
     Ok(shards)
 }

@@ -1,6 +1,6 @@
 //! Checking a file's content against what the hub's listing states of it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -9,52 +9,54 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
 /// What a file's content must hash to.
-///
-/// Every entry of a listing has a git object id. Of a file kept in Git LFS that is the id of the pointer file, whose
-/// text follows from the content's SHA-256 and size, so the id pins the content even where the SHA-256 is not stated
-/// (hf-hub 1.0.0 reads that field under a name the listing does not use).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Digest {
-    /// SHA-1 of the git blob, in hexadecimal.
+    /// Id of the git blob, in hexadecimal: SHA-1, or SHA-256 where the repository has that.
     GitBlob(String),
-    /// SHA-1 of the git blob of the file's LFS pointer, in hexadecimal.
-    LfsPointer(String),
-    /// SHA-256 of the content, in hexadecimal.
+    /// SHA-256 of the content, in hexadecimal: files in Git LFS have it.
     Sha256(String),
 }
+
+/// Hexadecimal digits of a SHA-1.
+const SHA1_DIGITS: usize = 40;
+/// Hexadecimal digits of a SHA-256.
+const SHA256_DIGITS: usize = 64;
 
 impl Digest {
     /// The hash itself, in hexadecimal.
     pub fn hex(&self) -> &str {
         match self {
-            Digest::GitBlob(hex) | Digest::LfsPointer(hex) | Digest::Sha256(hex) => hex,
+            Digest::GitBlob(hex) | Digest::Sha256(hex) => hex,
         }
+    }
+
+    /// Whether it is a hash, and so can be the name of a file.
+    pub(super) fn is_hash(&self) -> bool {
+        let length = match self {
+            Digest::GitBlob(hex) => hex.len() == SHA1_DIGITS || hex.len() == SHA256_DIGITS,
+            Digest::Sha256(hex) => hex.len() == SHA256_DIGITS,
+        };
+        length && self.hex().bytes().all(|byte| byte.is_ascii_hexdigit())
     }
 
     /// The name the hub's cache gives a blob of this content (its ETag) if `path` has that content, else `None`.
     pub fn check(&self, path: &Path, size: u64) -> io::Result<Option<String>> {
-        let mut file = File::open(path)?;
-        if file.metadata()?.len() != size {
+        let found = fs::metadata(path)?;
+        // What is no file, such as a FIFO, may never be opened or end.
+        if !found.is_file() || found.len() != size {
             return Ok(None);
         }
-        let (found, blob) = match self {
-            Digest::GitBlob(_) => {
-                let id = git_blob_id(&mut file, size)?;
-                (id.clone(), id)
+        let mut file = File::open(path)?;
+        let prefix = format!("blob {size}\0");
+        let blob = match self {
+            Digest::GitBlob(hex) if hex.len() == SHA256_DIGITS => {
+                hash(Sha256::new_with_prefix(prefix), &mut file)?
             }
-            Digest::LfsPointer(_) => {
-                let sha256 = hash(Sha256::new(), &mut file)?;
-                let pointer =
-                    format!("version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n");
-                (git_blob_id(&mut pointer.as_bytes(), pointer.len() as u64)?, sha256)
-            }
-            Digest::Sha256(_) => {
-                let sha256 = hash(Sha256::new(), &mut file)?;
-                (sha256.clone(), sha256)
-            }
+            Digest::GitBlob(_) => hash(Sha1::new_with_prefix(prefix), &mut file)?,
+            Digest::Sha256(_) => hash(Sha256::new(), &mut file)?,
         };
-        Ok(found.eq_ignore_ascii_case(self.hex()).then_some(blob))
+        Ok(blob.eq_ignore_ascii_case(self.hex()).then_some(blob))
     }
 }
 
@@ -62,15 +64,10 @@ impl std::fmt::Display for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = match self {
             Digest::GitBlob(_) => "git object",
-            Digest::LfsPointer(_) => "LFS pointer",
             Digest::Sha256(_) => "SHA-256",
         };
         write!(f, "{name} {}", self.hex())
     }
-}
-
-fn git_blob_id(content: &mut impl Read, size: u64) -> io::Result<String> {
-    hash(Sha1::new_with_prefix(format!("blob {size}\0")), content)
 }
 
 fn hash<H: sha2::Digest>(mut hasher: H, content: &mut impl Read) -> io::Result<String> {
@@ -88,32 +85,53 @@ fn hash<H: sha2::Digest>(mut hasher: H, content: &mut impl Read) -> io::Result<S
 mod tests {
     use super::*;
 
-    // Ids from `git hash-object` of the text and of its LFS pointer; SHA-256 from `sha256sum`.
+    // Ids from `git hash-object`, the second in a repository of object format sha256; SHA-256 from `sha256sum`.
     const TEXT: &[u8] = b"peft-bench\n";
     const BLOB: &str = "1f9aae3c4085eb38646d9472b9b73d04a1fa56f8";
-    const POINTER: &str = "10fdac2924f37cc613de98ffcb6306456692c468";
+    const BLOB_256: &str = "eca63141d6735a30f6d8b65dde1902a43f05a4dcf1382f36702d1a2fac84c61b";
     const SHA256: &str = "ff8f61fe79cfdad3aa6a80fe2859633d7e0b09dab156afb79ddf2929d00e36b4";
 
-    fn check(digest: Digest, content: &[u8]) -> Option<String> {
+    fn digests() -> [Digest; 3] {
+        [Digest::GitBlob(BLOB.into()), Digest::GitBlob(BLOB_256.into()), Digest::Sha256(SHA256.into())]
+    }
+
+    fn check(digest: &Digest, content: &[u8]) -> Option<String> {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), content).unwrap();
+        fs::write(file.path(), content).unwrap();
         digest.check(file.path(), TEXT.len() as u64).unwrap()
     }
 
     #[test]
     fn accepts_the_content_and_names_its_blob() {
-        assert_eq!(check(Digest::GitBlob(BLOB.into()), TEXT).as_deref(), Some(BLOB));
-        assert_eq!(check(Digest::LfsPointer(POINTER.into()), TEXT).as_deref(), Some(SHA256));
-        assert_eq!(check(Digest::Sha256(SHA256.into()), TEXT).as_deref(), Some(SHA256));
+        for digest in digests() {
+            assert_eq!(check(&digest, TEXT).as_deref(), Some(digest.hex()));
+        }
     }
 
     #[test]
     fn refuses_other_content_of_the_same_size_and_a_prefix() {
-        for digest in
-            [Digest::GitBlob(BLOB.into()), Digest::LfsPointer(POINTER.into()), Digest::Sha256(SHA256.into())]
-        {
-            assert_eq!(check(digest.clone(), b"peft-bencH\n"), None);
-            assert_eq!(check(digest, b"peft"), None);
+        for digest in digests() {
+            assert_eq!(check(&digest, b"peft-bencH\n"), None);
+            assert_eq!(check(&digest, b"peft"), None);
         }
+    }
+
+    #[test]
+    fn what_is_no_file_has_no_content() {
+        let empty = Digest::GitBlob("e69de29bb2d1d6434b8b29ae775ad8c2e48c5391".into());
+        assert_eq!(empty.check(Path::new("/dev/zero"), 0).unwrap(), None);
+    }
+
+    #[test]
+    fn only_hexadecimal_digits_of_a_known_length_are_a_hash() {
+        assert!(digests().iter().all(Digest::is_hash));
+        let long = "a".repeat(300);
+        for text in ["", "../../../x", "/etc/passwd", &BLOB[1..], &format!("{}/", &BLOB[1..]), &long] {
+            assert!(
+                !Digest::GitBlob(text.into()).is_hash() && !Digest::Sha256(text.into()).is_hash(),
+                "{text}"
+            );
+        }
+        assert!(!Digest::Sha256(BLOB.into()).is_hash());
     }
 }

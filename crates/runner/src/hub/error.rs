@@ -1,19 +1,20 @@
 //! What can go wrong between us and the hub, told so that the reader knows what to do.
 
-use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hf_hub::HFError;
 use thiserror::Error;
 
+use super::failure::{Failure, Status};
 use super::repo::Repo;
 
 /// A failure to get something from the hub or its cache. `what` names repository, revision and file.
 #[derive(Debug, Error)]
 pub enum HubError {
-    #[error("{name:?} is no {kind} on the hub: a name is `owner/name`, of letters, digits, `-`, `_` and `.`")]
+    #[error(
+        "{name:?} is no {kind} on the hub: a name is `owner/name`, each of up to 96 letters, digits, `-`, `_` and `.`"
+    )]
     BadName { kind: &'static str, name: String },
 
     #[error("{revision:?} is no revision of {repo}: give a branch, a tag or a commit")]
@@ -21,6 +22,9 @@ pub enum HubError {
 
     #[error("no client for the hub at {endpoint:?} (HF_ENDPOINT): {detail}")]
     NoClient { endpoint: String, detail: String },
+
+    #[error("the hub's token (HF_TOKEN or the token file) has characters that no token has")]
+    BadToken,
 
     #[error("no cache folder: set HF_HOME or HF_HUB_CACHE, since there is no home folder")]
     NoCacheFolder,
@@ -31,7 +35,7 @@ pub enum HubError {
     Gated { what: String, page: String },
 
     #[error("{what}: no such repository, or a private one ({token})")]
-    MissingRepo { what: String, token: &'static str },
+    MissingRepo { what: String, token: Token },
 
     #[error("{what}: the repository has no such revision")]
     MissingRevision { what: String },
@@ -42,31 +46,35 @@ pub enum HubError {
     #[error("{what}: the hub refused with status {status}: {message}")]
     Refused { what: String, status: u16, message: String },
 
-    #[error("{what}: the hub cannot serve this now (status {status}): {message}")]
+    #[error("{what}: the hub cannot serve this now (status {status}{}): {message}", asked(retry_after.as_ref()))]
     Busy { what: String, status: u16, message: String, retry_after: Option<Duration> },
 
-    #[error(
-        "{what}: no connection to {endpoint} ({detail}); `peft-bench fetch SUITE` where there is a network fills the cache"
-    )]
+    #[error("{what}: no connection to {endpoint} ({detail})")]
     NoNetwork { what: String, endpoint: String, detail: String },
 
     #[error("{what}: no whole answer from the hub: {detail}")]
     Interrupted { what: String, detail: String },
 
+    #[error("{what}: the hub's answer is none: {detail}")]
+    Malformed { what: String, detail: String },
+
+    #[error("{what}: the hub's answer is not followed: {detail}")]
+    Unsafe { what: String, detail: String },
+
     #[error("{what}: what arrived is not the file the hub lists ({size} bytes, {digest})")]
     Mismatch { what: String, size: u64, digest: String },
 
-    #[error(
-        "{what}: not in the cache {}, and {why}; `peft-bench fetch SUITE` where there is a network fills the cache",
-        cache.display()
-    )]
+    #[error("{what}: not in the cache {}, and {why}", cache.display())]
     NotCached { what: String, cache: PathBuf, why: &'static str },
 
-    #[error(
-        "{what}: the cached file {} is damaged; `peft-bench fetch SUITE` where there is a network replaces it",
-        path.display()
-    )]
+    #[error("{what}: the cached file {} is damaged", path.display())]
     Damaged { what: String, path: PathBuf },
+
+    #[error("{what}: the cached file {} is a Git LFS pointer, not the file itself", path.display())]
+    Pointer { what: String, path: PathBuf },
+
+    #[error("{what}: {} is not a file of ours but a link or a device; remove it", path.display())]
+    Planted { what: String, path: PathBuf },
 
     #[error("{what}: the disk is full at {}", path.display())]
     DiskFull { what: String, path: PathBuf },
@@ -95,7 +103,7 @@ pub enum HubError {
     BadShards { what: String, split: String, files: String },
 
     #[error(
-        "{what}: no weights: neither model.safetensors, model.safetensors.index.json nor pytorch_model.bin; there is {files}"
+        "{what}: no weights: neither model.safetensors nor pytorch_model.bin, nor the index of either's shards; there is {files}"
     )]
     NoWeights { what: String, files: String },
 
@@ -115,16 +123,47 @@ pub struct Known {
 impl std::fmt::Display for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let verb = if self.names.len() == 1 { "is" } else { "are" };
-        write!(f, "{verb} {}", self.names.join(", "))?;
-        if self.complete { Ok(()) } else { write!(f, " in the cache (`peft-bench fetch SUITE` gets others)") }
+        write!(f, "{verb} {}", listed(&self.names))?;
+        if self.complete { Ok(()) } else { write!(f, " in the cache") }
+    }
+}
+
+/// Whether a token was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    Given,
+    None,
+}
+
+impl std::fmt::Display for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Token::Given => "the token given may be invalid or not allowed to read it",
+            Token::None => "no token is given: set HF_TOKEN if it is private",
+        })
     }
 }
 
 impl HubError {
     /// Whether the same request may succeed later.
     pub(super) fn is_transient(&self) -> bool {
-        use HubError::{Busy, Interrupted, Mismatch, NoNetwork};
-        matches!(self, Busy { .. } | NoNetwork { .. } | Interrupted { .. } | Mismatch { .. })
+        use HubError::{Busy, Interrupted, Malformed, Mismatch, NoNetwork};
+        matches!(
+            self,
+            Busy { .. } | NoNetwork { .. } | Interrupted { .. } | Mismatch { .. } | Malformed { .. }
+        )
+    }
+
+    /// Whether fetching where there is a network would help.
+    pub fn is_cured_by_fetching(&self) -> bool {
+        use HubError::{Damaged, NoNetwork, NotCached, Pointer};
+        match self {
+            NoNetwork { .. } | NotCached { .. } | Damaged { .. } | Pointer { .. } => true,
+            HubError::UnknownConfig { known, .. }
+            | HubError::ConfigNeeded { known, .. }
+            | HubError::UnknownSplit { known, .. } => !known.complete,
+            _ => false,
+        }
     }
 
     /// Turns an error of the file system at `path` into ours.
@@ -136,72 +175,57 @@ impl HubError {
         }
     }
 
-    /// Turns what hf-hub reports about `what`, a part of `repo`, into ours.
-    pub(super) fn from_hub(
-        error: HFError,
-        what: String,
-        repo: &Repo,
-        endpoint: &str,
-        has_token: bool,
-    ) -> Self {
-        let missing_repo = |what| HubError::MissingRepo {
-            what,
-            token: match has_token {
-                true => "the token given may be invalid or not allowed to read it",
-                false => "no token is given: set HF_TOKEN if it is private",
-            },
-        };
-        let (context, retry_after) = match &error {
-            HFError::Http { context }
-            | HFError::AuthRequired { context }
-            | HFError::Forbidden { context }
-            | HFError::Conflict { context } => (context, None),
-            HFError::RateLimited { context, retry_after } => (context, *retry_after),
-            HFError::RepoNotFound { context: Some(context), .. }
-            | HFError::RevisionNotFound { context: Some(context), .. }
-            | HFError::EntryNotFound { context: Some(context), .. } => (context, None),
-            HFError::Request { source, .. } if source.is_connect() => {
-                return HubError::NoNetwork {
-                    what,
-                    endpoint: endpoint.into(),
-                    detail: root(source).to_string(),
-                };
+    /// Turns a failed request for `what`, a part of `repo`, into ours.
+    pub(super) fn request(failure: Failure, what: String, repo: &Repo, endpoint: &str, token: Token) -> Self {
+        let status = match failure {
+            Failure::Unreachable(detail) => {
+                return HubError::NoNetwork { what, endpoint: endpoint.into(), detail };
             }
-            _ => return HubError::Interrupted { what, detail: chain(&error) },
+            Failure::Silent(limit) => {
+                return HubError::Interrupted { what, detail: format!("none within {limit:?}") };
+            }
+            Failure::Broken(detail) => return HubError::Interrupted { what, detail: brief(&detail) },
+            Failure::Malformed(detail) => return HubError::Malformed { what, detail: brief(&detail) },
+            Failure::Unsafe(detail) => return HubError::Unsafe { what, detail: brief(&detail) },
+            Failure::Status(status) => status,
         };
-        let status = context.status.as_u16();
-        let message = context.server_message.clone().unwrap_or_else(|| "no reason given".into());
-        // A link to the content store expires; the hub gives a fresh one to the next request.
-        let expired_link = status == 403 && !context.url.starts_with(&format!("{endpoint}/"));
-        match (context.error_code.as_deref(), status) {
+        let Status { code, error_code, message, retry_after, from_hub } = status;
+        let message = message.map_or_else(|| "no reason given".into(), |message| brief(&message));
+        match (error_code.as_deref(), code) {
             (Some("GatedRepo"), _) => HubError::Gated { what, page: repo.page(endpoint) },
-            (Some("RepoNotFound"), _) | (_, 401) => missing_repo(what),
+            (Some("RepoNotFound"), _) | (_, 401) => HubError::MissingRepo { what, token },
             (Some("RevisionNotFound"), _) => HubError::MissingRevision { what },
             (Some("EntryNotFound"), _) => HubError::MissingFile { what },
-            (_, 408 | 425 | 429 | 500..) => HubError::Busy { what, status, message, retry_after },
-            _ if expired_link => HubError::Busy { what, status, message, retry_after },
-            _ => HubError::Refused { what, status, message },
+            (_, 408 | 425 | 429 | 500..) => HubError::Busy { what, status: code, message, retry_after },
+            // A link to the content store expires; the hub gives a fresh one to the next request.
+            (_, 403) if !from_hub => HubError::Busy { what, status: code, message, retry_after },
+            _ => HubError::Refused { what, status: code, message },
         }
     }
 }
 
-/// What an error comes down to: all that reqwest's outer errors add is the request's address.
-fn root(error: &dyn Error) -> &dyn Error {
-    error.source().map_or(error, root)
+/// Names one after the other, unless there are too many to read.
+pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    const MOST: usize = 100;
+    let shown: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
+    let rest = names.len() - shown.len();
+    let more = if rest > 0 { format!(" and {rest} others") } else { String::new() };
+    shown.join(", ") + &more
 }
 
-/// An error with its causes, which reqwest's own message leaves out.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
+/// What a server says, in one line of sensible length.
+pub(super) fn brief(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
-    text
+}
+
+/// The wait that a server asks for, as a part of a message.
+fn asked(wait: Option<&Duration>) -> String {
+    wait.map(|wait| format!(", come back in {} s", wait.as_secs())).unwrap_or_default()
 }
 
 #[cfg(test)]

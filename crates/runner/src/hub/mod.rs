@@ -9,6 +9,8 @@ mod client;
 mod dataset;
 mod digest;
 mod error;
+mod failure;
+mod http;
 mod model;
 mod progress;
 mod repo;
@@ -21,7 +23,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use cache::RepoCache;
 use client::Client;
 pub use digest::Digest;
-pub use error::{HubError, Known};
+pub use error::{HubError, Known, Token};
 pub use progress::Progress;
 pub use repo::{CachedFile, DEFAULT_REVISION, Fetched, Repo, RepoFile, RepoKind, Snapshot};
 pub use settings::HubSettings;
@@ -86,16 +88,21 @@ impl Hub {
     /// # Errors
     /// When a file is not in the repository, cannot be downloaded whole, or cannot be written to the cache.
     pub fn fetch(&self, snapshot: &Snapshot, paths: &[impl AsRef<str>]) -> Result<Fetched, HubError> {
+        let fetched = self.fetch_files(snapshot, paths)?;
+        if self.client()?.is_some() && snapshot.repo.pinned_commit().is_none() {
+            let _ = self.cache(&snapshot.repo).set_commit(&snapshot.repo.revision, &snapshot.commit);
+        }
+        Ok(fetched)
+    }
+
+    /// As [`Hub::fetch`], but leaves the cache's branch or tag where it is.
+    fn fetch_files(&self, snapshot: &Snapshot, paths: &[impl AsRef<str>]) -> Result<Fetched, HubError> {
         let files: Vec<CachedFile> =
             paths.iter().map(|path| self.fetch_file(snapshot, path.as_ref())).collect::<Result<_, _>>()?;
-        let cache = self.cache(&snapshot.repo);
-        if self.client()?.is_some() && snapshot.repo.pinned_commit().is_none() {
-            let _ = cache.set_commit(&snapshot.repo.revision, &snapshot.commit);
-        }
         Ok(Fetched {
             repo: snapshot.repo.clone(),
             commit: snapshot.commit.clone(),
-            folder: cache.snapshot(&snapshot.commit),
+            folder: self.cache(&snapshot.repo).snapshot(&snapshot.commit),
             files,
         })
     }
@@ -145,7 +152,10 @@ impl Hub {
     fn resolve_cached(&self, repo: &Repo) -> Result<Snapshot, HubError> {
         let cache = self.cache(repo);
         let commit = repo.pinned_commit().map(String::from).or_else(|| cache.commit(&repo.revision));
-        let commit = commit.ok_or_else(|| self.not_cached(repo.to_string()))?;
+        let commit = commit.ok_or_else(|| match cache.reference(&repo.revision) {
+            path if path.is_file() => HubError::Damaged { what: repo.to_string(), path },
+            _ => self.not_cached(repo.to_string()),
+        })?;
         let (files, complete) = match cache.listing(&commit) {
             Some(files) => (files, true),
             None => (cache.scan(&commit), false),
@@ -188,7 +198,12 @@ impl Hub {
         if !path.exists() {
             return Ok(false);
         }
-        let Some(digest) = &file.digest else { return Ok(true) };
+        let Some(digest) = &file.digest else {
+            return match cache.is_pointer(&snapshot.commit, &file.path) {
+                true => Err(HubError::Pointer { what: snapshot.describe(&file.path), path }),
+                false => Ok(true),
+            };
+        };
         if cache.is_verified(&snapshot.commit, &file.path) {
             return Ok(true);
         }
@@ -205,10 +220,10 @@ impl Hub {
         let cache = self.cache(&snapshot.repo);
         let what = snapshot.describe(&file.path);
         let Some(digest) = &file.digest else { return Err(self.not_cached(what)) };
-        let failed = |error| HubError::io(&what, &self.settings.cache, error);
+        let failed = |error| HubError::io(&what, &cache.file(&snapshot.commit, &file.path), error);
         let waiting =
             || self.settings.progress.say(format_args!("{what}: waiting for another process to fetch it"));
-        let mut partial = cache.partial(digest.hex(), waiting).map_err(failed)?;
+        let mut partial = cache.partial(&what, digest.hex(), waiting)?;
         // The process we waited for may have fetched it.
         if self.is_intact(snapshot, file)? {
             return Ok(false);

@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
+use crate::terminal::printable;
+
 /// How downloads and warnings are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -38,7 +40,7 @@ impl Progress {
             let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
             let style =
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(size).with_style(style).with_message(name.to_string());
+            let bar = ProgressBar::new(size).with_style(style).with_message(printable(name).into_owned());
             bar.with_position(done)
         }))
     }

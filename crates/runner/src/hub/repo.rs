@@ -1,6 +1,6 @@
 //! What is asked of the hub: a repository at a revision, and what it resolves to.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,12 @@ use super::error::HubError;
 
 /// The revision a repository is read at unless another is asked for.
 pub const DEFAULT_REVISION: &str = "main";
+
+/// Longest name of an owner or a repository that the hub takes.
+const LONGEST_NAME: usize = 96;
+
+/// Longest name that file systems take, in bytes.
+const LONGEST_PART: usize = 255;
 
 /// Whether a repository holds a model or a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,7 +79,7 @@ impl Repo {
     pub(super) fn check(&self) -> Result<(), HubError> {
         let segment = |s: &str| {
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-            !s.is_empty()
+            (1..=LONGEST_NAME).contains(&s.len())
                 && s.chars().all(plain)
                 && !s.starts_with(['.', '-'])
                 && !s.contains("..")
@@ -104,6 +110,13 @@ pub struct RepoFile {
     pub size: u64,
     /// What the content must hash to; absent where only a cache folder was there to be listed.
     pub digest: Option<Digest>,
+}
+
+impl RepoFile {
+    /// Whether its path and digest can be names of files.
+    pub(super) fn is_sound(&self) -> bool {
+        is_plain_path(&self.path) && self.digest.as_ref().is_none_or(Digest::is_hash)
+    }
 }
 
 /// A repository resolved to a commit and its files, sorted by path.
@@ -164,9 +177,29 @@ pub(super) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether `path` stays below the folder it is joined to.
+/// Whether `path` stays below the folder it is joined to, and has names that file systems take.
 pub(super) fn is_plain_path(path: &str) -> bool {
-    !path.is_empty()
-        && !path.contains(['\\', '\0'])
-        && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+    path.split('/').all(|part| {
+        (1..=LONGEST_PART).contains(&part.len())
+            && !matches!(part, "." | "..")
+            && !part.contains(|c: char| c == '\\' || c.is_control())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_path_stays_below_its_folder() {
+        for path in ["a", "a/b.parquet", ".gitattributes", "refs/convert/parquet", "a..b", "ü"] {
+            assert!(is_plain_path(path), "{path}");
+        }
+        let long = "x".repeat(256);
+        for path in
+            ["", "/", "/a", "a/", "a//b", ".", "..", "a/.", "a/../b", "a\\b", "a\0b", "\u{1b}[31m", &long]
+        {
+            assert!(!is_plain_path(path), "{path:?}");
+        }
+    }
 }

@@ -84,9 +84,14 @@ impl Workspace {
             .env("HF_HOME", self.path("hf-home"))
             .env("HF_HUB_OFFLINE", "1")
             .env("PEFT_BENCH_CACHE", self.path("tokens"))
-            .env_remove("HF_HUB_CACHE")
             .env_remove("HF_ENDPOINT")
-            .env_remove("HF_TOKEN");
+            .env_remove("HF_HUB_CACHE")
+            .env_remove("HF_HUB_DISABLE_IMPLICIT_TOKEN")
+            .env_remove("HF_TOKEN")
+            .env_remove("HF_TOKEN_PATH")
+            .env_remove("HUGGINGFACE_HUB_CACHE")
+            .env_remove("HUGGING_FACE_HUB_TOKEN")
+            .env_remove("TRANSFORMERS_OFFLINE");
         command
     }
 

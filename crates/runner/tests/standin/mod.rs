@@ -44,6 +44,18 @@ pub enum Fault {
     IgnoreRange,
     /// Leaves out headers whose name has one of these parts.
     Without(Vec<&'static str>),
+    /// Has this header, and no other of its name.
+    Header(&'static str, String),
+    /// Answers with this body and no headers, as if all were well.
+    Body(Vec<u8>),
+    /// Answers with this status and body.
+    Complaint(u16, &'static str),
+    /// Redirects to this place.
+    Redirect(String),
+    /// Sends this over and over with this status, for as long as anybody listens.
+    Endless(u16, &'static [u8]),
+    /// Sends this, which need not be HTTP.
+    Raw(&'static [u8]),
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +64,10 @@ pub struct Request {
     pub path: String,
     pub range: Option<String>,
     pub token: Option<String>,
+    /// The name and port by which the server was called.
+    pub host: String,
+    /// All its lines before the body.
+    pub head: String,
 }
 
 #[derive(Default)]
@@ -69,6 +85,8 @@ struct State {
     faults: Vec<(&'static str, String, usize, Fault)>,
     log: Vec<Request>,
     xet: bool,
+    /// Whether listings never end.
+    endless: bool,
     hub: String,
     store: String,
 }
@@ -76,6 +94,8 @@ struct State {
 /// The running stand-in; it ends with the test's process.
 pub struct Standin {
     pub endpoint: String,
+    /// The origin of the content store, which answers all that the hub does.
+    pub store: String,
     state: Arc<Mutex<State>>,
 }
 
@@ -85,7 +105,8 @@ impl Standin {
             (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
         let origin = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
         let endpoint = origin(&hub);
-        let state = State { hub: endpoint.clone(), store: origin(&store), ..State::default() };
+        let elsewhere = origin(&store);
+        let state = State { hub: endpoint.clone(), store: elsewhere.clone(), ..State::default() };
         let state = Arc::new(Mutex::new(state));
         for listener in [hub, store] {
             let state = state.clone();
@@ -96,7 +117,7 @@ impl Standin {
                 }
             });
         }
-        Self { endpoint, state }
+        Self { endpoint, store: elsewhere, state }
     }
 
     /// Adds files to a revision of a repository, both of which come into being as needed.
@@ -116,6 +137,18 @@ impl Standin {
         self.state.lock().unwrap().xet = true;
     }
 
+    /// Gives every page of a listing another one after it.
+    pub fn list_without_end(&self) {
+        self.state.lock().unwrap().endless = true;
+    }
+
+    /// The requests so far that named another host than the hub.
+    pub fn requests_elsewhere(&self) -> Vec<Request> {
+        let mut all = self.requests("", "");
+        all.retain(|request| !self.endpoint.ends_with(&request.host));
+        all
+    }
+
     pub fn rename(&self, repo: &str, to: &str) {
         let mut state = self.state.lock().unwrap();
         let moved = state.repos.remove(repo).unwrap();
@@ -133,10 +166,10 @@ impl Standin {
         commit(repo, &self.state.lock().unwrap().repos[repo].revisions[revision])
     }
 
-    /// The requests of this method so far whose path contains `path`.
+    /// The requests of this method, or of any if it is empty, so far whose path contains `path`.
     pub fn requests(&self, method: &str, path: &str) -> Vec<Request> {
         let state = self.state.lock().unwrap();
-        state.log.iter().filter(|r| r.method == method && r.path.contains(path)).cloned().collect()
+        state.log.iter().filter(|r| r.method.contains(method) && r.path.contains(path)).cloned().collect()
     }
 
     /// The requests so far for the content of files, wherever they were answered.
@@ -207,7 +240,9 @@ fn serve(connection: TcpStream, state: &Mutex<State>) -> Option<()> {
             found.eq_ignore_ascii_case(name).then(|| value.to_string())
         })
     };
-    let request = Request { method, path, range: header("Range"), token: header("Authorization") };
+    let (range, token) = (header("Range"), header("Authorization"));
+    let host = header("Host").unwrap_or_default();
+    let request = Request { method, path, range, token, host, head: headers.join("\n") };
     let (mut response, fault) = {
         let mut state = state.lock().unwrap();
         state.log.push(request.clone());
@@ -222,6 +257,17 @@ fn serve(connection: TcpStream, state: &Mutex<State>) -> Option<()> {
             response = Response { status: *status, headers, body: b"this is no file but an error".to_vec() };
         }
         Some(Fault::Corrupt(place)) => response.body[*place] ^= 0xff,
+        Some(Fault::Body(body)) => {
+            response = Response { status: 200, headers: Vec::new(), body: body.clone() }
+        }
+        Some(Fault::Complaint(status, body)) => {
+            response = Response { status: *status, headers: Vec::new(), body: body.as_bytes().to_vec() }
+        }
+        Some(Fault::Redirect(to)) => response = Response::redirect(302, to.clone()),
+        Some(Fault::Header(name, value)) => {
+            response.headers.retain(|(found, _)| found != name);
+            response.headers.push((name, value.clone()));
+        }
         Some(Fault::Without(parts)) => {
             response.headers.retain(|(name, _)| !parts.iter().any(|p| name.contains(p)))
         }
@@ -236,6 +282,17 @@ fn send(
     response: Response,
     fault: Option<Fault>,
 ) -> Option<()> {
+    match fault {
+        Some(Fault::Raw(bytes)) => return connection.write_all(bytes).ok(),
+        Some(Fault::Endless(status, bytes)) => {
+            connection.write_all(format!("HTTP/1.1 {status} X\r\n\r\n").as_bytes()).ok()?;
+            let block = bytes.repeat(1 + (1 << 20) / bytes.len());
+            loop {
+                connection.write_all(&block).ok()?;
+            }
+        }
+        _ => {}
+    }
     let length = response.body.len();
     let mut head =
         format!("HTTP/1.1 {} X\r\nContent-Length: {length}\r\nConnection: close\r\n", response.status);
@@ -381,9 +438,10 @@ fn listing(state: &State, path: &str, query: &str, files: &Files) -> Response {
     }));
     let start: usize =
         query.split('&').find_map(|part| part.strip_prefix("cursor=")).map_or(0, |n| n.parse().unwrap());
-    let end = entries.len().min(start + PAGE);
-    let mut response = Response::json(json!(entries[start..end]));
-    if end < entries.len() {
+    let end = start + PAGE;
+    let page: Vec<&Value> = entries.iter().skip(start).take(PAGE).collect();
+    let mut response = Response::json(json!(page));
+    if end < entries.len() || state.endless {
         let next = format!("<{}{path}?recursive=true&cursor={end}>; rel=\"next\"", state.hub);
         response.headers.push(("Link", next));
     }

@@ -12,7 +12,7 @@ use crate::task::{self, Role};
 #[derive(Debug, Args)]
 pub struct Dump {
     /// Task: a name or a TOML file
-    task: String,
+    pub(super) task: String,
     /// Split, after the task's rule was applied
     #[arg(long)]
     split: Role,

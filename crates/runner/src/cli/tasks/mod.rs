@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use super::fetch::Fetch;
+
 #[derive(Debug, Args)]
 pub struct Tasks {
     #[command(subcommand)]
@@ -22,6 +24,16 @@ enum Command {
 }
 
 impl Tasks {
+    /// The command that fetches the task's rows, and the model whose tokenizer counts.
+    pub fn fetch(&self) -> Option<String> {
+        let (task, model) = match self.command.as_ref()? {
+            // Any model that is not on the hub: rows alone are dumped.
+            Command::Dump(dump) => (&dump.task, Some("pocket")),
+            Command::Show(show) => (&show.task, show.model.as_deref()),
+        };
+        Some(Fetch::command(None, std::slice::from_ref(task), model))
+    }
+
     pub fn execute(self) -> Result<ExitCode> {
         match self.command {
             None => list::list(),

@@ -13,10 +13,10 @@ use crate::tokenizer::Tokenizer;
 #[derive(Debug, Args)]
 pub struct Show {
     /// Task: a name or a TOML file
-    task: String,
+    pub(super) task: String,
     /// Whose tokenizer counts: a folder or a hub id [default: google-t5/t5-base; pocket for pocket tasks]
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
-    model: Option<String>,
+    pub(super) model: Option<String>,
     /// Rows to print
     #[arg(long, default_value_t = 3)]
     rows: usize,

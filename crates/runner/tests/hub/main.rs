@@ -1,5 +1,8 @@
 //! The hub client against a stand-in of the hub: what it fetches, and that faults leave nothing wrong behind.
 
+mod hostile;
+mod planted;
+#[path = "../standin/mod.rs"]
 mod standin;
 
 use std::path::{Path, PathBuf};
@@ -140,10 +143,8 @@ fn without_a_token_none_is_sent() {
 #[test]
 fn headers_may_be_missing() {
     let bench = Bench::new();
-    for method in ["HEAD", "GET"] {
-        for path in ["/resolve/", "/store/"] {
-            bench.hub.spoil(method, path, 9, Fault::Without(vec!["ETag", "X-Repo-Commit", "X-Linked"]));
-        }
+    for path in ["/resolve/", "/store/"] {
+        bench.hub.spoil("GET", path, 9, Fault::Without(vec!["ETag", "X-Repo-Commit", "X-Linked"]));
     }
     assert_rows(bench.fetch(TRAIN));
     assert!(bench.fetch(README).is_ok());
@@ -190,7 +191,7 @@ fn wrong_content_is_fetched_again() {
 #[test]
 fn content_that_stays_wrong_is_an_error_and_leaves_nothing() {
     let bench = Bench::new();
-    bench.hub.spoil("GET", "/store/", 4, Fault::Corrupt(0));
+    bench.hub.spoil("GET", "/store/", 2, Fault::Corrupt(0));
     let error = bench.fetch(TRAIN).unwrap_err();
     assert!(matches!(error, HubError::Mismatch { .. }), "{error}");
     assert!(error.to_string().starts_with(&format!("dataset owner/data at main: {TRAIN}: ")), "{error}");
@@ -258,9 +259,9 @@ fn a_missing_revision_and_a_missing_file() {
 
 #[test]
 fn a_rate_limit_is_waited_for_as_long_as_the_hub_says() {
-    for (method, path) in [("GET", "/revision/"), ("HEAD", "/resolve/"), ("GET", "/store/")] {
+    for (status, path) in [(429, "/revision/"), (503, "/tree/"), (429, "/resolve/"), (429, "/store/")] {
         let bench = Bench::new();
-        bench.hub.spoil(method, path, 1, Fault::Status(429, vec![("Retry-After", "1")]));
+        bench.hub.spoil("GET", path, 1, Fault::Status(status, vec![("Retry-After", "1")]));
         let start = Instant::now();
         assert_rows(bench.fetch(TRAIN));
         assert!(start.elapsed() >= Duration::from_secs(1), "{path}");
@@ -273,17 +274,28 @@ fn a_rate_limit_of_an_hour_is_an_error() {
     bench.hub.spoil("GET", "/revision/", 9, Fault::Status(429, vec![("Retry-After", "3600")]));
     let error = bench.fetch(TRAIN).unwrap_err();
     assert!(matches!(error, HubError::Busy { status: 429, .. }), "{error}");
+    assert!(error.to_string().contains("status 429, come back in 3600 s"), "{error}");
     assert_eq!(bench.hub.requests("GET", "/revision/").len(), 1);
+}
+
+#[test]
+fn the_waits_for_other_attempts_have_an_end_together() {
+    let bench = Bench::new();
+    bench.hub.spoil("GET", "/revision/", 1000, Fault::Status(503, vec![]));
+    let patience = Duration::from_millis(100);
+    let hub = Hub::new(HubSettings { attempts: 1000, patience, ..bench.settings() });
+    let error = hub.resolve(&dataset()).unwrap_err();
+    assert!(matches!(error, HubError::Busy { status: 503, .. }), "{error}");
+    // Each wait is at least half of the longest, which is 20 ms.
+    assert!(bench.hub.requests("GET", "/revision/").len() <= 15);
 }
 
 #[test]
 fn a_hub_that_is_down_for_a_moment() {
     for status in [500, 502, 503, 504, 429] {
         let bench = Bench::new();
-        for (method, path, times) in
-            [("GET", "/revision/", 3), ("GET", "/tree/", 3), ("HEAD", "/resolve/", 1), ("GET", "/store/", 2)]
-        {
-            bench.hub.spoil(method, path, times, Fault::Status(status, vec![]));
+        for (path, times) in [("/revision/", 3), ("/tree/", 3), ("/resolve/", 1), ("/store/", 2)] {
+            bench.hub.spoil("GET", path, times, Fault::Status(status, vec![]));
         }
         assert_rows(bench.fetch(TRAIN));
     }
@@ -319,7 +331,7 @@ fn without_a_network_the_cache_serves_and_what_it_lacks_is_told() {
     let hub = dead();
     let error = hub.resolve(&dataset()).unwrap_err();
     assert!(matches!(error, HubError::NoNetwork { .. }), "{error}");
-    assert!(error.to_string().contains("`peft-bench fetch SUITE`"), "{error}");
+    assert!(error.is_cured_by_fetching() && !error.to_string().contains("peft-bench"), "{error}");
     let error = hub.resolve(&Repo::dataset("owner/other")).unwrap_err();
     assert!(matches!(error, HubError::NotCached { .. }), "the network is tried once: {error}");
     assert!(error.to_string().contains("the hub cannot be asked"), "{error}");
@@ -356,7 +368,7 @@ fn offline_what_was_fetched_is_there_and_nothing_else() {
     let bench = Bench::new();
     let error = fetch(&bench.offline(), &dataset(), TRAIN).unwrap_err();
     assert!(matches!(error, HubError::NotCached { .. }));
-    assert!(error.to_string().contains("peft-bench fetch"), "{error}");
+    assert!(error.is_cured_by_fetching() && !error.to_string().contains("peft-bench"), "{error}");
 
     assert_rows(bench.fetch(TRAIN));
     let before = bench.hub.requests("GET", "").len();
@@ -378,6 +390,7 @@ fn offline_a_cache_filled_by_other_clients_serves() {
     assert!(matches!(fetch(&bench.offline(), &dataset(), README), Err(HubError::NotCached { .. })));
     let error = bench.offline().split_files(&dataset(), Some("rte"), "train").unwrap_err();
     assert!(error.to_string().contains("there is cola in the cache"), "{error}");
+    assert!(error.is_cured_by_fetching());
     assert_rows(bench.fetch(TRAIN));
     assert_eq!(bench.hub.downloads().len(), 0, "what is right is kept");
 }
@@ -471,19 +484,6 @@ fn a_listing_that_leads_out_of_the_cache_is_not_followed() {
     bench.hub.put(DATASET, "main", &[("../../../evil.parquet", b"x")]);
     let snapshot = bench.client().resolve(&dataset()).unwrap();
     assert_eq!(snapshot.files.len(), 2);
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_full_disk_is_told_and_not_retried() {
-    let bench = Bench::new();
-    let partial = bench.folder().join(".peft-bench/partial");
-    std::fs::create_dir_all(&partial).unwrap();
-    std::os::unix::fs::symlink("/dev/full", partial.join(git_blob(b"# Data\n"))).unwrap();
-    let error = bench.fetch(README).unwrap_err();
-    assert!(matches!(error, HubError::DiskFull { .. }), "{error}");
-    assert_eq!(bench.hub.downloads().len(), 1);
-    assert_eq!(bench.visible(), [] as [PathBuf; 0]);
 }
 
 fn contents(fetched: &Fetched) -> Vec<String> {
@@ -586,6 +586,20 @@ fn a_model_comes_with_one_kind_of_weights() {
         names(&sharded)[2..],
         ["model.safetensors.index.json", "model-1.safetensors", "model-2.safetensors"]
     );
+    let index = br#"{"weight_map": {"a": "pytorch_model-2.bin", "b": "pytorch_model-1.bin"}}"#;
+    let shards: [(&str, &[u8]); 5] = [
+        ("config.json", b"{}"),
+        ("tokenizer.json", b"{ }"),
+        ("pytorch_model.bin.index.json", index),
+        ("pytorch_model-1.bin", b"1"),
+        ("pytorch_model-2.bin", b"2"),
+    ];
+    bench.hub.put("models/o/sharded-bin", "main", &shards);
+    let sharded = hub.model_files(&Repo::model("o/sharded-bin")).unwrap();
+    assert_eq!(
+        names(&sharded)[2..],
+        ["pytorch_model.bin.index.json", "pytorch_model-1.bin", "pytorch_model-2.bin"]
+    );
     let plain = hub.model_files(&Repo::model("o/plain")).unwrap();
     assert_eq!(names(&plain)[2..], ["model.safetensors"]);
     assert!(plain.files.iter().all(|file| file.downloaded));
@@ -615,13 +629,35 @@ fn a_model_without_weights_or_with_a_broken_index() {
     let error = bench.client().model_files(&Repo::model("o/none")).unwrap_err();
     assert!(matches!(error, HubError::NoWeights { .. }), "{error}");
     assert!(error.to_string().contains("tf_model.h5"), "{error}");
-    bench.hub.put(
-        "models/o/bad",
-        "main",
-        &[("config.json", b"{}"), ("model.safetensors.index.json", b"[1]")],
-    );
-    let error = bench.client().model_files(&Repo::model("o/bad")).unwrap_err();
-    assert!(matches!(error, HubError::BadIndex { .. }), "{error}");
+    let shards = |name: &str| format!(r#"{{"weight_map": {{"a": "{name}"}}}}"#);
+    let bad = ["[1]", "{}", &shards("../../../x"), &shards("/etc/passwd"), &shards("")];
+    for (number, index) in bad.into_iter().enumerate() {
+        for name in ["model.safetensors.index.json", "pytorch_model.bin.index.json"] {
+            let repo = format!("o/bad-{number}-{}", name.len());
+            let files = [("config.json", &b"{}"[..]), (name, index.as_bytes())];
+            bench.hub.put(&format!("models/{repo}"), "main", &files);
+            let error = bench.client().model_files(&Repo::model(repo)).unwrap_err();
+            assert!(matches!(error, HubError::BadIndex { .. }), "{index}: {error}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_model_of_random_weights_comes_without_those_it_has() {
+    let bench = Bench::new();
+    let files: [(&str, &[u8]); 3] =
+        [("config.json", b"{}"), ("tokenizer.json", b"{ }"), ("model.safetensors", b"whole")];
+    bench.hub.put("models/o/m", "main", &files);
+    let model = Repo::model("o/m");
+    assert_eq!(bench.client().model_shape(&model).unwrap().files.len(), 2);
+    assert_eq!(bench.hub.downloads().len(), 2);
+    assert_eq!(bench.offline().model_shape(&model).unwrap().files.len(), 2);
+
+    let old = bench.client().model_files(&model).unwrap().commit;
+    bench.hub.put("models/o/m", "main", &[("config.json", b"{ \"new\": 1 }")]);
+    assert_ne!(bench.client().model_shape(&model).unwrap().commit, old);
+    assert_eq!(bench.offline().model_files(&model).unwrap().commit, old, "whose weights are there");
 }
 
 /// The cache with real rows that may lie beside the workspace.

@@ -1,0 +1,51 @@
+//! Text that was made elsewhere, on its way to a terminal.
+
+use std::borrow::Cow;
+
+/// Text in which nothing commands a terminal or reverses what the reader sees: control characters but for line ends, and
+/// marks of writing direction, are written as escapes.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_command) {
+        return text.into();
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            _ if !is_command(c) => safe.push(c),
+            '\t' | '\r' => safe.extend(c.escape_default()),
+            _ if (c as u32) < 0x100 => safe += &format!("\\x{:02x}", c as u32),
+            _ => safe.extend(c.escape_unicode()),
+        }
+    }
+    safe.into()
+}
+
+fn is_command(c: char) -> bool {
+    let direction =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    direction || (c.is_control() && c != '\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_of_any_script_stays_as_it_is() {
+        for text in ["", "two\nlines", "mean ± 1 …", "שלום", "日本語", "👩‍💻"] {
+            assert!(matches!(printable(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_would_command_a_terminal_is_written_as_an_escape() {
+        for (text, shown) in [
+            ("\u{1b}[31mred\u{7}", "\\x1b[31mred\\x07"),
+            ("a\tb\r\n", "a\\tb\\r\n"),
+            ("\0\u{7f}\u{9b}2J", "\\x00\\x7f\\x9b2J"),
+            ("\u{202e}txt\u{2069}", "\\u{202e}txt\\u{2069}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+    }
+}
