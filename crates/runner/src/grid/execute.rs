@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use peft_model::peft::{self, Parameter};
 
-use super::{Cell, Instance, Suite};
+use super::{Cell, Demand, Instance, Suite};
 use crate::data::TaskData;
-use crate::device::DeviceName;
+use crate::device::{DeviceName, is_host};
 use crate::hub::Hub;
 use crate::memory;
 use crate::model::Model;
@@ -101,7 +101,7 @@ pub fn plan(suite: Suite) -> Result<Plan> {
 /// # Errors
 /// When a task's rows cannot be loaded, or a metric cannot take its answers.
 pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) -> Result<()> {
-    for (task, _) in &plan.tasks {
+    for (task, methods) in &plan.tasks {
         let data = TaskData::load(task, hub, &model.tokenizer, tokens)?;
         for (role, split) in [("validation", &data.validation), ("test", &data.test)] {
             let answers: Vec<String> = split.examples.iter().map(|e| e.answers[0].clone()).collect();
@@ -113,8 +113,25 @@ pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) ->
             bail!("`shots` has {shots}, but task `{}` has only {rows} rows to train on", task.name);
         }
         report_truncation(task, &data);
+        let fewest = plan.suite.shots.iter().min().copied();
+        // What a GPU has in memory is not counted.
+        for (instance, training) in methods.iter().filter(|_| is_host(model.backbone.device())) {
+            demand(task, instance, training, &data, fewest, model).ensure()?;
+        }
     }
     Ok(())
+}
+
+fn demand(
+    task: &Task,
+    instance: &Instance,
+    training: &TrainSettings,
+    data: &TaskData,
+    shots: Option<usize>,
+    model: &Model,
+) -> Demand {
+    let name = format!("{} on {}", instance.name, task.name);
+    Demand::new(name, instance, training, data, shots, model.backbone.config())
 }
 
 /// Runs the cells of a plan that the store lacks, seed by seed side by side, and gives the records of
@@ -210,11 +227,19 @@ impl Group<'_> {
         }
         // Few-shot runs have rows of their own, so their batches have no common width.
         let apart = self.shots.is_some() || !self.instance.built.method.side_by_side();
-        let together = if apart { 1 } else { missing.len().max(1) };
+        let together = match apart {
+            true => 1,
+            false if !is_host(self.model.backbone.device()) => missing.len().max(1),
+            false => self.demand().side_by_side(missing.len()),
+        };
         for cells in missing.chunks(together) {
             records.extend(self.train(cells, store)?);
         }
         Ok(records)
+    }
+
+    fn demand(&self) -> Demand {
+        demand(self.task, self.instance, self.training, self.data, self.shots, self.model)
     }
 
     fn cell(&self, seed: u64) -> Cell {
