@@ -7,8 +7,10 @@ use peft_model::files;
 use peft_model::t5::{Backbone, T5Config};
 use sha2::{Digest, Sha256};
 
+use crate::device::is_host;
 use crate::embedded;
 use crate::hub::{Fetched, Hub, HubError, Repo};
+use crate::memory::{self, TooLarge};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// What can go wrong when a model is opened.
@@ -20,6 +22,8 @@ pub enum ModelError {
     Weights(#[from] peft_model::Error),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
 }
 
 /// A pretrained model.
@@ -73,6 +77,7 @@ impl Model {
     fn random(id: &str, hub: &Hub, device: &Device) -> Result<Self, ModelError> {
         let (config, (path, bytes)) = (config(id, hub)?, tokenizer_file(id, hub)?);
         let tokenizer = Tokenizer::from_bytes(&bytes, &path, config.eos_token_id, config.vocab_size)?;
+        ensure_memory(id, &config, device)?;
         let shape = serde_json::to_string(&config).expect("plain data serialises");
         let mut hash = Sha256::new();
         hash.update(shape);
@@ -86,12 +91,30 @@ impl Model {
     }
 
     fn read(id: &str, revision: String, folder: &Path, device: &Device) -> Result<Self, ModelError> {
+        let config = T5Config::from_folder(folder)?;
+        ensure_memory(&folder.display().to_string(), &config, device)?;
         let backbone = Backbone::load(folder, device, DType::F32)?;
         let config = backbone.config();
         let (path, bytes) = read_tokenizer(folder.join("tokenizer.json"))?;
         let tokenizer = Tokenizer::from_bytes(&bytes, &path, config.eos_token_id, config.vocab_size)?;
         Ok(Self { id: id.into(), revision, backbone, tokenizer })
     }
+}
+
+/// Refuses a model whose weights do not fit into memory.
+fn ensure_memory(name: &str, config: &T5Config, device: &Device) -> Result<(), TooLarge> {
+    if !is_host(device) {
+        return Ok(());
+    }
+    let weights = || {
+        let T5Config { vocab_size, d_model, d_ff, num_layers, .. } = config;
+        format!(
+            "{name}: the weights that config.json asks for (`vocab_size` {vocab_size}, `d_model` {d_model}, `d_ff` \
+             {d_ff}, `num_heads` x `d_kv` {}, `num_layers` {num_layers})",
+            config.inner_dim()
+        )
+    };
+    memory::ensure(weights, memory::floats(&[Backbone::num_parameters(config)]))
 }
 
 /// Fetches a model's files, without the weights where they are drawn at random; none if it is not on the hub.

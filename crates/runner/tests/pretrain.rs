@@ -155,7 +155,7 @@ fn the_model_that_ships_has_the_loss_of_its_card() {
     let (frozen, none) = (peft::frozen(), Parameters::init(Vec::new(), &[0], &model.backbone));
     let method = frozen.method.as_ref();
     let pass = Pass { backbone: &model.backbone, method, parameters: &none, dropout: None };
-    let loss = held_out_loss(&pass, &Examples::new(&report.recipe, &model.tokenizer).held_out());
+    let loss = held_out_loss(&pass, &Examples::new(&report.recipe, &model.tokenizer).unwrap().held_out());
     for (found, stated) in [
         (loss.span_corruption, report.held_out.span_corruption),
         (loss.supervised, report.held_out.supervised),

@@ -1,4 +1,4 @@
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,13 +37,12 @@ impl Pretrain {
             print_examples(&recipe, count)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let default =
-            || PathBuf::from("results/pretrain").join(recipe.title.to_lowercase().replace(' ', "-"));
+        let default = || PathBuf::from("results/pretrain").join(recipe.folder_name());
         let folder = self.out.unwrap_or_else(default);
         let mut progress = progress::for_stderr(&recipe.title);
         let interval = Duration::from_secs(self.checkpoint_every);
         let hub = Hub::from_env(Progress::detect())?;
-        let report = pretrain(&recipe, &folder, interval, &hub, &self.device.open(), progress.as_mut())?;
+        let report = pretrain(&recipe, &folder, interval, &hub, &self.device.open()?, progress.as_mut())?;
         output::line(format_args!(
             "{}: {} parameters, {} steps, {:.1} million tokens in {:.0} s; held-out loss {:.4} (span corruption), {:.4} (supervised)",
             folder.display(),
@@ -62,7 +61,11 @@ fn print_examples(recipe: &Recipe, count: usize) -> Result<()> {
     let mut out = std::io::stdout().lock();
     for (source, target) in held_out_text(recipe).take(count) {
         let line = serde_json::json!({ "source": source, "target": target });
-        writeln!(out, "{line}").context("cannot write the examples")?;
+        match writeln!(out, "{line}") {
+            // Nobody listens any more, as after `| head`.
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => break,
+            written => written.context("cannot write to standard output")?,
+        }
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ impl Run {
         let plan = grid::plan(suite)?;
         let hub = Hub::from_env(Progress::detect())?;
         let device = self.device.unwrap_or_default();
-        let model = Model::open(&plan.suite.model, &hub, &device.open())?;
+        let model = Model::open(&plan.suite.model, &hub, &device.open()?)?;
         let tokens = TokenCache::from_env();
         grid::check_rows(&plan, &model, &hub, &tokens)?;
         let folder = self.out.unwrap_or_else(|| grid::default_output(&plan.suite));

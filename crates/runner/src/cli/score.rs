@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use peft_model::peft::{self, Built, Parameters};
+use peft_model::peft::{self, Built, Group, Parameters};
 use peft_model::t5::{Batch, Pass, generate, target_log_probabilities};
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,12 @@ use super::fetch::Fetch;
 use super::json_lines;
 use super::run::DEFAULT_SUITE;
 use crate::device::DeviceName;
+use crate::footprint;
 use crate::hub::{Hub, Progress};
+use crate::memory;
 use crate::model::Model;
 use crate::results::Adapter;
+use crate::tokenizer::Encoded;
 
 /// Rows scored together.
 const BATCH: usize = 16;
@@ -74,7 +77,7 @@ impl Score {
             );
         }
         let pairs: Vec<PairText> = json_lines::read(&self.input, "\"source\" and \"target\"")?;
-        let model = Model::open(&self.model, &Hub::from_env(Progress::detect())?, &self.device.open())?;
+        let model = Model::open(&self.model, &Hub::from_env(Progress::detect())?, &self.device.open()?)?;
         let (built, parameters) = self.method(&model)?;
         let pass = Pass {
             backbone: &model.backbone,
@@ -124,6 +127,27 @@ impl Score {
         Ok((built, parameters))
     }
 
+    /// Refuses a batch whose texts are too long to be scored together, or answers to be generated.
+    fn ensure_memory(&self, pass: &Pass, sources: &[Encoded], targets: &[Encoded]) -> Result<()> {
+        let config = pass.config();
+        let longest = |texts: &[Encoded]| texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
+        let prompts = pass.parameters.declared().iter().filter(|parameter| parameter.group == Group::Prompt);
+        let (source, target) =
+            (longest(sources) + prompts.map(|p| p.shape[0]).sum::<usize>(), longest(targets));
+        let batch = footprint::teacher_forcing(config, sources.len(), source, target);
+        let attention = footprint::position_bias(config, source.max(target));
+        let texts = || {
+            format!(
+                "{}: a source of {source} tokens (--max-source-length) and a target of {target}",
+                self.input.display()
+            )
+        };
+        memory::ensure(texts, batch.saturating_add(attention))?;
+        let answers = || format!("--max-new-tokens {}", self.max_new_tokens);
+        memory::ensure(answers, footprint::generation(config, sources.len(), source, self.max_new_tokens))?;
+        Ok(())
+    }
+
     /// Scores a batch; gives the number of sources that were cut.
     fn score(&self, pass: &Pass, model: &Model, pairs: &[PairText], lines: &mut Vec<u8>) -> Result<usize> {
         let sources: Vec<&str> = pairs.iter().map(|p| p.source.as_str()).collect();
@@ -132,6 +156,7 @@ impl Score {
         let targets = model.tokenizer.encode_all(&targets, usize::MAX);
         let rows = sources.iter().zip(&targets).map(|(s, t)| (&s.ids[..], &t.ids[..])).collect();
         let config = model.backbone.config();
+        self.ensure_memory(pass, &sources, &targets)?;
         let batch = Batch::new(&[rows], config.pad_token_id, model.backbone.device());
         let log_probabilities: Vec<f32> =
             target_log_probabilities(pass, &batch).try_into_vec_as().context("reading log-probabilities")?;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use peft_model::peft::{self, Parameter};
 
-use super::{Cell, Instance, Suite};
+use super::{Cell, Demand, Instance, Suite};
 use crate::data::TaskData;
-use crate::device::DeviceName;
+use crate::device::{DeviceName, is_host};
 use crate::hub::Hub;
 use crate::memory;
 use crate::model::Model;
@@ -119,6 +119,12 @@ pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) ->
         if let Some((task, data)) = texts.all().last() {
             report_truncation(task, data);
         }
+        let fewest = plan.suite.shots.iter().min().copied();
+        // What a GPU has in memory is not counted.
+        for (instance, training) in methods.iter().filter(|_| is_host(model.backbone.device())) {
+            let (task, data) = texts.of(training);
+            demand(task, instance, training, data, fewest, model).ensure()?;
+        }
     }
     Ok(())
 }
@@ -188,6 +194,18 @@ impl Texts {
         let wanted = self.0.iter().find(|(prefix, ..)| *prefix == training.task_prefix);
         wanted.map_or_else(|| self.any(), |(_, task, data)| (task, data))
     }
+}
+
+fn demand(
+    task: &Task,
+    instance: &Instance,
+    training: &TrainSettings,
+    data: &TaskData,
+    shots: Option<usize>,
+    model: &Model,
+) -> Demand {
+    let name = format!("{} on {}", instance.name, task.name);
+    Demand::new(name, instance, training, data, shots, model.backbone.config())
 }
 
 /// Runs the cells of a plan that the store lacks, seed by seed side by side, and gives the records of
@@ -276,11 +294,19 @@ impl Group<'_> {
         }
         // Few-shot runs have rows of their own, so their batches have no common width.
         let apart = self.shots.is_some() || !self.instance.built.method.side_by_side();
-        let together = if apart { 1 } else { missing.len().max(1) };
+        let together = match apart {
+            true => 1,
+            false if !is_host(self.model.backbone.device()) => missing.len().max(1),
+            false => self.demand().side_by_side(missing.len()),
+        };
         for cells in missing.chunks(together) {
             records.extend(self.train(cells, store)?);
         }
         Ok(records)
+    }
+
+    fn demand(&self) -> Demand {
+        demand(self.task, self.instance, self.training, self.data, self.shots, self.model)
     }
 
     fn cell(&self, seed: u64) -> Result<Cell> {

@@ -2,9 +2,9 @@ use peft_model::random::{keyed_rng, mix};
 use peft_pocket::{Corpus, Mixture};
 use rand::Rng;
 
-use super::Recipe;
 use super::span_corruption::{Corruption, corrupt};
 use super::tokenizer::sentinel;
+use super::{PretrainError, Recipe};
 use crate::tokenizer::Tokenizer;
 
 /// One pretraining example.
@@ -26,9 +26,17 @@ pub struct Examples<'a> {
 
 impl<'a> Examples<'a> {
     /// The stream of a recipe.
-    pub fn new(recipe: &'a Recipe, tokenizer: &'a Tokenizer) -> Self {
-        let sentinels = (0..recipe.tokenizer.sentinels).filter_map(|i| tokenizer.id(&sentinel(i))).collect();
-        Self { recipe, tokenizer, sentinels }
+    ///
+    /// # Errors
+    /// When the tokenizer lacks a sentinel that the recipe asks for.
+    pub fn new(recipe: &'a Recipe, tokenizer: &'a Tokenizer) -> Result<Self, PretrainError> {
+        let names = (0..recipe.tokenizer.sentinels).map(sentinel);
+        let missing = |name: &String| PretrainError::Sentinel {
+            start: recipe.start.clone().unwrap_or_default(),
+            missing: name.clone(),
+        };
+        let sentinels = names.map(|name| tokenizer.id(&name).ok_or_else(|| missing(&name)));
+        Ok(Self { recipe, tokenizer, sentinels: sentinels.collect::<Result<_, _>>()? })
     }
 
     /// The examples of a step, counted from 0, the shortest source first: cut into pieces, they pad little

@@ -1,6 +1,7 @@
 //! Pretrains a T5 on the pocket world: span corruption mixed with supervised examples, as T5 itself.
 
 mod examples;
+mod publish;
 mod recipe;
 mod span_corruption;
 mod tokenizer;
@@ -23,6 +24,10 @@ pub enum PretrainError {
     Recipe { path: PathBuf, problem: String },
     #[error("training the tokenizer: {0}")]
     Tokenizer(String),
+    #[error("`tokenizer.sentinels`: the tokenizer of {start} has no `{missing}`; ask for as many as it has")]
+    Sentinel { start: String, missing: String },
+    #[error(transparent)]
+    TooLarge(#[from] crate::memory::TooLarge),
     #[error("the loss was {loss} at step {step}; lower `training.learning_rate`")]
     Diverged { step: u64, loss: f64 },
     #[error(transparent)]

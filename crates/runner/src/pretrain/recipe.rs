@@ -1,11 +1,15 @@
+use std::fmt::Display;
 use std::path::Path;
 
-use peft_model::t5::T5Config;
+use peft_model::settings::positive;
+use peft_model::t5::{Backbone, T5Config};
 use peft_pocket::Mixture;
 use serde::{Deserialize, Serialize};
 
 use super::PretrainError;
-use crate::embedded;
+use crate::footprint;
+use crate::memory::{self, TooLarge};
+use crate::{embedded, toml_file};
 
 /// How a model is pretrained: what a TOML in `datasets/recipes/` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,7 +34,7 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerRecipe {
-    /// Number of pieces, sentinels and special tokens included.
+    /// Most pieces, sentinels and special tokens included; a small world has fewer words.
     pub vocabulary: usize,
     /// Number of sentinels for span corruption.
     pub sentinels: usize,
@@ -126,7 +130,7 @@ impl Recipe {
     /// # Errors
     /// When there is none, or it is malformed, has unknown keys or values out of range.
     pub fn find(path: &str) -> Result<Self, PretrainError> {
-        let text = match std::fs::read_to_string(path) {
+        let text = match toml_file::read(Path::new(path)) {
             Ok(text) => text,
             Err(source) => {
                 let missing = || PretrainError::Read { path: Path::new(path).into(), source };
@@ -134,50 +138,68 @@ impl Recipe {
             }
         };
         let wrong = |problem: String| PretrainError::Recipe { path: path.into(), problem };
-        let recipe: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let recipe: Self = toml_file::parse(&text).map_err(wrong)?;
         recipe.check().map_err(wrong)?;
         Ok(recipe)
     }
 
     fn check(&self) -> Result<(), String> {
-        let share = |key: &str, value: f64| match (0.0..=1.0).contains(&value) {
-            true => Ok(()),
-            false => Err(format!("`{key}` is {value}; it must be in [0, 1]")),
-        };
+        if self.folder_name().is_empty() || self.title.chars().any(char::is_control) {
+            return Err(format!("`title` is {:?}; it must be a line of text", self.title));
+        }
+        self.tokenizer.check()?;
+        self.model.check(self.start.is_some())?;
+        self.data.check()?;
+        self.training.check()?;
+        // Its errors name the field, which is a key of `model` too.
+        T5Config::from_json(&self.config(self.tokenizer.vocabulary).to_json())
+            .map_err(|problem| format!("`model`: {problem}"))?;
         if self.phases.is_empty() {
             return Err("`phases` is empty; there must be at least one".into());
         }
-        for phase in &self.phases {
-            share("phases.supervised", phase.supervised)?;
-            share("phases.mixture.reasons", phase.mixture.reasons)?;
-            share("phases.mixture.verbalized", phase.mixture.verbalized)?;
-            if phase.steps == 0 {
-                return Err("`phases.steps` is 0; it must be at least 1".into());
+        self.phases.iter().try_for_each(Phase::check)
+    }
+
+    /// The title as a folder's name: letters and digits, and hyphens between them.
+    pub fn folder_name(&self) -> String {
+        let words = self.title.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        let name = words.collect::<Vec<_>>().join("-").to_lowercase();
+        // File systems take names of up to 255 bytes, and a character takes up to 4.
+        name.chars().take(60).collect()
+    }
+
+    /// The recipe as others may see it: of a path that begins at the root or at the home folder, only the last name.
+    pub fn without_private_paths(&self) -> Self {
+        let public = |start: &String| match Path::new(start) {
+            path if path.is_absolute() || start.starts_with('~') => {
+                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
             }
-        }
-        share("data.noise_density", self.data.noise_density)?;
-        if self.start.is_some() && self.model.local_attention != 0.0 {
-            return Err("`model.local_attention` is for random weights; with `start` it must be 0".into());
-        }
-        for (key, value) in [
-            ("tokenizer.sentinels", self.tokenizer.sentinels),
-            ("tokenizer.passages", self.tokenizer.passages),
-            ("data.held_out", self.data.held_out),
-            ("training.batch_size", self.training.batch_size),
-            ("training.pieces", self.training.pieces),
-            ("training.evaluate_every", self.training.evaluate_every as usize),
-        ] {
-            if value == 0 {
-                return Err(format!("`{key}` is 0; it must be at least 1"));
-            }
-        }
-        if self.data.source_tokens < 8 {
-            return Err(format!(
-                "`data.source_tokens` is {}; it must be at least 8",
-                self.data.source_tokens
-            ));
-        }
-        Ok(())
+            _ => start.clone(),
+        };
+        Self { start: self.start.as_ref().map(public), ..self.clone() }
+    }
+
+    /// Refuses a pretraining whose weights or batches do not fit into memory, by the least that they can take.
+    ///
+    /// # Errors
+    /// The message names the keys.
+    pub fn ensure_memory(&self, config: &T5Config) -> Result<(), TooLarge> {
+        let parameters = Backbone::num_parameters(config);
+        let model = || {
+            let ModelRecipe { d_model, d_ff, num_layers, .. } = self.model;
+            format!(
+                "`model` (`d_model` {d_model}, `d_ff` {d_ff}, `num_layers` {num_layers}): {parameters} parameters \
+                 with gradients and moments"
+            )
+        };
+        // The start, the values, their gradients and two moments.
+        let training = memory::floats(&[parameters, 5]);
+        memory::ensure(model, training)?;
+        let TrainingRecipe { batch_size, pieces, .. } = self.training;
+        let batch = || format!("`training.batch_size` {batch_size} in `training.pieces` {pieces}");
+        // A text has a token, and each has its end token.
+        let piece = footprint::teacher_forcing(config, batch_size.div_ceil(pieces), 2, 2);
+        memory::ensure(batch, training.saturating_add(piece))
     }
 
     /// The model's configuration, for a tokenizer of so many pieces.
@@ -195,6 +217,145 @@ impl Recipe {
             relative_attention_max_distance: model.relative_attention_max_distance,
             dropout_rate: model.dropout_rate,
             ..T5Config::t5_small()
+        }
+    }
+}
+
+impl TokenizerRecipe {
+    fn check(&self) -> Result<(), String> {
+        positive("tokenizer.vocabulary", self.vocabulary)?;
+        between("tokenizer.sentinels", self.sentinels, 1, MOST_SENTINELS)?;
+        between("tokenizer.passages", self.passages, 1, MOST_TEXTS)
+    }
+}
+
+impl ModelRecipe {
+    fn check(&self, goes_on: bool) -> Result<(), String> {
+        number("model.local_attention", self.local_attention.into(), f64::MIN, f64::MAX)?;
+        if goes_on && self.local_attention != 0.0 {
+            return Err("`model.local_attention` is for random weights; with `start` it must be 0".into());
+        }
+        rate("model.dropout_rate", self.dropout_rate)
+    }
+}
+
+impl DataRecipe {
+    fn check(&self) -> Result<(), String> {
+        between("data.source_tokens", self.source_tokens, 8, 1 << 24)?;
+        share("data.noise_density", self.noise_density)?;
+        number("data.mean_span", self.mean_span, 1.0, f64::MAX)?;
+        between("data.held_out", self.held_out, 1, MOST_TEXTS)
+    }
+}
+
+impl TrainingRecipe {
+    fn check(&self) -> Result<(), String> {
+        positive("training.batch_size", self.batch_size)?;
+        between("training.pieces", self.pieces, 1, self.batch_size)?;
+        number("training.weight_decay", self.weight_decay, 0.0, f64::MAX)?;
+        rate("training.dropout_rate", self.dropout_rate)?;
+        between("training.evaluate_every", self.evaluate_every, 1, MOST_STEPS)
+    }
+}
+
+impl Phase {
+    fn check(&self) -> Result<(), String> {
+        between("phases.steps", self.steps, 1, MOST_STEPS)?;
+        number("phases.learning_rate", self.learning_rate, f64::MIN_POSITIVE, f64::MAX)?;
+        let decay_over = self.decay_over.unwrap_or(self.steps);
+        between("phases.decay_over", decay_over, 1, MOST_STEPS)?;
+        if self.warmup_steps > decay_over {
+            return Err(format!(
+                "`phases.warmup_steps` is {}; the phase's {decay_over} steps would end before the learning rate is \
+                 reached",
+                self.warmup_steps
+            ));
+        }
+        share("phases.supervised", self.supervised)?;
+        share("phases.mixture.reasons", self.mixture.reasons)?;
+        share("phases.mixture.verbalized", self.mixture.verbalized)
+    }
+}
+
+/// More than a text can have spans.
+const MOST_SENTINELS: usize = 4096;
+
+/// Texts that are made in minutes, and held in memory where they are.
+const MOST_TEXTS: usize = 1_000_000;
+
+const MOST_STEPS: u64 = 1_000_000_000;
+
+fn between<T: PartialOrd + Display>(key: &str, value: T, least: T, most: T) -> Result<(), String> {
+    match least <= value && value <= most {
+        true => Ok(()),
+        false => Err(format!("`{key}` is {value}; it must be between {least} and {most}")),
+    }
+}
+
+/// A finite number between two others.
+fn number(key: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
+    match (least..=most).contains(&value) {
+        true => Ok(()),
+        false if least == f64::MIN => Err(format!("`{key}` is {value}; it must be a finite number")),
+        false if least == f64::MIN_POSITIVE => {
+            Err(format!("`{key}` is {value}; it must be a positive number"))
+        }
+        false => Err(format!("`{key}` is {value}; it must be a number of at least {least}")),
+    }
+}
+
+fn share(key: &str, value: f64) -> Result<(), String> {
+    match (0.0..=1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("`{key}` is {value}; it must be in [0, 1]")),
+    }
+}
+
+/// A rate of dropout.
+fn rate(key: &str, value: f64) -> Result<(), String> {
+    match (0.0..1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("`{key}` is {value}; it must be in [0, 1)")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn titled(title: &str) -> Recipe {
+        Recipe { title: title.into(), ..Recipe::find("recipes/pocket.toml").unwrap() }
+    }
+
+    #[test]
+    fn a_title_never_leads_out_of_the_results_folder() {
+        for (title, name) in [
+            ("Pocket", "pocket"),
+            ("My T5, second try", "my-t5-second-try"),
+            ("../../x", "x"),
+            ("/etc/passwd", "etc-passwd"),
+            ("C:\\x", "c-x"),
+            ("Übung", "übung"),
+        ] {
+            assert_eq!(titled(title).folder_name(), name);
+            titled(title).check().unwrap();
+        }
+        assert!(titled(&"x".repeat(300)).folder_name().len() <= 255);
+        for title in ["", "..", "/", " ", "a\u{1b}[31m", "a\nb"] {
+            assert!(titled(title).check().unwrap_err().contains("`title`"), "{title:?}");
+        }
+    }
+
+    #[test]
+    fn a_private_path_is_not_told() {
+        for (start, told) in [
+            ("/home/me/models/base", "base"),
+            ("~/base", "base"),
+            ("models/base", "models/base"),
+            ("google/t5-v1_1-small", "google/t5-v1_1-small"),
+        ] {
+            let recipe = Recipe { start: Some(start.into()), ..titled("x") };
+            assert_eq!(recipe.without_private_paths().start.as_deref(), Some(told));
         }
     }
 }

@@ -16,7 +16,8 @@ pub struct Corruption {
 /// Corrupts the ids of a text (without an end token) to `(source, target)`, both with the end token.
 ///
 /// `sentinels` are the ids that stand for the first span, the second, and so on; a text that asks for
-/// more spans than there are sentinels gets fewer.
+/// more spans than there are sentinels gets fewer. A text of fewer than two tokens has nothing to hide and
+/// something to keep, and stays whole.
 pub fn corrupt(
     ids: &[u32],
     corruption: Corruption,
@@ -24,6 +25,9 @@ pub fn corrupt(
     eos: u32,
     rng: &mut impl Rng,
 ) -> (Vec<u32>, Vec<u32>) {
+    if ids.len() < 2 || sentinels.is_empty() {
+        return ([ids, &[eos]].concat(), vec![eos]);
+    }
     let hidden = ((ids.len() as f64 * corruption.density).round() as usize).clamp(1, ids.len() - 1);
     let spans = ((hidden as f64 / corruption.mean_span).round() as usize).max(1);
     let spans = spans.min(sentinels.len()).min(hidden).min(ids.len() - hidden);
@@ -80,6 +84,20 @@ mod tests {
             assert_eq!(restored, ids);
             let hidden = target.iter().filter(|t| ids.contains(t)).count();
             assert_eq!(hidden, ((f64::from(length) * 0.15).round() as usize).max(1));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_corrupted_stays_whole() {
+        let mut rng = keyed_rng(3, "test");
+        let extreme = [(0.0, 1.0), (1.0, 1.0), (1.0, 1e300), (0.5, f64::MIN_POSITIVE)];
+        for (density, mean_span) in extreme {
+            let corruption = Corruption { density, mean_span };
+            assert_eq!(corrupt(&[], corruption, &[9], 1, &mut rng), (vec![1], vec![1]));
+            assert_eq!(corrupt(&[5], corruption, &[9], 1, &mut rng), (vec![5, 1], vec![1]));
+            assert_eq!(corrupt(&[5, 6], corruption, &[], 1, &mut rng), (vec![5, 6, 1], vec![1]));
+            let (source, target) = corrupt(&[5, 6], corruption, &[9], 1, &mut rng);
+            assert_eq!((source, target), (vec![5, 9, 1], vec![9, 6, 1]));
         }
     }
 

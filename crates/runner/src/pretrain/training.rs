@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
@@ -9,7 +9,7 @@ use peft_pocket::{Corpus, Mixture};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use super::{Example, Examples, PretrainError, Recipe, tokenizer};
+use super::{Example, Examples, PretrainError, Recipe, publish, tokenizer};
 use crate::atomic;
 use crate::hub::Hub;
 use crate::model::{self, Model};
@@ -28,6 +28,9 @@ pub struct HeldOut {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub recipe: Recipe,
+    /// Commit or digest of the model that it started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_revision: Option<String>,
     pub parameters: usize,
     /// Of the model as it is shipped, in f16.
     pub held_out: HeldOut,
@@ -68,29 +71,28 @@ pub fn pretrain(
     device: &Device,
     progress: &mut dyn Progress,
 ) -> Result<Report, PretrainError> {
-    let tokenizer = prepare_tokenizer(recipe, folder, hub)?;
+    publish::prepare(folder)?;
+    let (path, text) = tokenizer_file(recipe, folder, hub)?;
+    let tokenizer = Tokenizer::from_bytes(&text, &path, tokenizer::EOS_ID, usize::MAX)?;
     let config = T5Config { dropout_rate: recipe.training.dropout_rate, ..recipe.config(tokenizer.len()) };
-    let backbone = prepare_backbone(recipe, config, hub, device)?;
+    recipe.ensure_memory(&config)?;
+    let examples = Examples::new(recipe, &tokenizer)?;
+    let (backbone, start_revision) = prepare_backbone(recipe, config, hub, device)?;
     let file = StateFile::new(folder.join("state.safetensors"), checkpoint_interval);
-    let mut pretraining = Pretraining::start(recipe, &tokenizer, backbone, file)?;
+    let mut pretraining = Pretraining::start(recipe, examples, backbone, file)?;
     pretraining.run(progress)?;
-    pretraining.finish(folder)
+    pretraining.finish(folder, &text, start_revision)
 }
 
-/// The tokenizer of the model that it starts from, a trained one, or the one that an interrupted pretraining
-/// left.
-fn prepare_tokenizer(recipe: &Recipe, folder: &Path, hub: &Hub) -> Result<Tokenizer, PretrainError> {
-    let path = folder.join("tokenizer.json");
-    if !path.exists() {
-        let text = match &recipe.start {
-            Some(start) => model::tokenizer_file(start, hub)?.1,
-            None => {
-                train_tokenizer(recipe).map_err(|e| PretrainError::Tokenizer(e.to_string()))?.into_bytes()
-            }
-        };
-        atomic::write(&path, &text).map_err(|source| PretrainError::Write { path: path.clone(), source })?;
+/// The tokenizer of the model that it starts from, or a trained one: where it is to be, and its text.
+fn tokenizer_file(recipe: &Recipe, folder: &Path, hub: &Hub) -> Result<(PathBuf, Vec<u8>), PretrainError> {
+    match &recipe.start {
+        Some(start) => Ok(model::tokenizer_file(start, hub)?),
+        None => {
+            let text = train_tokenizer(recipe).map_err(|e| PretrainError::Tokenizer(e.to_string()))?;
+            Ok((folder.join("tokenizer.json"), text.into_bytes()))
+        }
     }
-    Ok(Tokenizer::load(&path, tokenizer::EOS_ID, usize::MAX)?)
 }
 
 fn train_tokenizer(recipe: &Recipe) -> tokenizers::Result<String> {
@@ -99,28 +101,27 @@ fn train_tokenizer(recipe: &Recipe) -> tokenizers::Result<String> {
         0 => corpus.plain(),
         _ => corpus.supervised(&EVERYTHING).0,
     });
-    let texts: Vec<String> = texts.collect();
-    tokenizer::train(&recipe.tokenizer, texts.into_iter())?.to_string(true)
+    tokenizer::train(&recipe.tokenizer, texts)?.to_string(true)
 }
 
-/// Random weights, or those of the model that it starts from.
+/// Random weights, or those of the model that it starts from with that model's revision.
 fn prepare_backbone(
     recipe: &Recipe,
     config: T5Config,
     hub: &Hub,
     device: &Device,
-) -> Result<Backbone, PretrainError> {
+) -> Result<(Backbone, Option<String>), PretrainError> {
     let Some(start) = &recipe.start else {
-        return Ok(
-            Backbone::random(&config, recipe.seed, device).with_local_attention(recipe.model.local_attention)
-        );
+        let random = Backbone::random(&config, recipe.seed, device);
+        return Ok((random.with_local_attention(recipe.model.local_attention), None));
     };
-    let backbone = Model::open(start, hub, device)?.backbone.with_dropout_rate(config.dropout_rate);
+    let Model { backbone, revision, .. } = Model::open(start, hub, device)?;
+    let backbone = backbone.with_dropout_rate(config.dropout_rate);
     if *backbone.config() != config {
         let [found, expected] = [backbone.config(), &config].map(|config| format!("{config:?}"));
         return Err(PretrainError::Shape { start: start.clone(), found, expected });
     }
-    Ok(backbone)
+    Ok((backbone, Some(revision)))
 }
 
 struct Pretraining<'a> {
@@ -140,7 +141,7 @@ struct Pretraining<'a> {
 impl<'a> Pretraining<'a> {
     fn start(
         recipe: &'a Recipe,
-        tokenizer: &'a Tokenizer,
+        examples: Examples<'a>,
         backbone: Backbone,
         file: StateFile,
     ) -> Result<Self, PretrainError> {
@@ -153,7 +154,6 @@ impl<'a> Pretraining<'a> {
             max_gradient_norm: 1.0,
         };
         let optimizer = AdamW::new(&parameters, settings);
-        let examples = Examples::new(recipe, tokenizer);
         let saved: Option<State<Meta>> = file.read(&parameters, &optimizer)?;
         let mut new = Self {
             recipe,
@@ -188,7 +188,10 @@ impl<'a> Pretraining<'a> {
                 ));
             }
             if self.file.is_due() && self.step < steps {
-                self.save()?;
+                // The training itself has lost nothing.
+                if let Err(problem) = self.save() {
+                    progress.note(&format!("{problem}; if it is interrupted now, it begins anew"));
+                }
             }
         }
         progress.finish();
@@ -255,18 +258,24 @@ impl<'a> Pretraining<'a> {
     }
 
     /// Writes the model in f16 and the report, and removes the state.
-    fn finish(self, folder: &Path) -> Result<Report, PretrainError> {
+    fn finish(
+        self,
+        folder: &Path,
+        tokenizer: &[u8],
+        start_revision: Option<String>,
+    ) -> Result<Report, PretrainError> {
+        let device = self.backbone.device();
         let config =
             T5Config { dropout_rate: self.recipe.model.dropout_rate, ..self.backbone.config().clone() };
-        Backbone::from_parameters(&config, &self.parameters, self.backbone.device())
-            .save(folder, DType::F16)?;
-        let shipped = Backbone::load(folder, self.backbone.device(), DType::F32)?;
+        publish::publish(&Backbone::from_parameters(&config, &self.parameters, device), tokenizer, folder)?;
+        let shipped = Backbone::load(folder, device, DType::F32)?;
         let frozen = peft_model::peft::frozen();
         let none = Parameters::init(Vec::new(), &[0], &shipped);
         let pass =
             Pass { backbone: &shipped, method: frozen.method.as_ref(), parameters: &none, dropout: None };
         let report = Report {
-            recipe: self.recipe.clone(),
+            recipe: self.recipe.without_private_paths(),
+            start_revision,
             parameters: Backbone::num_parameters(&config),
             held_out: held_out_loss(&pass, &self.examples.held_out()),
             steps: self.step,

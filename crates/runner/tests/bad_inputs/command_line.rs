@@ -1,0 +1,160 @@
+//! Flags, environment variables, and the folders and files that results go to.
+
+use std::os::unix::fs::symlink;
+
+use crate::harness::{Case, check};
+
+const SUITE: &str = "run tiny-suite.toml --method lora --steps 1";
+
+#[test]
+fn flags_that_make_no_sense_are_named() {
+    let flags = [
+        "--steps 0",
+        "--steps -1",
+        "--steps x",
+        "--steps 1.5",
+        "--steps 99999999999999999999",
+        "--steps",
+        "--seed -1",
+        "--seed x",
+        "--seed 99999999999999999999",
+        "--seed",
+        "--checkpoint-every -1",
+        "--checkpoint-every x",
+        "--device tpu",
+        "--device",
+        "--colour",
+        "--out",
+        "--model",
+    ];
+    let cases = flags.iter().map(|flag| {
+        let name = flag.split(' ').next().unwrap();
+        Case::new(format!("run {flag}")).command(&format!("{SUITE} {flag}")).says(&[name]).usage()
+    });
+    let others = ["nothing", "run a b", "score", "metric", "pretrain", "tasks dump", "score --model model"];
+    let others = others.map(|words| Case::new(words).command(words).usage());
+    check(cases.chain(others).collect());
+}
+
+#[test]
+fn names_that_are_none_are_named() {
+    let rows = [
+        ("run nothing", "nothing"),
+        ("run nothing.toml", "nothing.toml"),
+        ("run ../x", "../x"),
+        ("run tiny-suite.toml --method nothing", "nothing"),
+        ("run tiny-suite.toml --task nothing", "nothing"),
+        ("run tiny-suite.toml --task nothing.toml", "nothing.toml"),
+        ("run tiny-suite.toml --model nothing", "nothing"),
+        ("run tiny-suite.toml --seed 1 --seed 1", "seed"),
+        ("run tiny-suite.toml --task tiny.toml --task tiny.toml", "tiny.toml"),
+        ("methods --model nothing", "nothing"),
+        ("tasks show nothing", "nothing"),
+        ("fetch nothing", "nothing"),
+        ("pretrain nothing.toml", "nothing.toml"),
+        ("score --model nothing --input tiny.toml", "tiny.toml"),
+        ("score --model model --input tiny.toml --max-source-length 0", "--max-source-length"),
+    ];
+    check(
+        rows.map(|(words, part)| Case::new(words).command(words).says(&[part]).usage()).into_iter().collect(),
+    );
+    let empty = ["--method", "--task", "--model"].map(|flag| {
+        let words = ["run", "tiny-suite.toml", flag, ""];
+        Case::new(format!("{flag} is empty")).arguments(&words).usage()
+    });
+    check(empty.into_iter().collect());
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let escape = "a\u{1b}[31mb";
+    let rows = [
+        vec!["run", escape],
+        vec!["run", "tiny-suite.toml", "--method", escape],
+        vec!["run", "tiny-suite.toml", "--task", escape],
+        vec!["run", "tiny-suite.toml", "--model", escape],
+        vec!["score", "--model", "model", "--input", escape],
+        vec!["metric", escape, "--input", "tiny.toml"],
+        vec!["pretrain", escape],
+    ];
+    check(rows.iter().map(|words| Case::new(format!("{words:?}")).arguments(words).usage()).collect());
+}
+
+#[test]
+fn results_folders_that_cannot_be_written_are_named() {
+    let out = |folder: &str| {
+        let case = Case::new(format!("results into {folder}"));
+        case.command(&format!("{SUITE} --out {folder}")).says(&[folder])
+    };
+    let folders = ["tiny.toml", "/dev/null", "/proc/nothing", "tiny.toml/x", "/sys/nothing"];
+    check(folders.map(out).into_iter().collect());
+    let parts = ["cells", "adapters", "state"].map(|part| {
+        let case = Case::new(format!("a file where {part} goes")).write_in_the_way(part);
+        case.command(&format!("{SUITE} --out out")).may_succeed().says(&[part])
+    });
+    check(parts.into_iter().collect());
+    let scores = ["rows", "/proc/nothing", "tiny.toml/x"].map(|target| {
+        let case = Case::new(format!("scores into {target}")).with(crate::adapters::write);
+        case.command(&format!("score --model model --input pairs.jsonl --output {target}")).says(&[target])
+    });
+    check(scores.into_iter().collect());
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let full = Case::new("scores into /dev/full").with(crate::adapters::write);
+    let full =
+        full.command("score --model model --input pairs.jsonl --output /dev/full").says(&["/dev/full"]);
+    let linked = Case::new("scores into a link to /dev/full").with(crate::adapters::write).with(|w| {
+        symlink("/dev/full", w.path("linked")).unwrap();
+    });
+    let linked = linked.command("score --model model --input pairs.jsonl --output linked").says(&["linked"]);
+    check(vec![full, linked]);
+    assert!(std::fs::metadata("/dev/full").is_ok_and(|m| !m.is_file()), "the device is still one");
+}
+
+#[test]
+fn environment_variables_that_make_no_sense_are_named() {
+    let hub = "run tiny-suite.toml --model owner/name --method lora";
+    let endpoints = ["not a url", "ftp://x", "http://", "http:///x", "\u{1b}[31m"];
+    let endpoints = endpoints.map(|url| {
+        let case = Case::new(format!("HF_ENDPOINT is {url:?}")).command(hub);
+        case.environment("HF_ENDPOINT", url).environment("HF_HUB_OFFLINE", "0").says(&["HF_ENDPOINT"])
+    });
+    check(endpoints.into_iter().collect());
+    // Nothing of the tiny suite is on the hub, and tokens that cannot be kept are made anew.
+    let harmless = [
+        ("HF_HOME", "tiny.toml"),
+        ("HF_HOME", "/dev/null"),
+        ("HF_HUB_CACHE", "tiny.toml"),
+        ("HF_ENDPOINT", "not a url"),
+        ("PEFT_BENCH_CACHE", "tiny.toml"),
+        ("PEFT_BENCH_CACHE", "/dev/null"),
+        ("TMPDIR", "/nothing"),
+        ("HOME", ""),
+        ("RAYON_NUM_THREADS", "x"),
+        ("RAYON_NUM_THREADS", "-1"),
+        ("COLUMNS", "0"),
+        ("COLUMNS", "x"),
+        ("LANG", "x"),
+    ];
+    let harmless = harmless
+        .map(|(key, value)| Case::new(format!("{key} is {value:?}")).environment(key, value).may_succeed());
+    check(harmless.into_iter().collect());
+    let cache = ["tiny.toml", "/dev/null"].map(|home| {
+        let case = Case::new(format!("HF_HOME is {home}, and a model of the hub is asked for")).command(hub);
+        case.environment("HF_HOME", home)
+    });
+    check(cache.into_iter().collect());
+}
+
+trait InTheWay {
+    fn write_in_the_way(self, part: &'static str) -> Self;
+}
+
+impl InTheWay for Case<'_> {
+    /// A file in the results folder where a folder goes.
+    fn write_in_the_way(self, part: &'static str) -> Self {
+        self.with(move |w| w.write(&format!("out/{part}"), "in the way"))
+    }
+}
