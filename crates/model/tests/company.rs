@@ -116,7 +116,7 @@ fn a_run_ends_bit_for_bit_the_same_alone_and_in_company() {
         num_heads: 2,
         ..T5Config::t5_small()
     };
-    assert_alone_as_together(&config, &[3, 4, 5], Shape { updates: 150, batch: 4, source: 12, target: 4 });
+    assert_alone_as_together(&config, &[3, 4], Shape { updates: 150, batch: 4, source: 10, target: 4 });
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn so_it_does_where_products_are_large_enough_for_several_threads() {
         scale_decoder_outputs: false,
         ..T5Config::t5_small()
     };
-    assert_alone_as_together(&config, &[8, 9], Shape { updates: 2, batch: 14, source: 80, target: 9 });
+    assert_alone_as_together(&config, &[8, 9], Shape { updates: 2, batch: 16, source: 40, target: 5 });
 }
 
 #[test]
