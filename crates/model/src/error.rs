@@ -33,10 +33,9 @@ pub enum Error {
     GitLfsPointer { path: PathBuf },
     /// What Python's peft writes in place of a model.
     #[error(
-        "{}: holds an adapter that Python's peft made (adapter_config.json), which cannot be loaded; give its base \
-         model{}",
+        "{}: holds an adapter that Python's peft made (adapter_config.json), which cannot be loaded{}",
         path.display(),
-        base.as_ref().map(|base| format!(", {base:?}")).unwrap_or_default()
+        base.as_ref().map(|base| format!("; its base model is {base:?}")).unwrap_or_default()
     )]
     PeftAdapter { path: PathBuf, base: Option<String> },
     /// A method name that is not in the registry.

@@ -51,3 +51,20 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, Error> {
     String::from_utf8(read(path, most)?)
         .map_err(|_| Error::Read { path: path.into(), source: std::io::Error::other("it is not UTF-8 text") })
 }
+
+/// Refuses a folder that Python's peft wrote: transformers would load another model for it, and put the adapter on
+/// that.
+///
+/// # Errors
+/// When there is an `adapter_config.json`; the message names the base model that it asks for.
+pub fn refuse_peft_adapter(folder: &Path) -> Result<(), Error> {
+    let path = folder.join("adapter_config.json");
+    if !path.exists() {
+        return Ok(());
+    }
+    let base = read_text(&path, 1 << 20).ok().and_then(|text| {
+        let fields: serde_json::Value = serde_json::from_str(&text).ok()?;
+        Some(fields.get("base_model_name_or_path")?.as_str()?.to_string())
+    });
+    Err(Error::PeftAdapter { path: folder.into(), base })
+}

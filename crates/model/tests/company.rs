@@ -3,7 +3,7 @@
 mod common;
 
 use burn::tensor::Device;
-use common::{every_method, method};
+use common::{every_path, method};
 use peft_model::dropout::Dropout;
 use peft_model::ops::{AdamWStep, Moments, RunStep, adamw, sum_of_squares};
 use peft_model::peft::{Built, Parameters};
@@ -87,7 +87,7 @@ fn train(backbone: &Backbone, built: &Built, seeds: &[u64], shape: Shape) -> Vec
 
 fn assert_alone_as_together(config: &T5Config, seeds: &[u64], shape: Shape) {
     let backbone = Backbone::random(config, 1, &Device::flex());
-    for (label, name, mut settings) in every_method() {
+    for (label, name, mut settings) in every_path() {
         if name == "dept" {
             settings["max_length"] = shape.source.into();
         }
@@ -116,7 +116,7 @@ fn a_run_ends_bit_for_bit_the_same_alone_and_in_company() {
         num_heads: 2,
         ..T5Config::t5_small()
     };
-    assert_alone_as_together(&config, &[3, 4, 5], Shape { updates: 150, batch: 4, source: 12, target: 4 });
+    assert_alone_as_together(&config, &[3, 4], Shape { updates: 150, batch: 4, source: 10, target: 4 });
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn so_it_does_where_products_are_large_enough_for_several_threads() {
         scale_decoder_outputs: false,
         ..T5Config::t5_small()
     };
-    assert_alone_as_together(&config, &[8, 9], Shape { updates: 2, batch: 14, source: 80, target: 9 });
+    assert_alone_as_together(&config, &[8, 9], Shape { updates: 2, batch: 16, source: 40, target: 5 });
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn so_do_its_scores_and_answers() {
     let config = common::backbone("v1_1").config().clone();
     let (backbone, seeds) = (Backbone::random(&config, 2, &Device::flex()), [6, 7, 8]);
     let shape = Shape { updates: 0, batch: 4, source: 14, target: 5 };
-    for (label, name, settings) in every_method() {
+    for (label, name, settings) in every_path() {
         let built = method(name, settings);
         let scores = |seeds: &[u64]| {
             let parameters = Parameters::init(built.method.parameters(&config), seeds, &backbone);

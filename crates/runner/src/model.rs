@@ -239,8 +239,11 @@ fn digest(folder: &Path) -> Result<String, ModelError> {
         .map(|entry| entry.path())
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let named = ["config.json", "tokenizer.json", "pytorch_model.bin"].contains(&name.as_str());
-            named || name.ends_with(".safetensors")
+            let named = ["config.json", "generation_config.json", "tokenizer.json"].contains(&name.as_str());
+            let weights = name.ends_with(".safetensors") || name.ends_with(".index.json");
+            let weights = weights || name.starts_with("pytorch_model");
+            // A pipe would block; what needs it says so.
+            (named || weights) && path.is_file()
         })
         .collect();
     files.sort();

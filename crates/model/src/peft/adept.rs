@@ -47,6 +47,7 @@ impl Default for Adept {
 
 impl Checked for Adept {
     fn check(&self) -> Result<(), String> {
+        prompt::check_length(self.prompt_length)?;
         positive("bottleneck", self.bottleneck)?;
         probability("bottleneck_dropout", self.bottleneck_dropout)?;
         learning_rate("learning_rate", self.learning_rate)?;

@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use super::prompt::{self, PromptInit, REFERENCE_TEXT};
-use super::{Checked, Group, Init, Input, Method, Parameter, Registered, learning_rate, positive};
+use super::{Checked, Group, Init, Input, Method, Parameter, Registered, factor, learning_rate, positive};
 use crate::ops::{linear_per_run, per_sentence};
 use crate::t5::{Pass, Stack, T5Config};
 
@@ -60,7 +60,9 @@ impl Default for Dept {
 
 impl Checked for Dept {
     fn check(&self) -> Result<(), String> {
+        prompt::check_length(self.prompt_length)?;
         positive("rank", self.rank)?;
+        factor("alpha", self.alpha)?;
         positive("max_length", self.max_length)?;
         learning_rate("learning_rate", self.learning_rate)?;
         learning_rate("prompt_learning_rate", self.prompt_learning_rate)

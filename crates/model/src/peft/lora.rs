@@ -3,7 +3,9 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, Group, Init, Method, Parameter, Registered, learning_rate, positive, probability};
+use super::{
+    Checked, Group, Init, Method, Parameter, Registered, factor, learning_rate, positive, probability,
+};
 use crate::t5::{Pass, Projection, Site, T5Config};
 
 pub(super) const REGISTERED: Registered = Registered::new::<Lora>("lora", "LoRA", "Hu et al. 2022");
@@ -49,6 +51,7 @@ const TARGETS: [Projection; 8] = [
 impl Checked for Lora {
     fn check(&self) -> Result<(), String> {
         positive("rank", self.rank)?;
+        factor("alpha", self.alpha)?;
         probability("dropout", self.dropout)?;
         let known = TARGETS.map(Projection::name);
         match self.targets.iter().find(|t| !known.contains(&t.as_str())) {

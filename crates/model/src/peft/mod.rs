@@ -93,6 +93,13 @@ pub fn num_trainable(method: &dyn Method, config: &T5Config) -> usize {
     method.parameters(config).iter().map(Parameter::len).sum()
 }
 
+/// Bytes that training so many runs side by side takes beside the backbone and the activations: each parameter,
+/// its gradient and the optimizer's two moments, in f32.
+pub fn training_bytes(method: &dyn Method, config: &T5Config, runs: usize) -> u64 {
+    let floats = num_trainable(method, config) as u128 * runs as u128 * 4;
+    u64::try_from(floats * size_of::<f32>() as u128).unwrap_or(u64::MAX)
+}
+
 /// A line of the registry.
 pub struct Registered {
     /// Name in configuration files and on the command line.
@@ -202,6 +209,10 @@ impl Method for Frozen {
 }
 
 fn learning_rate(setting: &str, value: f64) -> Result<(), String> {
+    factor(setting, value)
+}
+
+fn factor(setting: &str, value: f64) -> Result<(), String> {
     if !(value.is_finite() && value > 0.0) {
         return Err(format!("`{setting}` is {value}; it must be a positive number"));
     }
@@ -268,6 +279,18 @@ mod tests {
         assert!(error.contains("rnk") && error.contains("rank"), "{error}");
         let error = build("lora", json!({"rank": "high"}).as_object().unwrap()).unwrap_err().to_string();
         assert!(error.contains("`rank`"), "{error}");
+        for (name, key, value) in [
+            ("prompt-tuning", "prompt_length", json!(usize::MAX)),
+            ("dept", "prompt_length", json!(1u64 << 40)),
+            ("adept", "prompt_length", json!(1u64 << 40)),
+            ("lora", "rank", json!(0)),
+            ("lora", "alpha", json!(-1.0)),
+            ("dept", "alpha", json!(0)),
+            ("adapter", "bottleneck", json!(1 << 25)),
+        ] {
+            let error = build(name, json!({key: value}).as_object().unwrap()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(key), "{error}");
+        }
         let error =
             build("bitfit", json!({"train_norms": true}).as_object().unwrap()).unwrap_err().to_string();
         assert!(error.contains("train_norms") && error.contains("norms"), "{error}");

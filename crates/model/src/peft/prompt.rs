@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Group, Init, Input, Parameter};
+use super::{Group, Init, Input, Parameter, positive};
 use crate::ops::per_sentence;
 use crate::t5::{Pass, T5Config};
 
@@ -26,6 +26,11 @@ pub(super) const REFERENCE_TEXT: &str = "Classify this text is postive or not:";
 
 /// Number of frequent tokens among which `PromptInit::Vocabulary` draws.
 const FREQUENT_TOKENS: usize = 5000;
+
+/// Refuses a prompt that no machine has room for; length 0 is none.
+pub(super) fn check_length(length: usize) -> Result<(), String> {
+    if length == 0 { Ok(()) } else { positive("prompt_length", length) }
+}
 
 /// Declares a soft prompt `[length, d_model]`, or nothing for length 0.
 pub(super) fn declare(

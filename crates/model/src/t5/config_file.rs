@@ -24,8 +24,10 @@ impl T5Config {
     /// Reads and checks the `config.json` of a folder, with `generation_config.json` where there is one.
     ///
     /// # Errors
-    /// When a file cannot be read, is not JSON, lacks a field, describes no T5, or the two contradict each other.
+    /// When a file cannot be read, is not JSON, lacks a field, describes no T5, or the two contradict each other; when
+    /// the folder holds an adapter of Python's peft.
     pub fn from_folder(folder: &Path) -> Result<Self, Error> {
+        files::refuse_peft_adapter(folder)?;
         let path = folder.join(CONFIG);
         let text = files::read_text(&path, LARGEST)?;
         let generation = generation_fields(folder)?;

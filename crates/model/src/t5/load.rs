@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use super::checkpoint::{Checkpoint, unreadable};
 use super::config_file::other_decoding;
 use super::{Backbone, Site, Stack, T5Config};
-use crate::{Error, files};
+use crate::Error;
 
 impl Backbone {
     /// Loads `config.json` and the weights of a model folder in the hub's layout.
@@ -21,7 +21,6 @@ impl Backbone {
     /// When a file is missing or truncated, or a tensor is missing, is not finite, or does not fit the
     /// configuration.
     pub fn load(folder: &Path, device: &Device, dtype: DType) -> Result<Self, Error> {
-        refuse_adapter(folder)?;
         let config = T5Config::from_folder(folder)?;
         let mut backbone = Self::read(config, &Checkpoint::open(folder)?, device, dtype)?;
         let decoding = other_decoding(folder)?;
@@ -166,17 +165,4 @@ fn prefix(checkpoint: &Checkpoint) -> Result<String, Error> {
             format!("tensors of several models, named `{}...`; keep those of one", several.join("...`, `")),
         )),
     }
-}
-
-/// transformers would load another model for such a folder, and put the adapter on it.
-fn refuse_adapter(folder: &Path) -> Result<(), Error> {
-    let path = folder.join("adapter_config.json");
-    if !path.exists() {
-        return Ok(());
-    }
-    let base = files::read_text(&path, 1 << 20).ok().and_then(|text| {
-        let fields: serde_json::Value = serde_json::from_str(&text).ok()?;
-        Some(fields.get("base_model_name_or_path")?.as_str()?.to_string())
-    });
-    Err(Error::PeftAdapter { path: folder.into(), base })
 }

@@ -91,14 +91,27 @@ pub fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
 
 /// Every registered method as it comes, and settings that take its other paths.
 pub fn every_method() -> Vec<(&'static str, &'static str, Value)> {
-    let more = [
-        ("lora with dropout", "lora", json!({"dropout": 0.2})),
+    let registered = METHODS.iter().map(|method| (method.name, method.name, json!({})));
+    registered.chain(fixtures()).chain(other_paths()).collect()
+}
+
+/// Every path of every registered method, in small.
+pub fn every_path() -> Vec<(&'static str, &'static str, Value)> {
+    let small: Vec<_> = fixtures().into_iter().chain(other_paths()).collect();
+    let registered = METHODS.iter().map(|method| (method.name, method.name, json!({})));
+    let without = registered.filter(|(name, ..)| small.iter().all(|(_, other, _)| other != name));
+    without.chain(small.clone()).collect()
+}
+
+fn other_paths() -> Vec<(&'static str, &'static str, Value)> {
+    vec![
+        ("lora with dropout", "lora", json!({"rank": 2, "dropout": 0.2})),
         (
             "lora everywhere",
             "lora",
             json!({"rank": 1, "targets": ["q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"]}),
         ),
-        ("adept with dropout", "adept", json!({"bottleneck_dropout": 0.2})),
+        ("adept with dropout", "adept", json!({"prompt_length": 2, "bottleneck_dropout": 0.2})),
         (
             "prompt-tuning with embeddings",
             "prompt-tuning",
@@ -107,9 +120,7 @@ pub fn every_method() -> Vec<(&'static str, &'static str, Value)> {
         ("adapter with relu", "adapter", json!({"activation": "relu", "train_norms": false})),
         ("adapter with silu", "adapter", json!({"activation": "silu"})),
         ("bitfit without norms", "bitfit", json!({"norms": "none"})),
-    ];
-    let registered = METHODS.iter().map(|method| (method.name, method.name, json!({})));
-    registered.chain(fixtures()).chain(more).collect()
+    ]
 }
 
 /// A method that trains nothing that matters: the backbone as it is.

@@ -97,6 +97,7 @@ impl<'a> Adapter<'a> {
         device: &Device,
         dtype: DType,
     ) -> Result<(AdapterConfig, Built, Parameters), AdapterError> {
+        peft_model::files::refuse_peft_adapter(folder)?;
         let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read(&path).map_err(|source| AdapterError::Read { path, source })
