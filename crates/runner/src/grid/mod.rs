@@ -2,8 +2,10 @@
 
 mod cell;
 mod execute;
+mod overrides;
 mod suite;
 
 pub use cell::{Cell, Instance};
-pub use execute::{Plan, Setting, check_rows, default_output, execute, plan};
-pub use suite::{Overrides, ReportedSplit, Suite, SuiteError, find, names};
+pub use execute::{Plan, PlannedCell, Setting, Watcher, check_rows, default_output, execute, plan};
+pub use overrides::Overrides;
+pub use suite::{Order, ReportedSplit, Suite, SuiteError, find, names};
