@@ -17,7 +17,7 @@ pub(super) const REGISTERED: Registered = Registered::new::<Dept>("dept", "DePT"
 pub struct Dept {
     pub prompt_length: usize,
     pub rank: usize,
-    /// Longest source, in tokens: A has one row per position.
+    /// Longest source, in tokens: A has one row per position. Left out, it is the task's limit.
     pub max_length: usize,
     /// The offsets are scaled by `alpha / sqrt(rank)`.
     pub alpha: f64,
@@ -59,6 +59,8 @@ impl Default for Dept {
 }
 
 impl Checked for Dept {
+    const LENGTH_SETTING: Option<&'static str> = Some("max_length");
+
     fn check(&self) -> Result<(), String> {
         prompt::check_length(self.prompt_length)?;
         positive("rank", self.rank)?;

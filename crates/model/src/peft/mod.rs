@@ -27,6 +27,7 @@ pub use parameters::{Gradients, Group, Init, Parameter, Parameters, select_runs}
 pub use prompt::PromptInit;
 
 use crate::Error;
+pub use crate::settings::nearest;
 use crate::settings::{self, positive};
 use crate::t5::{Pass, Site, Stack, Sublayer, T5Config};
 
@@ -108,6 +109,8 @@ pub struct Registered {
     pub title: &'static str,
     /// Where the method comes from.
     pub paper: &'static str,
+    /// The setting that says how many source tokens the method can take, if it has one.
+    pub length_setting: Option<&'static str>,
     build: fn(Value) -> Result<Built, String>,
 }
 
@@ -134,12 +137,15 @@ impl Registered {
     where
         M: Method + Checked + Serialize + DeserializeOwned + 'static,
     {
-        Self { name, title, paper, build: build_as::<M> }
+        Self { name, title, paper, length_setting: M::LENGTH_SETTING, build: build_as::<M> }
     }
 }
 
 /// Settings that can be out of range.
 trait Checked {
+    /// The setting that says how many source tokens the method can take, if it has one.
+    const LENGTH_SETTING: Option<&'static str> = None;
+
     /// Says which setting is wrong and what would be right.
     fn check(&self) -> Result<(), String>;
 }
@@ -181,13 +187,17 @@ pub fn build(name: &str, settings: &Map<String, Value>) -> Result<Built, Error> 
         .map_err(|problem| Error::Setting { method: name.into(), problem })
 }
 
-/// The candidate most like `name`, if any is like it at all.
-pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .map(|c| (strsim::jaro_winkler(&name.to_lowercase(), &c.to_lowercase()), c))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, c)| c)
+/// Builds a method for sources of up to so many tokens: its setting for their length, where it has one and
+/// that is left out, takes this value.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_for(name: &str, settings: &Map<String, Value>, source_tokens: usize) -> Result<Built, Error> {
+    let mut settings = settings.clone();
+    if let Some(key) = find(name)?.length_setting {
+        settings.entry(key).or_insert(source_tokens.into());
+    }
+    build(name, &settings)
 }
 
 /// The backbone as it is: no trainable parameters, every hook unchanged.
@@ -259,6 +269,18 @@ mod tests {
     }
 
     #[test]
+    fn a_length_that_is_left_out_follows_the_sources() {
+        let length = |settings: Value, source_tokens| {
+            let built = build_for("dept", settings.as_object().unwrap(), source_tokens).unwrap();
+            (built.settings["max_length"].clone(), built.method.max_source_length())
+        };
+        assert_eq!(length(json!({}), 512), (512.into(), Some(512)));
+        assert_eq!(length(json!({"max_length": 96}), 512), (96.into(), Some(96)));
+        let built = build_for("lora", &Map::new(), 512).unwrap();
+        assert_eq!(built.settings, build("lora", &Map::new()).unwrap().settings);
+    }
+
+    #[test]
     fn the_readme_shows_an_example_that_works() {
         let readme = include_str!("../../../../README.md");
         let shown = readme.split("```").find_map(|block| block.strip_prefix("rust\n")).unwrap();
@@ -276,7 +298,7 @@ mod tests {
         let error = find("adapt").err().unwrap().to_string();
         assert!(error.contains("did you mean `adapter`?"), "{error}");
         let error = build("lora", json!({"rnk": 8}).as_object().unwrap()).unwrap_err().to_string();
-        assert!(error.contains("rnk") && error.contains("rank"), "{error}");
+        assert!(error.contains("rnk") && error.contains("did you mean `rank`?"), "{error}");
         let error = build("lora", json!({"rank": "high"}).as_object().unwrap()).unwrap_err().to_string();
         assert!(error.contains("`rank`"), "{error}");
         for (name, key, value) in [

@@ -36,7 +36,7 @@ impl Fetch {
 
     pub fn execute(self) -> Result<ExitCode> {
         let overrides = Overrides { tasks: self.tasks, model: self.model, ..Overrides::default() };
-        let suite = grid::find(&self.suite)?.with(&overrides);
+        let suite = grid::find(&self.suite)?.with(&overrides)?;
         let hub = Hub::from_env(Progress::detect())?;
         let mut failures = Vec::new();
         let mut report = |name: &str, fetched: Result<Option<Fetched>>| match fetched {

@@ -2,12 +2,16 @@
 
 mod fetch;
 mod json_lines;
+mod listing;
 mod methods;
 mod metric;
 mod output;
 mod pretrain;
+mod report;
 mod run;
 mod score;
+mod suites;
+mod tally;
 mod tasks;
 
 use std::process::ExitCode;
@@ -29,10 +33,14 @@ struct Arguments {
 enum Command {
     /// Train methods on tasks and compare them (the default)
     Run(run::Run),
+    /// Print the table of a results folder, as far as it is
+    Report(report::Report),
     /// Download what a suite needs into the hub's cache
     Fetch(fetch::Fetch),
     /// List the tasks, or look into one
     Tasks(tasks::Tasks),
+    /// List the suites: tasks, methods, seeds
+    Suites(suites::Suites),
     /// List the methods and what they train
     Methods(methods::Methods),
     /// Pretrain a T5 by a recipe
@@ -77,7 +85,11 @@ impl Command {
             Command::Tasks(tasks) => tasks.fetch(),
             Command::Methods(methods) => methods.fetch(),
             Command::Score(score) => Some(score.fetch()),
-            Command::Fetch(_) | Command::Pretrain(_) | Command::Metric(_) => None,
+            Command::Report(_)
+            | Command::Suites(_)
+            | Command::Fetch(_)
+            | Command::Pretrain(_)
+            | Command::Metric(_) => None,
         }
     }
 }
@@ -104,6 +116,8 @@ fn message(error: &anyhow::Error) -> String {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(run) => run.execute(),
+        Command::Report(report) => report.execute(),
+        Command::Suites(suites) => suites.execute(),
         Command::Fetch(fetch) => fetch.execute(),
         Command::Tasks(tasks) => tasks.execute(),
         Command::Methods(methods) => methods.execute(),

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,12 +8,13 @@ use clap::Args;
 
 use super::fetch::Fetch;
 use super::output;
+use super::tally::Tally;
 use crate::device::DeviceName;
-use crate::grid::{self, Overrides, ReportedSplit, Setting};
+use crate::grid::{self, Overrides, PlannedCell, Setting, Watcher};
 use crate::hub::{Hub, Progress};
 use crate::model::Model;
-use crate::results::{Comparison, Record, Status, Store, comparison, to_frame, to_svg, to_text};
-use crate::task::Reference;
+use crate::progress::{self, say};
+use crate::results::{Record, Report, Roster, Status, Store};
 use crate::token_cache::TokenCache;
 
 /// The suite of `peft-bench run` without a name, which needs nothing of the hub.
@@ -22,10 +23,12 @@ pub const DEFAULT_SUITE: &str = "pocket";
 /// Exit code when some cells diverged: their records say so, the others have scores.
 const SOME_DIVERGED: u8 = 1;
 
+/// Seconds of a year: who wants no checkpoints has none.
+const YEAR: u64 = 366 * 24 * 60 * 60;
+
 #[derive(Debug, Args, Default)]
 pub struct Run {
-    /// Suite: an embedded one by name (pocket, pocket-full, pocket-probe, pocket-sweep, glue, superglue, mrqa,
-    /// others, paper, few-shot), or a TOML file [default: pocket]
+    /// Suite: one that `peft-bench suites` lists, or a TOML file [default: pocket]
     suite: Option<String>,
     /// Task, instead of the suite's (repeatable): a name or a TOML file
     #[arg(long = "task", value_name = "T")]
@@ -34,7 +37,7 @@ pub struct Run {
     #[arg(long = "method", value_name = "M")]
     methods: Vec<String>,
     /// Seed, instead of the suite's (repeatable)
-    #[arg(long = "seed", value_name = "S")]
+    #[arg(long = "seed", value_name = "S", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seeds: Vec<u64>,
     /// Backbone, instead of the suite's: a folder or a hub id
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
@@ -42,6 +45,10 @@ pub struct Run {
     /// Number of updates, instead of the suite's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     steps: Option<u64>,
+    /// Any setting, instead of the suite's (repeatable): methods.NAME.KEY, training.KEY, seeds, shots, ...; values as
+    /// in TOML, words without quotes
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
     /// Results folder [default: results/<suite>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -49,7 +56,8 @@ pub struct Run {
     #[arg(long, default_value = "cpu")]
     device: Option<DeviceName>,
     /// Seconds between checkpoints from which an interrupted run goes on
-    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    #[arg(long, value_name = "SECONDS", default_value = "60",
+          value_parser = clap::value_parser!(u64).range(..=YEAR))]
     checkpoint_every: Option<u64>,
 }
 
@@ -67,75 +75,114 @@ impl Run {
             seeds: self.seeds,
             model: self.model,
             steps: self.steps,
+            set: self.set,
         };
-        let suite = grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides);
+        let suite = grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides)?;
         let plan = grid::plan(suite)?;
         let hub = Hub::from_env(Progress::detect())?;
         let device = self.device.unwrap_or_default();
         let model = Model::open(&plan.suite.model, &hub, &device.open()?)?;
         let tokens = TokenCache::from_env();
-        grid::check_rows(&plan, &model, &hub, &tokens)?;
+        let cells = grid::check_rows(&plan, &model, &hub, &tokens)?;
         let folder = self.out.unwrap_or_else(|| grid::default_output(&plan.suite));
-        let store = Store::open(&folder)?;
-        let checkpoint_interval = Duration::from_secs(self.checkpoint_every.unwrap_or(60));
-        let report = Report {
-            title: plan.suite.title.clone(),
-            split: plan.suite.report,
-            references: plan.references(),
-        };
-        let records =
-            grid::execute(plan, &model, &hub, &tokens, &store, Setting { device, checkpoint_interval })?;
-        report.write(&records, &store)?;
+        let store = open(&folder, &cells)?;
+        let roster = Roster::new(&plan.suite, plan.references(), &model.revision, &cells);
+        let mut desk = Desk::new(&store, roster, &cells)?;
+        let setting =
+            Setting { device, checkpoint_interval: Duration::from_secs(self.checkpoint_every.unwrap_or(60)) };
+        let records = grid::execute(plan, &model, &hub, &tokens, &store, setting, &mut desk)?;
+        desk.close()?;
         let diverged = records.iter().any(|r| r.status != Status::Completed);
         Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })
     }
 }
 
-/// What is said at the end of a run.
-struct Report {
-    title: String,
-    split: ReportedSplit,
-    references: BTreeMap<String, Reference>,
+/// Opens the results folder; one that cannot be written will do where nothing is missing.
+fn open(folder: &Path, cells: &[PlannedCell]) -> Result<Store> {
+    let problem = match Store::open(folder) {
+        Ok(store) => return Ok(store),
+        Err(problem) => problem,
+    };
+    let Ok(store) = Store::read_only(folder) else { return Err(problem.into()) };
+    let records = store.records()?;
+    match cells.iter().all(|cell| records.iter().any(|record| record.cell == cell.id)) {
+        true => Ok(store),
+        false => Err(problem.into()),
+    }
 }
 
-impl Report {
-    fn write(&self, records: &[Record], store: &Store) -> Result<()> {
-        let rows = comparison(records, self.split);
-        let table = store.write_table("comparison.parquet", to_frame(&rows)?)?;
-        let split = match self.split {
-            ReportedSplit::Test => "test",
-            ReportedSplit::Validation => "validation",
+/// Where the results of a run come together: tells them, and keeps the suite's table up to date.
+struct Desk<'a> {
+    store: &'a Store,
+    roster: Roster,
+    work: BTreeMap<String, u64>,
+    records: Vec<Record>,
+    tally: Tally,
+    /// Whether something has been trained.
+    news: bool,
+}
+
+impl<'a> Desk<'a> {
+    fn new(store: &'a Store, mut roster: Roster, cells: &[PlannedCell]) -> Result<Self> {
+        let records = store.records()?;
+        let tally = Tally::start(&roster.title, roster.report, cells, &records);
+        roster.join_others(store.folder())?;
+        let desk = Self {
+            store,
+            roster,
+            work: cells.iter().map(|cell| (cell.id.clone(), cell.work)).collect(),
+            records,
+            tally,
+            news: false,
         };
-        output::line(format_args!(
-            "{}: mean ± standard deviation over seeds, in percent, on the {split} split",
-            self.title
-        ))?;
-        output::line(to_text(&rows, &self.references))?;
-        for record in records {
-            if let Status::Diverged(problem) = &record.status {
-                let Record { method, task, seed, .. } = record;
-                output::line(format_args!("{method} on {task}, seed {seed}: {problem}"))?;
-            }
+        // What is missing is known from the first, whatever becomes of the run.
+        if !desk.tally.is_done() {
+            desk.roster.write(store.folder())?;
         }
-        let cells = store.folder().join("cells");
-        let (table, cells) = (table.display(), cells.display());
-        output::line(format_args!("table: {table}; one Parquet file per cell in {cells}"))?;
-        let svg =
-            to_svg(&self.title, &rows, majority(&rows, &self.references)).map_err(anyhow::Error::msg)?;
-        if !svg.is_empty() {
-            let picture = store.write_text("comparison.svg", &svg)?;
+        Ok(desk)
+    }
+
+    /// Reads all results once more, for other processes may have added some; prints the report.
+    fn close(mut self) -> Result<()> {
+        self.records = self.store.records()?;
+        self.roster.join_others(self.store.folder())?;
+        let report = Report::new(&self.roster, &self.records);
+        output::line(report.to_text())?;
+        let written = self.roster.write(self.store.folder()).and_then(|()| report.write(self.store));
+        let written = match written {
+            // All results were there before: they are told even if nothing can be written.
+            Err(problem) if !self.news => {
+                say!("note: {problem}");
+                return Ok(());
+            }
+            written => written?,
+        };
+        let cells = self.store.folder().join("cells");
+        let table = written[0].display();
+        output::line(format_args!("table: {table}; one Parquet file per cell in {}", cells.display()))?;
+        if let Some(picture) = written.get(1) {
             output::line(format_args!("picture: {}", picture.display()))?;
         }
         Ok(())
     }
 }
 
-/// The average majority baseline, if it is known for every task.
-fn majority(rows: &[Comparison], references: &BTreeMap<String, Reference>) -> Option<f64> {
-    let mut tasks: Vec<&str> = rows.iter().filter(|r| !r.is_derived()).map(|r| r.task.as_str()).collect();
-    tasks.dedup();
-    tasks.sort();
-    tasks.dedup();
-    let all: Option<Vec<f64>> = tasks.iter().map(|task| Some(references.get(*task)?.majority)).collect();
-    all.filter(|all| !all.is_empty()).map(|all| all.iter().sum::<f64>() / all.len() as f64)
+impl Watcher for Desk<'_> {
+    fn training(&mut self, cells: &[PlannedCell]) -> Box<dyn progress::Progress> {
+        self.tally.training(cells)
+    }
+
+    fn finished(&mut self, records: &[Record]) -> Result<()> {
+        let new: Vec<&Record> = records.iter().filter(|record| !self.tally.knows(record)).collect();
+        for record in &new {
+            self.tally.finished(record, self.work.get(&record.cell).copied().unwrap_or_default());
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.news = true;
+        self.records.extend(new.into_iter().cloned());
+        Report::new(&self.roster, &self.records).write(self.store)?;
+        Ok(())
+    }
 }

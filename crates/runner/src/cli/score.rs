@@ -18,6 +18,14 @@ use crate::model::Model;
 use crate::results::Adapter;
 use crate::tokenizer::Encoded;
 
+/// No answer of T5 is longer, and the time to generate grows with the square.
+const MOST_NEW_TOKENS: i64 = 4096;
+
+/// Beyond it are slips of the pen.
+const LONGEST_SOURCE: i64 = 1 << 20;
+
+const DEFAULT_SOURCE_LENGTH: usize = 256;
+
 /// Rows scored together.
 const BATCH: usize = 16;
 
@@ -35,12 +43,12 @@ pub struct Score {
     /// Where the JSON lines go [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Most tokens to generate
-    #[arg(long, default_value_t = 8)]
-    max_new_tokens: usize,
-    /// Longest source in tokens; longer ones are cut
-    #[arg(long, default_value_t = 256)]
-    max_source_length: usize,
+    /// Most tokens to generate; 0 generates nothing
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(..=MOST_NEW_TOKENS))]
+    max_new_tokens: u32,
+    /// Longest source in tokens; longer ones are cut [default: 256, or what the adapter can take]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=LONGEST_SOURCE))]
+    max_source_length: Option<u32>,
     /// cpu or cuda
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
@@ -70,15 +78,10 @@ impl Score {
     }
 
     pub fn execute(self) -> Result<ExitCode> {
-        if self.max_source_length < 2 {
-            bail!(
-                "--max-source-length is {}; a token and the end token need at least 2",
-                self.max_source_length
-            );
-        }
         let pairs: Vec<PairText> = json_lines::read(&self.input, "\"source\" and \"target\"")?;
         let model = Model::open(&self.model, &Hub::from_env(Progress::detect())?, &self.device.open()?)?;
         let (built, parameters) = self.method(&model)?;
+        let longest = self.source_length(&built)?;
         let pass = Pass {
             backbone: &model.backbone,
             method: built.method.as_ref(),
@@ -88,13 +91,12 @@ impl Score {
         let mut lines = Vec::new();
         let mut truncated = 0;
         for pairs in pairs.chunks(BATCH) {
-            truncated += self.score(&pass, &model, pairs, &mut lines)?;
+            truncated += self.score(&pass, &model, longest, pairs, &mut lines)?;
         }
         if truncated > 0 {
             crate::progress::say!(
-                "note: {truncated} of {} sources are longer than {} tokens and were cut",
-                pairs.len(),
-                self.max_source_length
+                "note: {truncated} of {} sources are longer than {longest} tokens and were cut",
+                pairs.len()
             );
         }
         json_lines::write(self.output.as_deref(), &lines)?;
@@ -109,12 +111,6 @@ impl Score {
         let tokenize = |text: &str| model.tokenizer.encode(text, usize::MAX).ids;
         let (trained, built, parameters) =
             Adapter::load(folder, backbone.config(), &tokenize, backbone.device(), backbone.dtype())?;
-        if let Some(most) = built.method.max_source_length().filter(|&most| most < self.max_source_length) {
-            bail!(
-                "the adapter in {} takes sources of up to {most} tokens; set --max-source-length",
-                folder.display()
-            );
-        }
         if trained.model_revision != model.revision {
             crate::progress::say!(
                 "note: the adapter in {} was trained on {} ({}), not on this backbone ({})",
@@ -144,15 +140,36 @@ impl Score {
         };
         memory::ensure(texts, batch.saturating_add(attention))?;
         let answers = || format!("--max-new-tokens {}", self.max_new_tokens);
-        memory::ensure(answers, footprint::generation(config, sources.len(), source, self.max_new_tokens))?;
+        memory::ensure(
+            answers,
+            footprint::generation(config, sources.len(), source, self.max_new_tokens as usize),
+        )?;
         Ok(())
     }
 
+    /// Longest source in tokens: what was asked for, which the adapter must be able to take.
+    fn source_length(&self, built: &Built) -> Result<usize> {
+        match (self.max_source_length.map(|length| length as usize), built.method.max_source_length()) {
+            (Some(length), Some(most)) if most < length => {
+                bail!("--max-source-length is {length}, but the adapter takes sources of up to {most} tokens")
+            }
+            (Some(length), _) => Ok(length),
+            (None, most) => Ok(most.map_or(DEFAULT_SOURCE_LENGTH, |most| most.min(DEFAULT_SOURCE_LENGTH))),
+        }
+    }
+
     /// Scores a batch; gives the number of sources that were cut.
-    fn score(&self, pass: &Pass, model: &Model, pairs: &[PairText], lines: &mut Vec<u8>) -> Result<usize> {
+    fn score(
+        &self,
+        pass: &Pass,
+        model: &Model,
+        longest: usize,
+        pairs: &[PairText],
+        lines: &mut Vec<u8>,
+    ) -> Result<usize> {
         let sources: Vec<&str> = pairs.iter().map(|p| p.source.as_str()).collect();
         let targets: Vec<&str> = pairs.iter().map(|p| p.target.as_str()).collect();
-        let sources = model.tokenizer.encode_all(&sources, self.max_source_length);
+        let sources = model.tokenizer.encode_all(&sources, longest);
         let targets = model.tokenizer.encode_all(&targets, usize::MAX);
         let rows = sources.iter().zip(&targets).map(|(s, t)| (&s.ids[..], &t.ids[..])).collect();
         let config = model.backbone.config();
@@ -160,7 +177,7 @@ impl Score {
         let batch = Batch::new(&[rows], config.pad_token_id, model.backbone.device());
         let log_probabilities: Vec<f32> =
             target_log_probabilities(pass, &batch).try_into_vec_as().context("reading log-probabilities")?;
-        let generated = generate(pass, batch.source, batch.source_mask, self.max_new_tokens);
+        let generated = generate(pass, batch.source, batch.source_mask, self.max_new_tokens as usize);
         let truncated = sources.iter().filter(|s| s.truncated).count();
         for (((source, target), logprob), ids) in
             sources.into_iter().zip(targets).zip(log_probabilities).zip(&generated[0])

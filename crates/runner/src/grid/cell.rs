@@ -39,6 +39,14 @@ pub struct Cell {
 const RESULTS_VERSION: u32 = 2;
 
 impl Cell {
+    /// The task's title in tables, which says how many rows train where not all of them do.
+    pub fn title(&self) -> String {
+        match self.shots {
+            Some(shots) => format!("{} (k={shots})", self.spec.title),
+            None => self.spec.title.clone(),
+        }
+    }
+
     /// The cell's identity, 16 hexadecimal digits: the same inputs have the same id on every machine.
     ///
     /// A folder's name is no part of it: the digest of its weights is.

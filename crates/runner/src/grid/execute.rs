@@ -11,7 +11,7 @@ use crate::device::{DeviceName, is_host};
 use crate::hub::Hub;
 use crate::memory;
 use crate::model::Model;
-use crate::progress;
+use crate::progress::Progress;
 use crate::results::{Adapter, Record, Store};
 use crate::task::{self, Reference, Task};
 use crate::token_cache::TokenCache;
@@ -30,6 +30,33 @@ impl Plan {
         let specs = self.tasks.iter().map(|(task, _)| &task.spec);
         specs.filter_map(|spec| Some((spec.title.clone(), spec.reference?))).collect()
     }
+}
+
+/// A cell that a plan has, trained or not.
+#[derive(Debug, Clone)]
+pub struct PlannedCell {
+    pub id: String,
+    pub group: String,
+    pub task: String,
+    /// Title of the task in tables.
+    pub task_title: String,
+    /// Name of the method in tables.
+    pub method: String,
+    pub seed: u64,
+    /// Rows that it trains on, again and again, in all: what its training time goes by.
+    pub work: u64,
+}
+
+/// Listens to the cells of a plan.
+pub trait Watcher {
+    /// Runs of one method on one task are about to train, side by side.
+    fn training(&mut self, cells: &[PlannedCell]) -> Box<dyn Progress>;
+
+    /// Cells have their results, whether they have just been trained or were there before.
+    ///
+    /// # Errors
+    /// When what is made of the results cannot be written.
+    fn finished(&mut self, records: &[Record]) -> Result<()>;
 }
 
 /// How a plan is run: no part of what a cell is.
@@ -81,11 +108,14 @@ pub fn plan(suite: Suite) -> Result<Plan> {
         }
         let mut methods = Vec::new();
         for method in suite.methods() {
-            let instance = suite.instance(method, name)?;
             let limit = task.spec.limits.source_tokens;
+            let instance = suite.instance(method, name, limit)?;
             if let Some(most) = instance.built.method.max_source_length().filter(|&most| most < limit) {
+                let setting = peft::find(&instance.method)?.length_setting.unwrap_or_default();
                 bail!(
-                    "method `{method}` has offsets for {most} source tokens, but task `{name}` has sources of up to {limit}; set `max_length`"
+                    "method `{method}` takes up to {most} source tokens, but task `{name}` has sources of up to \
+                     {limit}; leave out `{setting}`, which then follows the task, or give it {limit}: --set \
+                     methods.{method}.{setting}={limit}"
                 );
             }
             methods.push((instance, suite.training(method, name)?));
@@ -96,11 +126,12 @@ pub fn plan(suite: Suite) -> Result<Plan> {
 }
 
 /// Reads every task's rows and has every metric score the answers themselves, so that what is wrong with
-/// the last task is known before the first one trains.
+/// the last task is known before the first one trains. Gives all cells of the plan, in order.
 ///
 /// # Errors
 /// When a task's rows cannot be loaded, or a metric cannot take its answers.
-pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) -> Result<()> {
+pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) -> Result<Vec<PlannedCell>> {
+    let mut cells = Vec::new();
     for (task, methods) in &plan.tasks {
         let texts = Texts::load(task, methods, model, hub, tokens)?;
         let (task, data) = texts.any();
@@ -125,8 +156,25 @@ pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) ->
             let (task, data) = texts.of(training);
             demand(task, instance, training, data, fewest, model).ensure()?;
         }
+        for (instance, training) in methods {
+            let (task, data) = texts.of(training);
+            for shots in shots(&plan.suite) {
+                let group = Group { suite: &plan.suite, task, data, shots, instance, training, model };
+                for &seed in &plan.suite.seeds {
+                    cells.push(group.planned(&group.cell(seed)?));
+                }
+            }
+        }
     }
-    Ok(())
+    Ok(cells)
+}
+
+/// Numbers of training rows; `None` for all of them.
+fn shots(suite: &Suite) -> Vec<Option<usize>> {
+    match &suite.shots[..] {
+        [] => vec![None],
+        some => some.iter().map(|&shots| Some(shots)).collect(),
+    }
 }
 
 /// How many rows the runs of a task train on: all, or what each number of shots comes to.
@@ -144,7 +192,7 @@ fn numbers_of_rows(suite: &Suite, task: &Task, data: &TaskData) -> Result<Vec<us
                 "`shots` has {shots}, of which the reference's rule gives the classes of task `{name}` none each \
                  and so chooses no row; give more, or set `shots_rule = \"balanced\"`"
             ),
-            Some(&fewest) if fewest < shots => progress::say!(
+            Some(&fewest) if fewest < shots => crate::progress::say!(
                 "note: {name}: of {shots} shots the reference's rule chooses only {fewest} rows, \
                  for it gives every class the same number"
             ),
@@ -220,21 +268,18 @@ pub fn execute(
     tokens: &TokenCache,
     store: &Store,
     setting: Setting,
+    watcher: &mut dyn Watcher,
 ) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     let suite = plan.suite;
     for (task, methods) in &mut plan.tasks {
         let texts = Texts::load(task, methods, model, hub, tokens)?;
-        let shots: Vec<Option<usize>> = match &suite.shots[..] {
-            [] => vec![None],
-            some => some.iter().map(|&shots| Some(shots)).collect(),
-        };
         for (instance, training) in methods {
             instance.built.method.tokenize(&|text| model.tokenizer.encode(text, usize::MAX).ids);
             let (task, data) = texts.of(training);
-            for &shots in &shots {
-                let group = Group { suite: &suite, task, data, shots, instance, training, model, setting };
-                records.extend(group.run(store)?);
+            for shots in shots(&suite) {
+                let group = Group { suite: &suite, task, data, shots, instance, training, model };
+                records.extend(group.run(store, setting, watcher)?);
             }
         }
     }
@@ -267,11 +312,10 @@ struct Group<'a> {
     instance: &'a Instance,
     training: &'a TrainSettings,
     model: &'a Model,
-    setting: Setting,
 }
 
 impl Group<'_> {
-    fn run(&self, store: &Store) -> Result<Vec<Record>> {
+    fn run(&self, store: &Store, setting: Setting, watcher: &mut dyn Watcher) -> Result<Vec<Record>> {
         let mut records = Vec::new();
         let mut missing = Vec::new();
         for &seed in &self.suite.seeds {
@@ -286,6 +330,7 @@ impl Group<'_> {
                 None => missing.push(cell),
             }
         }
+        watcher.finished(&records)?;
         if !records.is_empty() {
             // A run of all seeds that was killed between its first result and its end left its state.
             let seeds = self.suite.seeds.iter();
@@ -300,7 +345,9 @@ impl Group<'_> {
             false => self.demand().side_by_side(missing.len()),
         };
         for cells in missing.chunks(together) {
-            records.extend(self.train(cells, store)?);
+            let trained = self.train(cells, store, setting, watcher)?;
+            watcher.finished(&trained)?;
+            records.extend(trained);
         }
         Ok(records)
     }
@@ -329,7 +376,25 @@ impl Group<'_> {
         })
     }
 
-    fn train(&self, cells: &[Cell], store: &Store) -> Result<Vec<Record>> {
+    fn planned(&self, cell: &Cell) -> PlannedCell {
+        PlannedCell {
+            id: cell.id(),
+            group: cell.spec.group.clone(),
+            task: cell.task.clone(),
+            task_title: cell.title(),
+            method: self.instance.name.clone(),
+            seed: cell.seed,
+            work: cell.training.steps * cell.training.batch_size as u64,
+        }
+    }
+
+    fn train(
+        &self,
+        cells: &[Cell],
+        store: &Store,
+        setting: Setting,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Vec<Record>> {
         let method = self.instance.built.method.as_ref();
         let rates = method.learning_rates();
         let runs: Vec<RunSettings> =
@@ -350,12 +415,13 @@ impl Group<'_> {
             runs: &runs,
         };
         memory::reset_peak();
-        let mut progress = progress::for_stderr(&format!("{} on {}", self.instance.name, self.task.name));
+        let planned: Vec<PlannedCell> = cells.iter().map(|cell| self.planned(cell)).collect();
+        let mut progress = watcher.training(&planned);
         let ids: Vec<String> = cells.iter().map(Cell::id).collect();
-        let state = StateFile::new(store.state_path(&ids), self.setting.checkpoint_interval);
+        let state = StateFile::new(store.state_path(&ids), setting.checkpoint_interval);
         let outcome = train(&job, state, progress.as_mut())
             .with_context(|| format!("{} on {}", self.instance.name, self.task.name))?;
-        let records = self.record(cells, data, outcome, store)?;
+        let records = self.record(cells, data, outcome, store, setting.device)?;
         store.remove_state(&ids);
         Ok(records)
     }
@@ -366,11 +432,11 @@ impl Group<'_> {
         data: &TaskData,
         outcome: Outcome,
         store: &Store,
+        device: DeviceName,
     ) -> Result<Vec<Record>> {
         let config = self.model.backbone.config();
         let declared: Vec<Parameter> = self.instance.built.method.parameters(config);
         let trainable = peft::num_trainable(self.instance.built.method.as_ref(), config);
-        let device = self.setting.device;
         // What a GPU has in use is not counted.
         let peak = memory::peak_bytes().filter(|_| device == DeviceName::Cpu);
         let mut records = Vec::new();

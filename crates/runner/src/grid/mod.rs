@@ -3,9 +3,11 @@
 mod cell;
 mod execute;
 mod memory_plan;
+mod overrides;
 mod suite;
 
 pub use cell::{Cell, Instance};
-pub use execute::{Plan, Setting, check_rows, default_output, execute, plan};
+pub use execute::{Plan, PlannedCell, Setting, Watcher, check_rows, default_output, execute, plan};
 pub use memory_plan::Demand;
-pub use suite::{Overrides, ReportedSplit, Suite, SuiteError, find, names};
+pub use overrides::Overrides;
+pub use suite::{Order, ReportedSplit, Suite, SuiteError, find, names};

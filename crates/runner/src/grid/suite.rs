@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use peft_model::peft::nearest;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Instance;
@@ -20,6 +20,8 @@ pub enum SuiteError {
     Read { file: String, source: std::io::Error },
     #[error("{file}: {problem}")]
     Spec { file: String, problem: String },
+    #[error("{option}: {problem}")]
+    Option { option: String, problem: String },
 }
 
 /// A grid of tasks, methods and seeds.
@@ -45,14 +47,34 @@ pub struct Suite {
     /// Methods by the name they have in tables; `method` says which one it is, where the name does not.
     methods: toml::Table,
     /// Exceptions for some tasks or methods, applied in order.
-    exceptions: Vec<Exception>,
+    pub(super) exceptions: Vec<Exception>,
+    /// Tasks and methods before the command line chose among them: the order of tables.
+    pub order: Order,
+    /// What the command line changed of settings.
+    pub(super) changes: Vec<Change>,
+}
+
+/// Names of tasks and of methods, in the order that a suite gives them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    pub tasks: Vec<String>,
+    pub methods: Vec<String>,
+}
+
+/// A setting that the command line changed.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    /// The method that it is a setting of; `None` for what all methods have in common.
+    pub method: Option<String>,
+    /// `rank = 4`
+    pub text: String,
 }
 
 /// A suite as its TOML has it: a base fills in what is left out.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SuiteFile {
-    base: Option<String>,
+pub(super) struct SuiteFile {
+    pub base: Option<String>,
     title: Option<String>,
     description: Option<String>,
     model: Option<String>,
@@ -70,21 +92,21 @@ struct SuiteFile {
 }
 
 /// Other settings for some tasks and some methods.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Exception {
+pub(super) struct Exception {
     #[serde(default)]
-    tasks: Vec<String>,
+    pub tasks: Vec<String>,
     #[serde(default)]
-    methods: Vec<String>,
+    pub methods: Vec<String>,
     #[serde(default)]
-    training: toml::Table,
+    pub training: toml::Table,
     #[serde(default)]
-    settings: toml::Table,
+    pub settings: toml::Table,
 }
 
 /// The split whose scores a table shows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReportedSplit {
     #[default]
@@ -92,14 +114,14 @@ pub enum ReportedSplit {
     Validation,
 }
 
-/// What the command line changes.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides {
-    pub tasks: Vec<String>,
-    pub methods: Vec<String>,
-    pub seeds: Vec<u64>,
-    pub model: Option<String>,
-    pub steps: Option<u64>,
+impl ReportedSplit {
+    /// As suites write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Validation => "validation",
+        }
+    }
 }
 
 fn default_seeds() -> Vec<u64> {
@@ -107,13 +129,26 @@ fn default_seeds() -> Vec<u64> {
 }
 
 impl Suite {
+    /// A suite of which no more than the name is known.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.into(), title: name.into(), ..Self::default() }
+    }
+
     /// Parses a suite; its base is an embedded suite or a file, and none of the files that it is the base of.
+    /// Paths in it are relative to its folder.
     ///
     /// # Errors
     /// When the TOML is malformed, has unknown keys, or lacks a model.
-    fn parse(name: &str, text: &str, file: &str, derived: &[String]) -> Result<Self, SuiteError> {
+    fn parse(
+        name: &str,
+        text: &str,
+        file: &str,
+        folder: &Path,
+        derived: &[String],
+    ) -> Result<Self, SuiteError> {
         let wrong = |problem: String| SuiteError::Spec { file: file.into(), problem };
-        let own: SuiteFile = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        let mut own: SuiteFile = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        own.resolve_paths(folder);
         one_length(&own.training).map_err(wrong)?;
         finite("training", &own.training).map_err(wrong)?;
         finite("methods", &own.methods).map_err(wrong)?;
@@ -127,16 +162,26 @@ impl Suite {
             None => Self { seeds: default_seeds(), ..Self::default() },
         };
         (suite.name, suite.file) = (name.into(), file.into());
-        suite.title = own.title.unwrap_or(suite.title);
-        suite.description = own.description.unwrap_or(suite.description);
-        suite.model = own.model.unwrap_or(suite.model);
-        suite.tasks = own.tasks.unwrap_or(suite.tasks);
-        suite.seeds = own.seeds.unwrap_or(suite.seeds);
-        suite.shots = own.shots.unwrap_or(suite.shots);
+        suite.extend(own).map_err(wrong)?;
+        if suite.model.is_empty() {
+            return Err(wrong("`model` is missing: a hub id or a folder".into()));
+        }
+        suite.order =
+            Order { tasks: suite.tasks.clone(), methods: suite.methods().map(String::from).collect() };
+        Ok(suite)
+    }
+
+    /// Takes over what another suite's file says.
+    pub(super) fn extend(&mut self, own: SuiteFile) -> Result<(), String> {
+        let suite = self;
+        suite.title = own.title.unwrap_or(std::mem::take(&mut suite.title));
+        suite.description = own.description.unwrap_or(std::mem::take(&mut suite.description));
+        suite.model = own.model.unwrap_or(std::mem::take(&mut suite.model));
+        suite.tasks = own.tasks.unwrap_or(std::mem::take(&mut suite.tasks));
+        suite.seeds = own.seeds.unwrap_or(std::mem::take(&mut suite.seeds));
+        suite.shots = own.shots.unwrap_or(std::mem::take(&mut suite.shots));
         if own.shots_rule.is_some() && suite.shots.is_empty() {
-            return Err(wrong(
-                "`shots_rule` says how the rows of `shots` are chosen, and there are none".into(),
-            ));
+            return Err("`shots_rule` says how the rows of `shots` are chosen, and there are none".into());
         }
         suite.shots_rule = own.shots_rule.unwrap_or(suite.shots_rule);
         suite.report = own.report.unwrap_or(suite.report);
@@ -145,13 +190,10 @@ impl Suite {
         }
         suite.methods.extend(own.methods);
         for exception in &own.exceptions {
-            suite.check_exception(exception).map_err(wrong)?;
+            suite.check_exception(exception)?;
         }
         suite.exceptions.extend(own.exceptions);
-        if suite.model.is_empty() {
-            return Err(wrong("`model` is missing: a hub id or a folder".into()));
-        }
-        Ok(suite)
+        Ok(())
     }
 
     /// An exception for what does not exist would have no effect, and nobody would notice.
@@ -171,7 +213,7 @@ impl Suite {
     }
 
     /// Sets the training of every cell, whatever the exceptions so far say.
-    fn set_training(&mut self, key: &str, value: toml::Value) {
+    pub(super) fn set_training(&mut self, key: &str, value: toml::Value) {
         let length = ["steps", "epochs"];
         let replaced = if length.contains(&key) { length.to_vec() } else { vec![key] };
         let tables = self.exceptions.iter_mut().map(|e| &mut e.training).chain([&mut self.training]);
@@ -181,28 +223,13 @@ impl Suite {
         self.training.insert(key.into(), value);
     }
 
-    /// Applies what the command line says.
-    pub fn with(mut self, overrides: &Overrides) -> Self {
-        if !overrides.tasks.is_empty() {
-            self.tasks = overrides.tasks.clone();
+    /// Keeps only these methods, those that the suite does not have with the published settings.
+    pub(super) fn choose_methods(&mut self, names: &[String]) {
+        let all = std::mem::take(&mut self.methods);
+        for name in names {
+            let settings = all.get(name).cloned().unwrap_or(toml::Value::Table(toml::Table::new()));
+            self.methods.insert(name.clone(), settings);
         }
-        if !overrides.seeds.is_empty() {
-            self.seeds = overrides.seeds.clone();
-        }
-        if let Some(model) = &overrides.model {
-            self.model = model.clone();
-        }
-        if let Some(steps) = overrides.steps {
-            self.set_training("steps", (steps as i64).into());
-        }
-        if !overrides.methods.is_empty() {
-            let all = std::mem::take(&mut self.methods);
-            for name in &overrides.methods {
-                let settings = all.get(name).cloned().unwrap_or(toml::Value::Table(toml::Table::new()));
-                self.methods.insert(name.clone(), settings);
-            }
-        }
-        self
     }
 
     /// Names of the methods in tables, in order.
@@ -210,11 +237,11 @@ impl Suite {
         self.methods.keys().map(String::as_str)
     }
 
-    /// A method as it runs on a task.
+    /// A method as it runs on a task whose sources have up to so many tokens.
     ///
     /// # Errors
     /// When the method is unknown or a setting is wrong.
-    pub fn instance(&self, name: &str, task: &str) -> Result<Instance, SuiteError> {
+    pub fn instance(&self, name: &str, task: &str, source_tokens: usize) -> Result<Instance, SuiteError> {
         let wrong = |problem: String| self.wrong(format!("methods.{name}: {problem}"));
         let table = self.methods.get(name).and_then(toml::Value::as_table);
         let mut settings = json(table.ok_or_else(|| wrong("must be a table".into()))?);
@@ -226,7 +253,8 @@ impl Suite {
             Some(Value::String(method)) => method,
             Some(other) => return Err(wrong(format!("`method` is {other}; it must be text"))),
         };
-        let built = peft_model::peft::build(&method, &settings).map_err(|e| wrong(e.to_string()))?;
+        let built = peft_model::peft::build_for(&method, &settings, source_tokens)
+            .map_err(|e| wrong(e.to_string()))?;
         Ok(Instance { name: name.into(), method, built })
     }
 
@@ -246,14 +274,78 @@ impl Suite {
     }
 
     fn exceptions(&self, method: &str, task: &str) -> impl Iterator<Item = &Exception> {
-        let applies = |names: &[String], name: &str| names.is_empty() || names.iter().any(|n| n == name);
-        self.exceptions.iter().filter(move |e| applies(&e.tasks, task) && applies(&e.methods, method))
+        let for_task = move |e: &&Exception| e.tasks.is_empty() || e.tasks.iter().any(|n| means(n, task));
+        self.exceptions.iter().filter(move |e| e.is_for(method)).filter(for_task)
+    }
+
+    /// All that decides how a method is set in this suite, on whichever task, as text.
+    pub fn configuration(&self, method: &str) -> String {
+        let exceptions: Vec<&Exception> = self.exceptions.iter().filter(|e| e.is_for(method)).collect();
+        serde_json::json!([self.training, self.methods.get(method), exceptions]).to_string()
+    }
+
+    /// What the command line changed of a method's settings, as `steps = 20, rank = 4`.
+    pub fn changes(&self, method: &str) -> String {
+        let own = self.changes.iter().filter(|c| c.method.as_deref().is_none_or(|name| name == method));
+        own.map(|change| change.text.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     /// An error in this suite's file.
     pub(super) fn wrong(&self, problem: String) -> SuiteError {
         SuiteError::Spec { file: self.file.clone(), problem }
     }
+}
+
+impl SuiteFile {
+    /// Turns paths that are relative to the suite's folder into what the program can open.
+    fn resolve_paths(&mut self, folder: &Path) {
+        let join = |path: &str| folder.join(path).display().to_string();
+        let exceptions = self.exceptions.iter_mut().flat_map(|exception| &mut exception.tasks);
+        for task in self.tasks.iter_mut().flatten().chain(exceptions) {
+            if is_file(split_variant(task).0) {
+                *task = join(task);
+            }
+        }
+        if let Some(base) = self.base.as_mut().filter(|base| is_file(base)) {
+            *base = join(base);
+        }
+        if let Some(model) = &mut self.model {
+            let (name, random) = split_variant(model);
+            // A folder that another name could be of the hub is one only if it is there.
+            if folder.join(name).is_dir() || name.starts_with("./") || name.starts_with("../") {
+                *model = join(name) + &random.map(|random| format!("@{random}")).unwrap_or_default();
+            }
+        }
+    }
+}
+
+impl Exception {
+    fn is_for(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|name| name == method)
+    }
+}
+
+/// Whether the name in an exception is that of a task: its file, its name, or its name without a variant.
+fn means(exception: &str, task: &str) -> bool {
+    let ((wanted, wanted_variant), (base, variant)) = (split_variant(exception), split_variant(task));
+    if wanted_variant.is_some() && wanted_variant != variant {
+        return false;
+    }
+    let path = |name| Path::new(name).canonicalize().ok();
+    match (is_file(wanted), is_file(base)) {
+        (true, true) => wanted == base || path(wanted).is_some_and(|wanted| Some(wanted) == path(base)),
+        (false, true) => Path::new(base).file_stem().is_some_and(|stem| stem == wanted),
+        _ => wanted == base,
+    }
+}
+
+/// A name and what is behind its `@`.
+fn split_variant(name: &str) -> (&str, Option<&str>) {
+    name.split_once('@').map_or((name, None), |(base, variant)| (base, Some(variant)))
+}
+
+fn is_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|ending| ending == "toml")
 }
 
 /// Refuses a table that gives the length of a training twice.
@@ -293,19 +385,22 @@ pub fn find(name: &str) -> Result<Suite, SuiteError> {
 
 /// Finds the base of suites in these files, each the base of the one before.
 fn find_for(name: &str, derived: &[String]) -> Result<Suite, SuiteError> {
-    let path = Path::new(name);
-    if path.extension().is_some_and(|e| e == "toml") {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| SuiteError::Read { file: name.into(), source })?;
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        if derived.iter().any(|file| file == name) {
+    if is_file(name) {
+        let path = Path::new(name);
+        let read = |source| SuiteError::Read { file: name.into(), source };
+        let text = std::fs::read_to_string(path).map_err(read)?;
+        let same = |file: &String| path.canonicalize().ok() == Path::new(file).canonicalize().ok();
+        if derived.iter().any(same) {
             let circle = format!("`base`: {} -> {name} is a circle", derived.join(" -> "));
             return Err(SuiteError::Spec { file: name.into(), problem: circle });
         }
-        return Suite::parse(&stem, &text, name, derived);
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        return Suite::parse(&stem, &text, name, path.parent().unwrap_or(Path::new("")), derived);
     }
     match embedded::text(&format!("suites/{name}.toml")) {
-        Some(text) => Suite::parse(name, text, &format!("datasets/suites/{name}.toml"), derived),
+        Some(text) => {
+            Suite::parse(name, text, &format!("datasets/suites/{name}.toml"), Path::new(""), derived)
+        }
         None => {
             let names = names();
             Err(SuiteError::Unknown {
@@ -324,6 +419,7 @@ pub fn names() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Overrides;
     use super::*;
     use crate::batches::Batching;
     use crate::train::{Interval, Selection};
@@ -343,7 +439,7 @@ mod tests {
     fn the_paper_suite_has_the_released_settings() {
         let suite = find("paper").unwrap();
         assert_eq!(suite.tasks.len(), 22);
-        let dept = |task| suite.instance("dept", task).unwrap().built.settings;
+        let dept = |task| suite.instance("dept", task, 256).unwrap().built.settings;
         assert_eq!(dept("cola")["prompt_length"], 80);
         assert_eq!((&dept("cola")["rank"], &dept("nq")["max_length"]), (&15.into(), &512.into()));
         assert_eq!(dept("qqp")["prompt_learning_rate"], 0.4);
@@ -408,7 +504,7 @@ mod tests {
         let suite = find("few-shot").unwrap();
         assert_eq!(suite.training("full", "cb").unwrap().for_rows(16).unwrap().steps, 1000);
         let overrides = Overrides { steps: Some(7), ..Overrides::default() };
-        let suite = find("paper").unwrap().with(&overrides);
+        let suite = find("paper").unwrap().with(&overrides).unwrap();
         for method in ["full", "dept"] {
             assert_eq!(suite.training(method, "nq").unwrap().for_rows(100).unwrap().steps, 7);
         }

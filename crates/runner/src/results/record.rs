@@ -3,7 +3,7 @@ use serde_json::json;
 
 use crate::data::TaskData;
 use crate::device::DeviceName;
-use crate::grid::{Cell, Instance, Suite};
+use crate::grid::{Cell, Instance, ReportedSplit, Suite};
 use crate::train::{Outcome, RunOutcome, Scores};
 
 /// How a cell ended.
@@ -70,6 +70,15 @@ impl Record {
         serde_json::from_str(&self.test_scores).unwrap_or_default()
     }
 
+    /// The score that a table of this split shows.
+    pub fn score_on(&self, split: ReportedSplit) -> Option<f64> {
+        match split {
+            ReportedSplit::Test => self.score,
+            // A run that diverged has no score, whatever its checkpoints had.
+            ReportedSplit::Validation => self.score.and(self.selection_score),
+        }
+    }
+
     /// Gathers what one run of a group came to.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
@@ -99,10 +108,7 @@ impl Record {
             cell: cell.id(),
             suite: suite.name.clone(),
             task: cell.task.clone(),
-            task_title: match cell.shots {
-                Some(shots) => format!("{} (k={shots})", cell.spec.title),
-                None => cell.spec.title.clone(),
-            },
+            task_title: cell.title(),
             group: cell.spec.group.clone(),
             method: instance.name.clone(),
             seed: cell.seed,

@@ -15,6 +15,10 @@ pub enum StoreError {
     Write { path: PathBuf, source: std::io::Error },
     #[error("cannot read {}: {problem}", path.display())]
     Read { path: PathBuf, problem: String },
+    #[error("cannot make {}: {problem}", path.display())]
+    Make { path: PathBuf, problem: String },
+    #[error("{} holds no results: there is no cell in `cells/`; give a folder that `peft-bench run` has written", path.display())]
+    NoCells { path: PathBuf },
 }
 
 /// A results folder: `cells/<id>.parquet`, `adapters/<id>/`, `comparison.parquet`.
@@ -36,6 +40,19 @@ impl Store {
             .and_then(|()| tempfile::Builder::new().prefix(".writing-").tempfile_in(&cells).map(drop))
             .map_err(|source| StoreError::Write { path: cells, source })?;
         Ok(Self { folder: folder.into() })
+    }
+
+    /// Opens a results folder to read it, and nothing else.
+    ///
+    /// # Errors
+    /// When there are no results in it.
+    pub fn read_only(folder: &Path) -> Result<Self, StoreError> {
+        let store = Self { folder: folder.into() };
+        match store.ids() {
+            Ok(ids) if !ids.is_empty() => Ok(store),
+            Err(StoreError::Read { path, problem }) => Err(StoreError::Read { path, problem }),
+            _ => Err(StoreError::NoCells { path: folder.into() }),
+        }
     }
 
     /// The folder.
@@ -79,6 +96,34 @@ impl Store {
         let file = File::open(&path).map_err(|e| broken(e.to_string()))?;
         let frame = ParquetReader::new(file).finish().map_err(|e| broken(e.to_string()))?;
         Record::from_frame(&frame).map(Some).map_err(|e| broken(e.to_string()))
+    }
+
+    /// Reads the results of all cells that have one, in the order of their names.
+    ///
+    /// # Errors
+    /// When a file is broken: the message names it.
+    pub fn records(&self) -> Result<Vec<Record>, StoreError> {
+        let mut records = Vec::new();
+        for id in self.ids()? {
+            records.extend(self.read(&id)?);
+        }
+        Ok(records)
+    }
+
+    /// Names of the cells that have a result.
+    fn ids(&self) -> Result<Vec<String>, StoreError> {
+        let path = self.folder.join("cells");
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(StoreError::Read { path, problem: e.to_string() }),
+        };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let is_id = |id: &str| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let ids = names.filter_map(|name| name.strip_suffix(".parquet").map(String::from));
+        let mut ids: Vec<String> = ids.filter(|id| is_id(id)).collect();
+        ids.sort();
+        Ok(ids)
     }
 
     /// Writes the result of a cell.

@@ -1,6 +1,6 @@
 //! The comparison table: method by task, over seeds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::{CellAlignment, Table, presets};
 use polars::prelude::*;
@@ -15,13 +15,15 @@ pub struct Comparison {
     pub group: String,
     /// Title of the task; `average` for a group.
     pub task: String,
+    /// Whether this is the average over the group's tasks.
+    pub average: bool,
     /// Whether the task's rows came with a probe's text, which its name then ends in.
     pub probe: bool,
     pub method: String,
     pub metric: String,
     /// Mean score over seeds, in percent.
     pub mean: Option<f64>,
-    /// Sample standard deviation over seeds; `None` for fewer than two.
+    /// Sample standard deviation over seeds, for an average that of each seed's average; `None` for fewer than two.
     pub deviation: Option<f64>,
     pub seeds: u32,
     /// Seeds whose loss stopped being finite.
@@ -35,26 +37,27 @@ pub struct Comparison {
 impl Comparison {
     /// Whether this is an average or a probe rather than a task.
     pub fn is_derived(&self) -> bool {
-        self.task == AVERAGE || self.probe
+        self.average || self.probe
     }
 }
 
-pub(super) const AVERAGE: &str = "average";
+const AVERAGE: &str = "average";
 
 /// Compares methods, in the order in which tasks and methods first occur. Scores under a task's probes
 /// are rows of their own, after the group's averages.
 pub fn comparison(records: &[Record], split: ReportedSplit) -> Vec<Comparison> {
+    let score = |record: &Record| record.score_on(split);
     let mut rows = Vec::new();
     for group in distinct(records, |r| &r.group) {
         let records: Vec<&Record> = records.iter().filter(|r| r.group == group).collect();
         let start = rows.len();
         for cells in by_task_and_method(&records) {
-            rows.extend(compare_cells(&cells, |record| match split {
-                ReportedSplit::Test => record.score,
-                ReportedSplit::Validation => record.score.and(record.selection_score),
-            }));
+            rows.extend(compare_cells(&cells, score));
         }
-        let averages = average_by_method(&rows[start..]);
+        let averages: Vec<Comparison> = distinct(records.iter().copied(), |r| &r.method)
+            .iter()
+            .filter_map(|method| average(method, &records, &rows[start..], score))
+            .collect();
         rows.extend(averages);
         if split == ReportedSplit::Test {
             rows.extend(probes(&records));
@@ -114,6 +117,7 @@ fn compare_cells(cells: &[&Record], score: impl Fn(&Record) -> Option<f64>) -> O
     Some(Comparison {
         group: first.group.clone(),
         task: first.task_title.clone(),
+        average: false,
         probe: false,
         method: first.method.clone(),
         metric: first.metric.clone(),
@@ -127,33 +131,88 @@ fn compare_cells(cells: &[&Record], score: impl Fn(&Record) -> Option<f64>) -> O
     })
 }
 
-/// The unweighted mean over a group's tasks, for methods that have a score on every one of them.
-fn average_by_method(rows: &[Comparison]) -> Vec<Comparison> {
-    let mut methods: Vec<&str> = Vec::new();
-    for row in rows {
-        if !methods.contains(&row.method.as_str()) {
-            methods.push(&row.method);
+/// A method's unweighted mean over a group's tasks. It has a value only where the method has a score on every
+/// one of them, from the same seeds.
+fn average(
+    method: &str,
+    records: &[&Record],
+    rows: &[Comparison],
+    score: impl Fn(&Record) -> Option<f64>,
+) -> Option<Comparison> {
+    let own: Vec<&Comparison> = rows.iter().filter(|row| row.method == method).collect();
+    let tasks = distinct(records.iter().copied(), |r| &r.task_title);
+    let seeds: Vec<BTreeSet<u64>> = tasks.iter().map(|task| seeds(records, method, task)).collect();
+    let comparable = own.len() == tasks.len() && seeds.iter().all(|other| *other == seeds[0]);
+    let means: Option<Vec<f64>> = own.iter().map(|row| row.mean).collect();
+    let of_seed = |seed: &u64| {
+        let cells = records.iter().filter(|r| r.method == method && r.seed == *seed);
+        mean(&cells.map(|r| score(r)).collect::<Option<Vec<f64>>>()?)
+    };
+    let by_seed: Option<Vec<f64>> = seeds.first()?.iter().map(of_seed).collect();
+    Some(Comparison {
+        task: AVERAGE.into(),
+        average: true,
+        metric: AVERAGE.into(),
+        mean: means.filter(|_| comparable).as_deref().and_then(mean),
+        deviation: by_seed.filter(|_| comparable).as_deref().and_then(deviation),
+        seeds: own.iter().map(|row| row.seeds).min().unwrap_or(0),
+        diverged: own.iter().map(|row| row.diverged).sum(),
+        seconds: own.iter().map(|row| row.seconds).sum::<f64>() / own.len() as f64,
+        peak_memory_bytes: own.iter().filter_map(|row| row.peak_memory_bytes).max(),
+        ..(*own.first()?).clone()
+    })
+}
+
+fn seeds(records: &[&Record], method: &str, task: &str) -> BTreeSet<u64> {
+    records.iter().filter(|r| r.method == method && r.task_title == task).map(|r| r.seed).collect()
+}
+
+/// What keeps methods from being compared: cells that one has and another lacks.
+pub fn notes(records: &[Record], rows: &[Comparison]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for group in distinct(records, |r| &r.group) {
+        let records: Vec<&Record> = records.iter().filter(|r| r.group == group).collect();
+        let methods = distinct(records.iter().copied(), |r| &r.method);
+        let tasks = distinct(records.iter().copied(), |r| &r.task_title);
+        for method in &methods {
+            let lacks: Vec<String> =
+                tasks.iter().filter_map(|task| lacking(&records, method, &methods, task)).collect();
+            let average = rows.iter().find(|row| row.average && row.group == group && row.method == *method);
+            let no_average = match average.is_some_and(|row| row.mean.is_none()) && tasks.len() > 1 {
+                true => ", and so no average",
+                false => "",
+            };
+            if !lacks.is_empty() {
+                notes.push(format!(
+                    "note: {method} has fewer cells than others{no_average}: {}",
+                    lacks.join("; ")
+                ));
+            } else if !no_average.is_empty() {
+                notes.push(format!(
+                    "note: {method} has no average: not every task has a score from the same seeds"
+                ));
+            }
         }
     }
-    let tasks = |method: &str| rows.iter().filter(move |r| r.method == method).collect::<Vec<_>>();
-    methods
-        .into_iter()
-        .map(|method| {
-            let own = tasks(method);
-            let means: Option<Vec<f64>> = own.iter().map(|r| r.mean).collect();
-            Comparison {
-                task: AVERAGE.into(),
-                metric: AVERAGE.into(),
-                mean: means.as_deref().and_then(mean),
-                deviation: None,
-                seeds: own.iter().map(|r| r.seeds).min().unwrap_or(0),
-                diverged: own.iter().map(|r| r.diverged).sum(),
-                seconds: own.iter().map(|r| r.seconds).sum::<f64>() / own.len() as f64,
-                peak_memory_bytes: own.iter().filter_map(|r| r.peak_memory_bytes).max(),
-                ..own[0].clone()
-            }
-        })
-        .collect()
+    notes
+}
+
+/// The seeds that other methods have on a task and this one lacks.
+fn lacking(records: &[&Record], method: &str, methods: &[String], task: &str) -> Option<String> {
+    let own = seeds(records, method, task);
+    let all: BTreeSet<u64> = methods.iter().flat_map(|other| seeds(records, other, task)).collect();
+    let lacks: Vec<u64> = all.difference(&own).copied().collect();
+    match (own.is_empty(), lacks.is_empty()) {
+        (_, true) => None,
+        (true, _) => Some(format!("none on {task}")),
+        (false, _) => Some(format!("on {task} no {}", seeds_text(&lacks))),
+    }
+}
+
+/// `seed 42` or `seeds 42, 43`.
+pub fn seeds_text(seeds: &[u64]) -> String {
+    let all: Vec<String> = seeds.iter().map(u64::to_string).collect();
+    format!("seed{} {}", if seeds.len() == 1 { "" } else { "s" }, all.join(", "))
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
@@ -175,6 +234,7 @@ pub fn to_frame(rows: &[Comparison]) -> PolarsResult<DataFrame> {
     df!(
         "group" => texts(|r| &r.group),
         "task" => texts(|r| &r.task),
+        "average" => rows.iter().map(|r| r.average).collect::<Vec<_>>(),
         "probe" => rows.iter().map(|r| r.probe).collect::<Vec<_>>(),
         "method" => texts(|r| &r.method),
         "metric" => texts(|r| &r.metric),
@@ -209,7 +269,7 @@ pub fn to_text(rows: &[Comparison], references: &BTreeMap<String, Reference>) ->
 fn block_table(rows: &[&Comparison], references: &BTreeMap<String, Reference>) -> Table {
     let (mut tasks, mut methods): (Vec<&Comparison>, Vec<&str>) = (Vec::new(), Vec::new());
     for row in rows {
-        if !tasks.iter().any(|task| task.task == row.task) {
+        if !tasks.iter().any(|task| is_of(row, task)) {
             tasks.push(row);
         }
         if !methods.contains(&row.method.as_str()) {
@@ -219,9 +279,9 @@ fn block_table(rows: &[&Comparison], references: &BTreeMap<String, Reference>) -
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     let mut header = vec!["method".to_string(), "trainable".to_string()];
-    header.extend(tasks.iter().map(|task| match task.task.as_str() {
-        AVERAGE => AVERAGE.to_string(),
-        title => format!("{title}\n{}", task.metric),
+    header.extend(tasks.iter().map(|task| match task.average {
+        true => AVERAGE.to_string(),
+        false => format!("{}\n{}", task.task, task.metric),
     }));
     header.extend(["seeds", "s/run", "peak MiB"].map(String::from));
     table.set_header(header);
@@ -231,8 +291,8 @@ fn block_table(rows: &[&Comparison], references: &BTreeMap<String, Reference>) -
     }
     if tasks.iter().any(|task| references.contains_key(&task.task)) {
         let line = |name: &str, value: fn(&Reference) -> f64| {
-            let score =
-                |task: &&Comparison| references.get(&task.task).map(|known| format!("{:.1}", value(known)));
+            let known = |task: &&Comparison| references.get(&task.task).filter(|_| !task.average);
+            let score = |task: &&Comparison| known(task).map(|known| format!("{:.1}", value(known)));
             let scores = tasks.iter().map(|task| score(task).unwrap_or_default());
             [name.to_string(), String::new()].into_iter().chain(scores).collect::<Vec<_>>()
         };
@@ -245,14 +305,19 @@ fn block_table(rows: &[&Comparison], references: &BTreeMap<String, Reference>) -
     table
 }
 
+/// Whether two rows are about one task. A task may be titled as averages are.
+fn is_of(row: &Comparison, task: &Comparison) -> bool {
+    (&row.task, row.average) == (&task.task, task.average)
+}
+
 /// A method's row: its scores on the tasks, fewest seeds, mean seconds per run, largest peak.
 fn method_line(own: &[&Comparison], tasks: &[&Comparison]) -> Vec<String> {
     let mut line = vec![own[0].method.clone(), thousands(own[0].trainable_parameters)];
     line.extend(tasks.iter().map(|task| {
-        let cell = own.iter().find(|row| row.task == task.task);
+        let cell = own.iter().find(|row| is_of(row, task));
         cell.map_or("-".into(), |cell| score_text(cell))
     }));
-    let single: Vec<&&Comparison> = own.iter().filter(|row| row.task != AVERAGE).collect();
+    let single: Vec<&&Comparison> = own.iter().filter(|row| !row.average).collect();
     let seconds = single.iter().map(|row| row.seconds).sum::<f64>() / single.len().max(1) as f64;
     let peak = single.iter().filter_map(|row| row.peak_memory_bytes).max();
     line.push(single.iter().map(|row| row.seeds).min().unwrap_or(0).to_string());

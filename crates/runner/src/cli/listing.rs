@@ -1,0 +1,46 @@
+//! Lists of names with a few words on each, for a terminal of 80 columns.
+
+const WIDTH: usize = 80;
+
+/// Where what is said of a name begins.
+const INDENT: usize = 22;
+
+/// A name, and beside it paragraphs wrapped between words.
+pub fn entry(name: &str, paragraphs: &[String]) -> String {
+    let lines: Vec<String> = paragraphs.iter().flat_map(|text| wrap(text, WIDTH - INDENT)).collect();
+    let mut entry = format!("{name:<INDENT$}");
+    // A longer name has a line of its own.
+    if name.chars().count() >= INDENT {
+        entry += &format!("\n{}", " ".repeat(INDENT));
+    }
+    entry + &lines.join(&format!("\n{}", " ".repeat(INDENT)))
+}
+
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_wrapped_beside_the_name() {
+        let text = ["word ".repeat(20), "end".into()];
+        let entry = entry("name", &text);
+        let lines: Vec<&str> = entry.lines().collect();
+        assert_eq!(lines.len(), 3, "{entry}");
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH));
+        assert!(lines[0].starts_with("name  ") && lines[1].starts_with(&" ".repeat(INDENT)));
+    }
+}

@@ -1,0 +1,89 @@
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use crate::grid::{PlannedCell, ReportedSplit};
+use crate::progress::{self, Part, Progress, Whole, duration, say};
+use crate::results::{Record, Status, seeds_text};
+
+/// Counts the cells of a run, and tells each one that is done.
+pub struct Tally {
+    split: ReportedSplit,
+    total: usize,
+    /// Cells that were done before the run.
+    before: BTreeSet<String>,
+    done: usize,
+    started: Instant,
+    /// Work of the cells that were not done before, and how much of it is done.
+    work: u64,
+    work_done: u64,
+}
+
+impl Tally {
+    /// Says how many of a plan's cells are done, and how many there are to run.
+    pub fn start(title: &str, split: ReportedSplit, cells: &[PlannedCell], records: &[Record]) -> Self {
+        let known: BTreeSet<&String> = records.iter().map(|record| &record.cell).collect();
+        let (done, missing): (Vec<_>, Vec<_>) = cells.iter().partition(|cell| known.contains(&cell.id));
+        say!("{title}: {} cells, {} already done, {} to run", cells.len(), done.len(), missing.len());
+        Self {
+            split,
+            total: cells.len(),
+            done: done.len(),
+            before: done.into_iter().map(|cell| cell.id.clone()).collect(),
+            started: Instant::now(),
+            work: missing.iter().map(|cell| cell.work).sum(),
+            work_done: 0,
+        }
+    }
+
+    /// Whether there is nothing to run.
+    pub fn is_done(&self) -> bool {
+        self.done == self.total
+    }
+
+    /// Whether a cell was done before the run.
+    pub fn knows(&self, record: &Record) -> bool {
+        self.before.contains(&record.cell)
+    }
+
+    /// The progress of cells that train side by side.
+    pub fn training(&self, cells: &[PlannedCell]) -> Box<dyn Progress> {
+        let (first, last) = (self.done + 1, self.done + cells.len());
+        let place = match cells.len() {
+            1 => format!("cell {first} of {}", self.total),
+            _ => format!("cells {first}-{last} of {}", self.total),
+        };
+        let seeds: Vec<u64> = cells.iter().map(|cell| cell.seed).collect();
+        let name = cells.first().map(|cell| format!("{} on {}", cell.method, cell.task_title));
+        progress::for_part(Part {
+            name: name.unwrap_or_default(),
+            place,
+            detail: seeds_text(&seeds),
+            whole: Whole {
+                started: self.started,
+                before: self.work_done,
+                own: cells.iter().map(|cell| cell.work).sum(),
+                total: self.work,
+            },
+        })
+    }
+
+    /// Tells a cell that is done, unless it was before.
+    pub fn finished(&mut self, record: &Record, work: u64) {
+        if self.knows(record) {
+            return;
+        }
+        self.done += 1;
+        self.work_done += work;
+        let Record { method, task_title, seed, best_step, .. } = record;
+        let result = match (&record.status, record.score_on(self.split)) {
+            (Status::Completed, Some(score)) => {
+                let step = best_step.map(|step| format!(" (best step {step})")).unwrap_or_default();
+                format!("{score:.1}{step}")
+            }
+            (Status::Completed, None) => "no score".into(),
+            (Status::Diverged(problem), _) => format!("diverged: {problem}"),
+        };
+        let seconds = duration(record.train_seconds + record.evaluate_seconds);
+        say!("{}/{} {method} on {task_title}, seed {seed}: {result}, {seconds}", self.done, self.total);
+    }
+}
