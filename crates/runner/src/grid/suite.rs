@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Instance;
 use crate::embedded;
+use crate::files;
 use crate::task;
 use crate::train::TrainSettings;
 
@@ -16,8 +17,8 @@ use crate::train::TrainSettings;
 pub enum SuiteError {
     #[error("unknown suite `{name}`{}; known suites: {known}, and a path to a TOML works too", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
     Unknown { name: String, suggestion: Option<String>, known: String },
-    #[error("cannot read {file}: {source}")]
-    Read { file: String, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] files::FileError),
     #[error("{file}: {problem}")]
     Spec { file: String, problem: String },
 }
@@ -110,7 +111,7 @@ impl Suite {
     /// When the TOML is malformed, has unknown keys, or lacks a model.
     fn parse(name: &str, text: &str, file: &str, derived: &[String]) -> Result<Self, SuiteError> {
         let wrong = |problem: String| SuiteError::Spec { file: file.into(), problem };
-        let own: SuiteFile = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        let own: SuiteFile = files::parse_toml(text).map_err(wrong)?;
         one_length(&own.training).map_err(wrong)?;
         finite("training", &own.training).map_err(wrong)?;
         finite("methods", &own.methods).map_err(wrong)?;
@@ -286,8 +287,7 @@ pub fn find(name: &str) -> Result<Suite, SuiteError> {
 fn find_for(name: &str, derived: &[String]) -> Result<Suite, SuiteError> {
     let path = Path::new(name);
     if path.extension().is_some_and(|e| e == "toml") {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| SuiteError::Read { file: name.into(), source })?;
+        let text = files::read_settings(path)?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         if derived.iter().any(|file| file == name) {
             let circle = format!("`base`: {} -> {name} is a circle", derived.join(" -> "));

@@ -25,7 +25,6 @@ mod verbalizer;
 use std::collections::HashSet;
 
 use peft_model::random::{keyed_rng, mix};
-use polars::prelude::*;
 
 pub use corpus::{Corpus, Mixture};
 use verbalizer::{DIGITS, LETTERS};
@@ -163,48 +162,6 @@ impl PocketTask {
             if Part::of(&row.texts) == part {
                 return row;
             }
-        }
-    }
-
-    /// The rows of a part as a table: the task's columns, then `label` or `answers`.
-    pub fn table(&self, part: Part) -> DataFrame {
-        let rows = self.rows(part);
-        let mut columns: Vec<Column> = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(i, name)| {
-                let texts: Vec<&str> = rows.iter().map(|row| row.texts[i].as_str()).collect();
-                Column::new((*name).into(), texts)
-            })
-            .collect();
-        columns.push(labels(&rows));
-        DataFrame::new(rows.len(), columns).expect("columns of one length and of different names")
-    }
-}
-
-fn labels(rows: &[Row]) -> Column {
-    match &rows[0].label {
-        Label::Class(_) => {
-            let classes = rows.iter().map(|row| match row.label {
-                Label::Class(class) => class as i64,
-                _ => unreachable!("a task has one kind of label"),
-            });
-            Column::new("label".into(), classes.collect::<Vec<_>>())
-        }
-        Label::Score(_) => {
-            let scores = rows.iter().map(|row| match row.label {
-                Label::Score(score) => score,
-                _ => unreachable!("a task has one kind of label"),
-            });
-            Column::new("label".into(), scores.collect::<Vec<_>>())
-        }
-        Label::Answer(_) => {
-            let answers = rows.iter().map(|row| match &row.label {
-                Label::Answer(answer) => Series::new("".into(), [answer.as_str()]),
-                _ => unreachable!("a task has one kind of label"),
-            });
-            Column::new("answers".into(), answers.collect::<Vec<_>>())
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PretrainError;
 use crate::embedded;
+use crate::files;
 use crate::pocket::Mixture;
 
 /// How a model is pretrained: what a TOML in `datasets/recipes/` says.
@@ -126,15 +127,12 @@ impl Recipe {
     /// # Errors
     /// When there is none, or it is malformed, has unknown keys or values out of range.
     pub fn find(path: &str) -> Result<Self, PretrainError> {
-        let text = match std::fs::read_to_string(path) {
+        let text = match files::read_settings(Path::new(path)) {
             Ok(text) => text,
-            Err(source) => {
-                let missing = || PretrainError::Read { path: Path::new(path).into(), source };
-                embedded::text(path).ok_or_else(missing)?.to_string()
-            }
+            Err(error) => embedded::text(path).ok_or(error)?.to_string(),
         };
         let wrong = |problem: String| PretrainError::Recipe { path: path.into(), problem };
-        let recipe: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let recipe: Self = files::parse_toml(&text).map_err(wrong)?;
         recipe.check().map_err(wrong)?;
         Ok(recipe)
     }
