@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 /// The code that turns rows into tokens.
-const PREPROCESSING: [&str; 3] = ["src/task", "src/data.rs", "src/tokenizer"];
+const PREPROCESSING: [&str; 4] = ["src/task", "src/data.rs", "src/files.rs", "src/tokenizer"];
 
 fn main() {
     // The program embeds `datasets/`: a new file there must rebuild it.

@@ -164,50 +164,6 @@ impl PocketTask {
             }
         }
     }
-
-    /// The rows of a part, column by column: the task's columns of text, then `label` or `answers`.
-    pub fn table(&self, part: Part) -> Vec<Column> {
-        let mut rows = self.rows(part);
-        let labels = labels(&rows);
-        let text = |i: usize| rows.iter_mut().map(|row| std::mem::take(&mut row.texts[i])).collect();
-        let texts = (0..self.columns.len()).map(text).map(Values::Texts);
-        let columns = self.columns.iter().zip(texts).map(|(&name, values)| Column { name, values });
-        columns.chain([labels]).collect()
-    }
-}
-
-/// A column of a task's table.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Column {
-    pub name: &'static str,
-    pub values: Values,
-}
-
-/// One value per row.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Values {
-    Texts(Vec<String>),
-    Classes(Vec<i64>),
-    Scores(Vec<f64>),
-    /// Accepted answers, here one per row.
-    Answers(Vec<Vec<String>>),
-}
-
-fn labels(rows: &[Row]) -> Column {
-    let (mut classes, mut scores, mut answers) = (Vec::new(), Vec::new(), Vec::new());
-    for row in rows {
-        match &row.label {
-            Label::Class(class) => classes.push(*class as i64),
-            Label::Score(score) => scores.push(*score),
-            Label::Answer(answer) => answers.push(vec![answer.clone()]),
-        }
-    }
-    // A task has one kind of label.
-    match rows[0].label {
-        Label::Class(_) => Column { name: "label", values: Values::Classes(classes) },
-        Label::Score(_) => Column { name: "label", values: Values::Scores(scores) },
-        Label::Answer(_) => Column { name: "answers", values: Values::Answers(answers) },
-    }
 }
 
 #[cfg(test)]

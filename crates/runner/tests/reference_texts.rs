@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use peft_bench::task::{self, Role, Rows, Task, permutation};
+use peft_bench::task::{self, Dialect, Role, Rows, Task, permutation};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -47,12 +47,12 @@ fn find(task: &str, variant: &str) -> Task {
 }
 
 /// Rows given as JSON objects, through the reader that users' files take.
-fn rows_of(objects: &[&Value]) -> Rows {
+fn rows_of(task: &Task, objects: &[&Value]) -> Rows {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");
     let lines: Vec<String> = objects.iter().map(|o| o.to_string()).collect();
     std::fs::write(&path, lines.join("\n")).unwrap();
-    Rows::read(&[path]).unwrap()
+    Rows::read(&[path], &task.columns(), Dialect::default()).unwrap()
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn tricky_rows_have_the_reference_texts() {
                 _ => {}
             }
             let expected: Vec<(String, String)> = serde_json::from_value(case["pairs"].clone()).unwrap();
-            let examples = task.examples(&rows_of(&[&row]), &[0]);
+            let examples = task.examples(&rows_of(&task, &[&row]), &[0]);
             if expected[0].1 == "-1" {
                 // The hub's unlabelled rows: the reference would train on "-1", we refuse.
                 assert!(examples.unwrap_err().to_string().contains("`-1`"), "{name}");
@@ -152,7 +152,8 @@ fn real_rows_have_the_reference_texts() {
         let folder =
             cache.join(&repo).join("snapshots").join(commit.trim()).join(fixture["config"].as_str().unwrap());
         for (split, entries) in fixture["splits"].as_object().unwrap() {
-            let rows = Rows::read(&[folder.join(format!("{split}-00000-of-00001.parquet"))]).unwrap();
+            let file = folder.join(format!("{split}-00000-of-00001.parquet"));
+            let rows = Rows::read(&[file], &task.columns(), Dialect::default()).unwrap();
             let entries: Vec<(u32, usize, String, String)> = serde_json::from_value(entries.clone()).unwrap();
             for (row, number, source, target) in entries {
                 let example = task.examples(&rows, &[row]).unwrap().swap_remove(number);

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::output;
 use crate::atomic;
-use crate::task::read_text;
+use crate::files::read_text;
 
 /// Reads a file; `fields` names what its objects must have, for messages.
 pub fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Instance;
 use crate::embedded;
+use crate::files;
 use crate::task::{self, ShotsRule};
 use crate::train::TrainSettings;
 
@@ -16,8 +17,8 @@ use crate::train::TrainSettings;
 pub enum SuiteError {
     #[error("unknown suite `{name}`{}; known suites: {known}, and a path to a TOML works too", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
     Unknown { name: String, suggestion: Option<String>, known: String },
-    #[error("cannot read {file}: {source}")]
-    Read { file: String, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] files::FileError),
     #[error("{file}: {problem}")]
     Spec { file: String, problem: String },
     #[error("{option}: {problem}")]
@@ -147,7 +148,7 @@ impl Suite {
         derived: &[String],
     ) -> Result<Self, SuiteError> {
         let wrong = |problem: String| SuiteError::Spec { file: file.into(), problem };
-        let mut own: SuiteFile = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        let mut own: SuiteFile = files::parse_toml(text).map_err(wrong)?;
         own.resolve_paths(folder);
         one_length(&own.training).map_err(wrong)?;
         finite("training", &own.training).map_err(wrong)?;
@@ -387,8 +388,7 @@ pub fn find(name: &str) -> Result<Suite, SuiteError> {
 fn find_for(name: &str, derived: &[String]) -> Result<Suite, SuiteError> {
     if is_file(name) {
         let path = Path::new(name);
-        let read = |source| SuiteError::Read { file: name.into(), source };
-        let text = std::fs::read_to_string(path).map_err(read)?;
+        let text = files::read_settings(path)?;
         let same = |file: &String| path.canonicalize().ok() == Path::new(file).canonicalize().ok();
         if derived.iter().any(same) {
             let circle = format!("`base`: {} -> {name} is a circle", derived.join(" -> "));

@@ -18,6 +18,8 @@ pub use training::{HeldOut, Report, held_out_loss, pretrain};
 pub enum PretrainError {
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] crate::files::FileError),
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error("{}: {problem}", path.display())]

@@ -7,9 +7,10 @@ use peft_pocket::Mixture;
 use serde::{Deserialize, Serialize};
 
 use super::PretrainError;
+use crate::embedded;
+use crate::files;
 use crate::footprint;
 use crate::memory::{self, TooLarge};
-use crate::{embedded, toml_file};
 
 /// How a model is pretrained: what a TOML in `datasets/recipes/` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,15 +131,12 @@ impl Recipe {
     /// # Errors
     /// When there is none, or it is malformed, has unknown keys or values out of range.
     pub fn find(path: &str) -> Result<Self, PretrainError> {
-        let text = match toml_file::read(Path::new(path)) {
+        let text = match files::read_settings(Path::new(path)) {
             Ok(text) => text,
-            Err(source) => {
-                let missing = || PretrainError::Read { path: Path::new(path).into(), source };
-                embedded::text(path).ok_or_else(missing)?.to_string()
-            }
+            Err(error) => embedded::text(path).ok_or(error)?.to_string(),
         };
         let wrong = |problem: String| PretrainError::Recipe { path: path.into(), problem };
-        let recipe: Self = toml_file::parse(&text).map_err(wrong)?;
+        let recipe: Self = files::parse_toml(&text).map_err(wrong)?;
         recipe.check().map_err(wrong)?;
         Ok(recipe)
     }

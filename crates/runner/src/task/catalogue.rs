@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use peft_model::peft::nearest;
 use peft_pocket::{self as pocket, Part, PocketTask};
 
+use super::generated::generated;
 use super::spec::Templates;
-use super::{Role, Rows, TaskError, TaskSpec, Template, generated};
+use super::{Role, Rows, TaskError, TaskSpec, Template, shown};
 use crate::embedded;
+use crate::files::{self, FileError};
 use crate::hub::{DEFAULT_REVISION, Fetched, Hub, HubError, Repo};
 use crate::token_cache::digest_file;
 
@@ -54,7 +56,7 @@ impl RowSource {
             Self::Hub { commit, .. } => Ok(commit.clone()),
             Self::Local { file } => {
                 let digest = digest_file(file);
-                digest.map_err(|source| TaskError::Read { path: file.clone(), source })
+                digest.map_err(|source| FileError::Read { path: file.clone(), source }.into())
             }
             Self::Generated { .. } => Ok(format!("pocket-{}", pocket::VERSION)),
         }
@@ -76,7 +78,10 @@ impl Task {
     /// When the TOML is malformed, has unknown keys, or contradicts itself; or has no such variant.
     pub fn parse(name: &str, text: &str, file: &str, folder: &Path) -> Result<Self, TaskError> {
         let wrong = |problem: String| TaskError::Spec { file: file.into(), problem };
-        let spec: TaskSpec = toml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        let spec: TaskSpec = files::parse_toml(text).map_err(wrong)?;
+        if name.contains(char::is_control) {
+            return Err(wrong(format!("the task's name `{}` has control characters", shown(name))));
+        }
         let variant = name.split_once('@').map(|(_, variant)| variant);
         for other in spec.variants.iter().flat_map(|variants| variants.others.keys()) {
             let spec = spec.clone().with_variant(Some(other)).and_then(|spec| spec.check());
@@ -153,19 +158,23 @@ impl Task {
     /// When files are missing or broken.
     pub fn read(&self, role: Role, source: &RowSource) -> Result<RoleRows, TaskError> {
         let rows = match source {
-            RowSource::Hub { files, .. } => Rows::read(files)?,
-            RowSource::Local { file } => Rows::read(std::slice::from_ref(file))?,
+            RowSource::Hub { files, .. } => self.read_files(files)?,
+            RowSource::Local { file } => self.read_files(std::slice::from_ref(file))?,
             RowSource::Generated { task, part } => {
                 let name = format!("the pocket world's {}, {}", task.name, self.spec.split.split(role));
-                Rows::new(generated::frame(task.table(*part)), &name)
+                generated(task, *part, &name)
             }
         };
         let indices = self.spec.split.rows(role, rows.len());
         if indices.is_empty() {
-            let (file, source_split) = (self.file.clone(), rows.source().into());
+            let (file, source_split) = (self.file.clone(), rows.source());
             return Err(TaskError::Empty { file, role: role.name(), rows: rows.len(), source_split });
         }
         Ok(RoleRows { rows, indices })
+    }
+
+    fn read_files(&self, files: &[PathBuf]) -> Result<Rows, TaskError> {
+        Rows::read(files, &self.columns(), self.spec.data.dialect())
     }
 
     /// Fetches the rows of every role; none if they are not on the hub.
@@ -207,14 +216,14 @@ impl Task {
     }
 
     fn local_file(&self, split: &str) -> Result<PathBuf, TaskError> {
-        let files = &self.spec.data.files;
-        let file = files.get(split).ok_or_else(|| TaskError::Split {
+        let splits = &self.spec.data.files;
+        let file = splits.get(split).ok_or_else(|| TaskError::Split {
             file: self.file.clone(),
             split: split.into(),
-            known: files.keys().cloned().collect::<Vec<_>>().join(", "),
+            known: splits.keys().cloned().collect::<Vec<_>>().join(", "),
         })?;
         let path = self.folder.join(file);
-        match path.metadata() {
+        match files::open(&path) {
             Ok(_) => Ok(path),
             Err(e) => Err(TaskError::Column {
                 file: self.file.clone(),
@@ -251,8 +260,7 @@ pub fn find(name: &str) -> Result<Task, TaskError> {
 }
 
 fn read(path: &Path, variant: Option<&str>) -> Result<Task, TaskError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| TaskError::Read { path: path.into(), source })?;
+    let text = files::read_settings(path)?;
     let mut name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     if let Some(variant) = variant {
         name = format!("{name}@{variant}");
@@ -276,6 +284,7 @@ pub fn names() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Value;
     use super::*;
 
     #[test]
@@ -303,7 +312,10 @@ mod tests {
             probes.moved = "then {x}"
         "#;
         let task = Task::parse("own", text, "own.toml", Path::new(".")).unwrap().with_prefix();
-        let table = polars::df!("x" => ["one"], "label" => [1]).unwrap();
+        let table = vec![
+            ("x".to_string(), vec![Value::Text("one".into())]),
+            ("label".to_string(), vec![Value::Integer(1)]),
+        ];
         for (task, source) in [(&task, "a {b} x: one"), (&task.probes()[0].1, "a {b} then one")] {
             let rows = Rows::new(table.clone(), "rows");
             assert_eq!(task.examples(&rows, &[0]).unwrap()[0].source, source);

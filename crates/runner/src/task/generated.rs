@@ -1,24 +1,23 @@
 //! Rows of the pocket world as a table.
 
-use peft_pocket::Values;
-use polars::prelude::*;
+use peft_pocket::{Label, Part, PocketTask};
 
-/// A table of generated columns, all of one length and of different names.
-pub(super) fn frame(columns: Vec<peft_pocket::Column>) -> DataFrame {
-    let columns: Vec<Column> = columns.into_iter().map(column).collect();
-    let rows = columns.first().map_or(0, Column::len);
-    DataFrame::new(rows, columns).expect("columns of one length and of different names")
-}
+use super::rows::{Rows, Value};
 
-fn column(generated: peft_pocket::Column) -> Column {
-    let name = generated.name.into();
-    match generated.values {
-        Values::Texts(texts) => Column::new(name, texts),
-        Values::Classes(classes) => Column::new(name, classes),
-        Values::Scores(scores) => Column::new(name, scores),
-        Values::Answers(answers) => {
-            let lists: Vec<Series> = answers.into_iter().map(|list| Series::new("".into(), list)).collect();
-            Column::new(name, lists)
-        }
+/// The rows of a part: the task's columns, then `label` or `answers`; `source` names them in messages.
+pub(super) fn generated(task: &PocketTask, part: Part, source: &str) -> Rows {
+    let rows = task.rows(part);
+    let text = |text: &str| Value::Text(text.into());
+    let mut columns: Vec<(String, Vec<Value>)> = Vec::new();
+    for (place, name) in task.columns.iter().enumerate() {
+        columns.push((name.to_string(), rows.iter().map(|row| text(&row.texts[place])).collect()));
     }
+    let labels = rows.iter().map(|row| match &row.label {
+        Label::Class(class) => Value::Integer(*class as i64),
+        Label::Score(score) => Value::Number(*score),
+        Label::Answer(answer) => Value::List(vec![text(answer)]),
+    });
+    let name = if matches!(rows[0].label, Label::Answer(_)) { "answers" } else { "label" };
+    columns.push((name.into(), labels.collect()));
+    Rows::new(columns, source)
 }

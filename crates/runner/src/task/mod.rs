@@ -5,18 +5,23 @@ mod delimited;
 mod few_shot;
 mod files;
 mod generated;
+mod json;
 mod numpy;
+mod parquet;
+mod quotes;
 mod rows;
 mod spec;
 mod split;
+mod table;
 mod template;
 mod text_functions;
 
 use std::path::PathBuf;
 
 pub use catalogue::{RowSource, Task, find, names};
+pub use delimited::Quote;
 pub use few_shot::ShotsRule;
-pub(crate) use files::read_text;
+pub use files::Dialect;
 pub use rows::{Rows, Value};
 pub use spec::{Labels, Limits, Metrics, Reference, TaskSpec, Variants, Words};
 pub use split::{Role, SplitRule, permutation};
@@ -26,21 +31,24 @@ use rows::Row;
 use serde::{Deserialize, Serialize};
 use spec::Templates;
 
+use crate::files::FileError;
+
 /// What can be wrong with a task or its rows.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     #[error("unknown task `{name}`{}; `peft-bench tasks` lists them, and a path to a TOML works too", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
     Unknown { name: String, suggestion: Option<String> },
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{file}: {problem}")]
     Spec { file: String, problem: String },
-    #[error("{}: not readable ({problem})", path.display())]
-    Unreadable { path: PathBuf, problem: String },
-    #[error("{}: unknown file kind `{ending}`; known are parquet, csv, tsv and jsonl", path.display())]
+    #[error(
+        "{}: unknown file kind `{ending}`; known are parquet, csv, tsv and jsonl, none of them compressed",
+        path.display()
+    )]
     Format { path: PathBuf, ending: String },
-    #[error("{file}: {rows}, row {row}: {problem}")]
-    Row { file: String, rows: String, row: usize, problem: String },
+    #[error("{file}: {place}: {problem}")]
+    Row { file: String, place: String, problem: String },
     #[error("{file}: `{key}`: {problem}")]
     Column { file: String, key: String, problem: String },
     #[error("{file}: `split`: there is no split `{split}` in `data.files`; there are {known}")]
@@ -84,13 +92,9 @@ impl Task {
             let mut examples = Vec::with_capacity(chunk.len());
             for &index in chunk {
                 let row = rows.row(index as usize);
-                let made =
-                    examples_of_row(&self.spec, &self.templates, row).map_err(|problem| TaskError::Row {
-                        file: self.file.clone(),
-                        rows: rows.source().into(),
-                        row: index as usize,
-                        problem,
-                    })?;
+                let made = examples_of_row(&self.spec, &self.templates, row).map_err(|problem| {
+                    TaskError::Row { file: self.file.clone(), place: rows.place(index as usize), problem }
+                })?;
                 examples.extend(made);
             }
             Ok(examples)
@@ -104,39 +108,53 @@ impl Task {
         TaskError::Spec { file: self.file.clone(), problem }
     }
 
-    fn check_columns(&self, rows: &Rows) -> Result<(), TaskError> {
-        let present = rows.columns();
+    /// The columns that the task reads. What has dots may be a column's name or reach into a record.
+    pub fn columns(&self) -> Vec<String> {
+        let paths = self.templates_by_key().flat_map(|(_, template)| template.columns());
+        let paths = paths.flat_map(|path| [path.column().to_string(), path.to_string()]);
+        let label = self.spec.labels.iter().map(|labels| labels.column.clone());
+        let mut columns: Vec<String> = paths.chain(label).collect();
+        columns.sort();
+        columns.dedup();
+        columns
+    }
+
+    fn templates_by_key(&self) -> impl Iterator<Item = (String, &Template)> {
         let templates = [
             (SOURCE, Some(&self.templates.source)),
             (TARGET, self.templates.target.as_ref()),
             (ANSWERS, self.templates.answers.as_ref()),
             (GROUP, self.templates.group.as_ref()),
         ];
-        let probes = self.templates.probes.iter();
-        let probes = probes.map(|(name, template)| (format!("probes.{name}"), Some(template)));
-        let missing = |key: String, column: &str| TaskError::Column {
-            file: self.file.clone(),
-            key,
-            problem: format!(
-                "there is no column `{column}` in {}; the columns are {}",
-                rows.source(),
-                present.join(", ")
-            ),
-        };
         let templates =
-            templates.map(|(key, template)| (key.to_string(), template)).into_iter().chain(probes);
-        for (key, template) in templates {
-            let mut paths = template.iter().flat_map(|template| template.columns());
-            if let Some(path) = paths.find(|path| !path.is_in(&present)) {
-                return Err(missing(key, path.column()));
+            templates.into_iter().filter_map(|(key, template)| Some((key.to_string(), template?)));
+        let probes = self.templates.probes.iter();
+        templates.chain(probes.map(|(name, template)| (format!("probes.{name}"), template)))
+    }
+
+    fn check_columns(&self, rows: &Rows) -> Result<(), TaskError> {
+        for (source, present) in rows.files() {
+            let missing = |key: String, column: &str| TaskError::Column {
+                file: self.file.clone(),
+                key,
+                problem: format!(
+                    "there is no column `{column}` in {source}; the columns are {}",
+                    shown(&present.join(", "))
+                ),
+            };
+            for (key, template) in self.templates_by_key() {
+                if let Some(path) = template.columns().into_iter().find(|path| !path.is_in(present)) {
+                    return Err(missing(key, path.column()));
+                }
+            }
+            match &self.spec.labels {
+                Some(labels) if !present.contains(&labels.column) => {
+                    return Err(missing("labels.column".into(), &labels.column));
+                }
+                _ => {}
             }
         }
-        match &self.spec.labels {
-            Some(labels) if !present.contains(&labels.column) => {
-                Err(missing("labels.column".into(), &labels.column))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -200,16 +218,41 @@ fn expanded(spec: &TaskSpec, target: &Template, row: Row) -> Result<Vec<String>,
     }
 }
 
+/// The word and the class of a row.
 fn label(labels: &Labels, row: Row) -> Result<(String, String), String> {
-    let class = row.value(&labels.column)?.into_text(&labels.column)?;
-    match labels.word(&class) {
-        Some(word) => Ok((word.to_string(), class)),
+    let value = row.value(&labels.column)?;
+    if let Value::List(_) = value {
+        return Err(format!(
+            "column `{}` holds a list; a row has one class, and tasks of several labels per row are not supported",
+            labels.column
+        ));
+    }
+    let raw = value.into_text(&labels.column)?;
+    match labels.class(&raw) {
+        Some((class, word)) => Ok((word.to_string(), class)),
         None => Err(format!(
-            "column `{}` holds `{class}`, which is not in `labels.words`; known classes are {}",
+            "column `{}` holds `{}`, which is not in `labels.words`; known classes are {}",
             labels.column,
+            shown(&raw),
             labels.classes().join(", ")
         )),
     }
+}
+
+/// Most characters of a text in a message.
+const SHOWN: usize = 200;
+
+/// The beginning of a text, without characters that command a terminal.
+fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for (place, character) in text.chars().enumerate() {
+        match character {
+            _ if place == SHOWN => return shown + "...",
+            control if control.is_control() => shown.extend(control.escape_default()),
+            plain => shown.push(plain),
+        }
+    }
+    shown
 }
 
 #[cfg(test)]

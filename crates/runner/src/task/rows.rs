@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use polars::prelude::*;
-
-use super::TaskError;
-use super::files::{brief, read_file, unreadable};
+use super::files::{Dialect, read_file};
+use super::table::{Column, Table};
+use super::{TaskError, shown};
+use crate::files::FileError;
 
 /// What a cell of a dataset holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +16,8 @@ pub enum Value {
     Boolean(bool),
     Integer(i64),
     Number(f64),
+    /// A number of more digits than the kinds above keep: a large integer, or a decimal number.
+    Digits(String),
     List(Vec<Value>),
     Record(Vec<(String, Value)>),
     /// A type that has no text, such as a date: its name.
@@ -31,17 +32,30 @@ impl Value {
             Value::Text(_) => "text",
             Value::Boolean(_) => "true or false",
             Value::Integer(_) => "an integer",
-            Value::Number(_) => "a number",
+            Value::Number(_) | Value::Digits(_) => "a number",
             Value::List(_) => "a list",
             Value::Record(_) => "a record",
             Value::Other(name) => return format!("the type `{name}`").into(),
         })
     }
 
+    /// What all values of a column must have in common; nothing where it is empty.
+    pub(super) fn kind_of_column(&self) -> Option<&'static str> {
+        Some(match self {
+            Value::Null => return None,
+            Value::Boolean(_) => "true or false",
+            Value::Integer(_) | Value::Number(_) | Value::Digits(_) => "a number",
+            Value::Text(_) => "text",
+            Value::List(_) => "a list",
+            Value::Record(_) => "a record",
+            Value::Other(_) => "what has no text",
+        })
+    }
+
     /// The value as text; lists and records have none.
     pub(super) fn into_text(self, path: &impl std::fmt::Display) -> Result<String, String> {
         match self {
-            Value::Text(text) => Ok(text),
+            Value::Text(text) | Value::Digits(text) => Ok(text),
             Value::Boolean(b) => Ok(b.to_string()),
             Value::Integer(i) => Ok(i.to_string()),
             Value::Number(x) => Ok(x.to_string()),
@@ -55,51 +69,26 @@ impl Value {
             )),
         }
     }
-
-    fn from_any(value: AnyValue) -> Self {
-        if let Some(text) = value.get_str() {
-            return Value::Text(text.into());
-        }
-        match value {
-            AnyValue::Null => Value::Null,
-            AnyValue::Boolean(b) => Value::Boolean(b),
-            AnyValue::List(series) => Value::List(series.iter().map(Value::from_any).collect()),
-            AnyValue::Struct(..) | AnyValue::StructOwned(_) => Self::from_struct(value),
-            other if other.is_integer() => other.extract().map_or_else(|| large(&other), Value::Integer),
-            other if other.is_float() => Value::Number(other.extract().unwrap_or_default()),
-            other => Value::Other(other.dtype().to_string()),
-        }
-    }
-
-    fn from_struct(value: AnyValue) -> Self {
-        let record = |names: &[Field], values: Vec<Value>| {
-            Value::Record(names.iter().map(|f| f.name().to_string()).zip(values).collect())
-        };
-        match &value {
-            AnyValue::Struct(_, _, fields) => {
-                record(fields, value._iter_struct_av().map(Value::from_any).collect())
-            }
-            AnyValue::StructOwned(owned) => {
-                record(&owned.1, owned.0.iter().cloned().map(Value::from_any).collect())
-            }
-            _ => Value::Null,
-        }
-    }
-}
-
-/// An integer of more than 64 bits with sign, such as a hash that serves as an id.
-fn large(integer: &AnyValue) -> Value {
-    match integer.extract::<i128>() {
-        Some(integer) => Value::Text(integer.to_string()),
-        None => Value::Other(integer.dtype().to_string()),
-    }
 }
 
 /// A table of rows, read from one or more files.
 #[derive(Debug, Clone)]
 pub struct Rows {
-    frame: DataFrame,
-    source: Arc<str>,
+    columns: Vec<Column>,
+    files: Vec<Part>,
+    len: usize,
+}
+
+/// The rows of one file.
+#[derive(Debug, Clone)]
+struct Part {
+    source: String,
+    /// Every column of the file, read or not.
+    names: Vec<String>,
+    /// Number of rows in the files before it.
+    start: usize,
+    /// The line that each row begins on, for files that have lines.
+    lines: Option<Vec<usize>>,
 }
 
 /// One row of a table.
@@ -110,48 +99,86 @@ pub struct Row<'a> {
 }
 
 impl Rows {
-    /// Reads files of one split, in order. The ending says the format: parquet, csv, tsv, jsonl.
+    /// Reads these columns of the files of one split, in order; a column that a file lacks is empty there. The
+    /// ending says the format: parquet, csv, tsv, jsonl.
     ///
     /// # Errors
-    /// When a file is missing, truncated, of an unknown kind, or its columns differ from the first's.
-    pub fn read(paths: &[PathBuf]) -> Result<Self, TaskError> {
-        let mut frames = Vec::new();
+    /// When a file is missing, damaged, of an unknown kind, or a column is of another kind than in the files before.
+    pub fn read(paths: &[PathBuf], columns: &[String], dialect: Dialect) -> Result<Self, TaskError> {
+        let mut rows = Self { columns: Vec::new(), files: Vec::new(), len: 0 };
         for path in paths {
-            frames.push(read_file(path)?);
+            let table = read_file(path, columns, dialect)?;
+            rows.append(table, path.display().to_string())
+                .map_err(|problem| FileError::content(path, problem))?;
         }
-        let source = paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
-        let mut frames = frames.into_iter();
-        let mut frame = frames.next().unwrap_or_default();
-        for (next, path) in frames.zip(&paths[1..]) {
-            frame.vstack_mut(&next).map_err(|e| unreadable(path, brief(&e)))?;
-        }
-        frame.rechunk_mut();
-        Ok(Self { frame, source: source.into() })
+        Ok(rows)
     }
 
-    /// A table from a frame that is already in memory; `source` names it in messages.
-    pub fn new(frame: DataFrame, source: &str) -> Self {
-        Self { frame, source: source.into() }
+    /// A table of columns that are in memory, all as long as the first; `source` names it in messages.
+    pub fn new(columns: Vec<(String, Vec<Value>)>, source: &str) -> Self {
+        let names = columns.iter().map(|(name, _)| name.clone()).collect();
+        let len = columns.first().map_or(0, |(_, values)| values.len());
+        let column = |(name, values)| {
+            let mut column = Column::new(name);
+            column.values = values;
+            column
+        };
+        Self {
+            columns: columns.into_iter().map(column).collect(),
+            files: vec![Part { source: source.into(), names, start: 0, lines: None }],
+            len,
+        }
+    }
+
+    fn append(&mut self, table: Table, source: String) -> Result<(), String> {
+        for column in table.columns {
+            let known = self.columns.iter().position(|known| known.name == column.name);
+            let place = known.unwrap_or_else(|| {
+                let mut new = Column::new(column.name.clone());
+                new.values.resize(self.len, Value::Null);
+                self.columns.push(new);
+                self.columns.len() - 1
+            });
+            self.columns[place].append(column)?;
+        }
+        self.files.push(Part { source, names: table.names, start: self.len, lines: table.lines });
+        self.len += table.rows;
+        self.columns.iter_mut().for_each(|column| column.values.resize(self.len, Value::Null));
+        Ok(())
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.frame.height()
+        self.len
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
     }
 
-    /// Names of the columns.
-    pub fn columns(&self) -> Vec<String> {
-        self.frame.get_column_names().iter().map(|n| n.to_string()).collect()
+    /// Each file and the names of all its columns.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.files.iter().map(|file| (file.source.as_str(), file.names.as_slice()))
     }
 
     /// The files that the rows came from, for messages.
-    pub fn source(&self) -> &str {
-        &self.source
+    pub fn source(&self) -> String {
+        match &self.files[..] {
+            [] => "no file".into(),
+            [only] => only.source.clone(),
+            [first, others @ ..] => format!("{} and {} more", first.source, others.len()),
+        }
+    }
+
+    /// Where a row is, for messages: its file and line, or its number counted from 1 where there are no lines.
+    pub fn place(&self, row: usize) -> String {
+        let Some(file) = self.files.iter().rev().find(|file| file.start <= row) else { return self.source() };
+        let within = row - file.start;
+        match file.lines.as_ref().and_then(|lines| lines.get(within)) {
+            Some(line) => format!("{}, line {line}", file.source),
+            None => format!("{}, row {}", file.source, within + 1),
+        }
     }
 
     /// One row.
@@ -159,8 +186,12 @@ impl Rows {
     /// # Panics
     /// When there is no such row.
     pub fn row(&self, index: usize) -> Row<'_> {
-        assert!(index < self.len());
+        assert!(index < self.len);
         Row { rows: self, index }
+    }
+
+    fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
     }
 }
 
@@ -172,18 +203,16 @@ impl Row<'_> {
 
     /// Whether there is such a column.
     pub fn has(&self, column: &str) -> bool {
-        self.rows.frame.get_column_index(column).is_some()
+        self.rows.column(column).is_some()
     }
 
     /// The value of a column.
     ///
     /// # Errors
-    /// When there is no such column; the message lists those present.
+    /// When there is no such column.
     pub fn value(&self, column: &str) -> Result<Value, String> {
-        let series = self.rows.frame.column(column).map_err(|_| {
-            format!("there is no column `{column}`; the columns are {}", self.rows.columns().join(", "))
-        })?;
-        // The index was checked when the row was made.
-        Ok(series.get(self.index).map_or(Value::Null, Value::from_any))
+        let found =
+            self.rows.column(column).ok_or_else(|| format!("there is no column `{}`", shown(column)))?;
+        Ok(found.values[self.index].clone())
     }
 }

@@ -1,9 +1,13 @@
 //! A task as data: what a TOML in `datasets/` says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::delimited::Quote;
+use super::files::{Dialect, is_delimited};
+use super::shown;
 use super::split::SplitRule;
 use super::template::Template;
 use crate::metric::Metric;
@@ -88,9 +92,39 @@ pub struct Data {
     /// Local files by split: parquet, csv, tsv or jsonl, relative to the TOML.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
+    /// What quotes mean in CSV and TSV files; where left out they enclose fields in CSV, and the file decides in TSV.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
+    /// What separates columns in CSV and TSV files; a comma and a tab where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separator: Option<char>,
     /// Task of the pocket world, whose rows are generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated: Option<String>,
+}
+
+impl Data {
+    pub(super) fn dialect(&self) -> Dialect {
+        Dialect { quote: self.quote, separator: self.separator }
+    }
+
+    fn check_dialect(&self) -> Result<(), String> {
+        let given = [("data.quote", self.quote.is_some()), ("data.separator", self.separator.is_some())];
+        let Some((key, _)) = given.into_iter().find(|(_, given)| *given) else { return Ok(()) };
+        if self.files.is_empty() {
+            return Err(format!("`{key}` is for CSV and TSV files, which `data.files` names"));
+        }
+        if let Some(other) = self.files.values().find(|file| !is_delimited(Path::new(file))) {
+            return Err(format!("`{key}` is for CSV and TSV files, and `{}` is none", shown(other)));
+        }
+        match self.separator {
+            Some(separator @ ('"' | '\n' | '\r')) => Err(format!(
+                "`data.separator` is `{}`, which has a meaning of its own; take another character",
+                separator.escape_default()
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How a row becomes text.
@@ -144,16 +178,32 @@ pub enum Words {
 }
 
 impl Labels {
-    /// The word for a raw class, if the class is known.
-    pub fn word(&self, raw: &str) -> Option<&str> {
+    /// The class that a cell stands for, and its word, if there is such a class. Cells may write it in other ways than
+    /// `words`: with white space around it, `1.0` for `1`, `True` for `true`.
+    pub fn class(&self, cell: &str) -> Option<(String, &str)> {
         match &self.words {
-            Words::List(words) => words.get(position(raw)?).map(String::as_str),
-            Words::Table(words) => words.get(raw).map(String::as_str),
+            Words::List(words) => {
+                let place = position(&plain(cell))?;
+                Some((place.to_string(), words.get(place)?))
+            }
+            Words::Table(words) => {
+                if let Some(word) = words.get(cell) {
+                    return Some((cell.into(), word));
+                }
+                let mut alike = words.iter().filter(|(class, _)| plain(class) == plain(cell));
+                match (alike.next(), alike.next()) {
+                    (Some((class, word)), None) => Some((class.clone(), word)),
+                    _ => None,
+                }
+            }
         }
     }
 
     /// A list that has a word twice is a slip of the pen; a table may join classes.
     fn check(&self) -> Result<(), String> {
+        if self.column.is_empty() {
+            return Err("`labels.column` is empty; it must be a column's name".into());
+        }
         let words = self.words();
         let repeated = words.iter().enumerate().find(|(class, word)| words[..*class].contains(word));
         if let (Words::List(_), Some((class, word))) = (&self.words, repeated) {
@@ -185,9 +235,31 @@ impl Labels {
     }
 }
 
-/// Where a raw class stands in a list; false and true are classes 0 and 1.
-fn position(raw: &str) -> Option<usize> {
-    match raw {
+/// The simplest way to write a class: without white space around it, `true` and `false` in lower case, numbers without
+/// needless zeros and signs.
+fn plain(class: &str) -> String {
+    let class = class.trim();
+    let lower = class.to_ascii_lowercase();
+    if matches!(&*lower, "true" | "false") {
+        return lower;
+    }
+    let unsigned = class.strip_prefix(['+', '-']).unwrap_or(class);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) {
+        return class.into();
+    }
+    let whole = whole.trim_start_matches('0');
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let fraction = fraction.trim_end_matches('0');
+    let sign = if class.starts_with('-') && (whole, fraction) != ("0", "") { "-" } else { "" };
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{fraction}")
+}
+
+/// Where a class stands in a list; false and true are classes 0 and 1.
+fn position(plain: &str) -> Option<usize> {
+    match plain {
         "false" => Some(0),
         "true" => Some(1),
         number => number.parse().ok(),
@@ -238,7 +310,10 @@ impl Metrics {
     }
 }
 
-/// Token limits.
+/// Most tokens that a limit may allow.
+const MOST_TOKENS: usize = 65_536;
+
+/// Token limits, from 2 to 65,536.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -308,6 +383,9 @@ impl TaskSpec {
                 }
             }
         }
+        data.check_dialect()?;
+        self.check_names()?;
+        self.check_numbers()?;
         self.split.check()?;
         if self.labels.is_some() == self.text.target.is_some() {
             return Err("give either [labels] or `text.target`, exactly one".into());
@@ -338,8 +416,10 @@ impl TaskSpec {
             ("limits.source_tokens", self.limits.source_tokens),
             ("limits.target_tokens", self.limits.target_tokens),
         ] {
-            if value < 2 {
-                return Err(format!("`{key}` is {value}; a token and the end token need at least 2"));
+            if !(2..=MOST_TOKENS).contains(&value) {
+                return Err(format!(
+                    "`{key}` is {value}; it must be from 2 (a token and EOS) to {MOST_TOKENS}"
+                ));
             }
         }
         let parse = |key: &str, text: &str| Template::parse(text).map_err(|e| format!("`{key}`: {e}"));
@@ -361,6 +441,31 @@ impl TaskSpec {
                 .map(|(name, text)| Ok((name.clone(), with_column(&format!("probes.{name}"), text)?)))
                 .collect::<Result<_, String>>()?,
         })
+    }
+
+    /// Refuses characters that would command the terminal where names are shown.
+    fn check_names(&self) -> Result<(), String> {
+        let texts = [("title", &self.title), ("group", &self.group), ("description", &self.description)];
+        let probes = self.probes.keys().map(|name| ("probes", name));
+        match texts.into_iter().chain(probes).find(|(_, text)| text.contains(char::is_control)) {
+            Some((key, text)) => {
+                Err(format!("`{key}` has control characters, which must not be there: `{}`", shown(text)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses numbers that TOML has and no setting can be.
+    fn check_numbers(&self) -> Result<(), String> {
+        if let Some(threshold) = self.few_shot_threshold.filter(|threshold| !threshold.is_finite()) {
+            return Err(format!("`few_shot_threshold` is {threshold}; it must be a finite number"));
+        }
+        let Some(Reference { majority, ceiling }) = self.reference else { return Ok(()) };
+        let percents = [("reference.majority", majority), ("reference.ceiling", ceiling)];
+        match percents.into_iter().find(|(_, value)| !(0.0..=100.0).contains(value)) {
+            Some((key, value)) => Err(format!("`{key}` is {value}; it must be from 0 to 100")),
+            None => Ok(()),
+        }
     }
 
     /// Says what a metric needs that the task's answers lack.

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::rows::Value;
+use super::shown;
 
 /// A text function: takes a value and arguments, gives a value.
 #[derive(Debug)]
@@ -45,7 +46,9 @@ fn text(value: &Value) -> Result<&str, String> {
 fn integer(value: &Value) -> Result<i64, String> {
     match value {
         Value::Integer(i) => Ok(*i),
-        Value::Text(text) => text.parse().map_err(|_| format!("needs an integer, found `{text}`")),
+        Value::Text(text) | Value::Digits(text) => {
+            text.parse().map_err(|_| format!("needs an integer, found `{}`", shown(text)))
+        }
         other => Err(format!("needs an integer, found {}", other.kind())),
     }
 }
@@ -94,9 +97,9 @@ fn number(value: &Value) -> Result<f64, String> {
     match value {
         Value::Integer(i) => Ok(*i as f64),
         Value::Number(x) => Ok(*x),
-        Value::Text(text) => match text.parse() {
+        Value::Text(text) | Value::Digits(text) => match text.parse() {
             Ok(x) if f64::is_finite(x) => Ok(x),
-            _ => Err(format!("needs a number, found `{text}`")),
+            _ => Err(format!("needs a number, found `{}`", shown(text))),
         },
         other => Err(format!("needs a number, found {}", other.kind())),
     }

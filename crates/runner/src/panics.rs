@@ -1,0 +1,50 @@
+//! Panics of libraries that read what others wrote.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+thread_local! {
+    /// Whether this thread's panics are told by the one who catches them.
+    static CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs code that can panic at broken input, without a message on standard error. What it was at work on may be
+/// half done when it fails, and must be dropped.
+///
+/// # Errors
+/// What the panic said.
+pub fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let tell = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !CAUGHT.get() {
+                tell(info);
+            }
+        }));
+    });
+    let outer = CAUGHT.replace(true);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(run));
+    CAUGHT.set(outer);
+    outcome.map_err(|payload| message(&*payload))
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+    text.lines().next().unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_its_message() {
+        assert_eq!(catch(|| 7), Ok(7));
+        assert_eq!(catch(|| panic!("bad {}\nmore", 1)), Err::<(), _>("bad 1".into()));
+        assert_eq!(catch(|| catch(|| panic!("inner"))), Ok(Err::<(), _>("inner".into())));
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether the quotes of a file enclose its fields or belong to their text.
+
+use super::delimited::{Records, Style};
+
+/// The style that a file's quotes show.
+///
+/// Who writes fields in quotes doubles the quotes in them, and leaves none in a field without; so text with
+/// quotes of its own hardly ever passes for such a file.
+///
+/// # Errors
+/// When the file can be read either way, or neither.
+pub(super) fn style(text: &str, separator: char) -> Result<Style, String> {
+    if !text.contains('"') {
+        return Ok(Style::Raw);
+    }
+    match (fits(text, separator, Style::Doubled), fits(text, separator, Style::Raw)) {
+        (Ok(_), Err(_)) => Ok(Style::Doubled),
+        (Err(_), Ok(_)) => Ok(Style::Raw),
+        (Ok(signs), Ok(_)) => signs.style().ok_or_else(|| {
+            "its quotes may enclose fields or be text; `data.quote` says which: `'\"'` or `\"none\"`".into()
+        }),
+        (Err(enclosing), Err(raw)) => Err(format!(
+            "{raw}, if quotes are text; {enclosing}, if they enclose fields; `data.quote` says which: \
+             `\"none\"` or `'\"'`"
+        )),
+    }
+}
+
+/// What the quotes of a file look like that could enclose its fields.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// A column's name stands in quotes.
+    header: bool,
+    /// A quote is doubled in a field.
+    doubled: bool,
+    /// A field has line ends.
+    lines: bool,
+    columns: Vec<ColumnSigns>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct ColumnSigns {
+    /// A field stands in quotes for no reason.
+    needless: bool,
+    /// A field stands without.
+    bare: bool,
+}
+
+impl Signs {
+    fn style(&self) -> Option<Style> {
+        // Nobody quotes every field of a column but some, and a text that could be several rows is several.
+        let text = self.lines || self.columns.iter().any(|column| column.needless && column.bare);
+        match (self.header, self.doubled, text) {
+            (true, _, _) | (_, true, false) => Some(Style::Doubled),
+            (_, false, true) => Some(Style::Raw),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a file can be read in a style: rows of one width, and no quotes in fields without quotes around.
+pub(super) fn fits(text: &str, separator: char, style: Style) -> Result<Signs, String> {
+    let mut records = Records::new(text, separator, style);
+    let mut signs = Signs::default();
+    let mut width = None;
+    while let Some(record) = records.next()? {
+        record.check_width(*width.get_or_insert(record.fields.len()))?;
+        signs.header |= signs.columns.is_empty() && record.fields.iter().any(|field| field.quoted);
+        signs.columns.resize_with(record.fields.len(), ColumnSigns::default);
+        for (field, column) in record.fields.iter().zip(&mut signs.columns) {
+            let doubled = field.text.contains('"');
+            if doubled && !field.quoted && style != Style::Raw {
+                return Err(format!("line {}: a quote stands within a field", record.line));
+            }
+            if field.quoted {
+                // Some programs quote what would be special in CSV.
+                let special = [separator, ',', '\n', '\r', '"'];
+                column.needless |= !field.text.is_empty() && !field.text.contains(special);
+                signs.doubled |= doubled;
+                signs.lines |= field.text.contains('\n');
+            } else {
+                column.bare |= !field.text.is_empty();
+            }
+        }
+    }
+    Ok(signs)
+}
