@@ -4,12 +4,16 @@
 
 pub mod atomic;
 pub mod batches;
+mod checksum;
 pub mod cli;
 pub mod data;
 pub mod device;
 mod embedded;
 pub mod grid;
+mod host;
 pub mod hub;
+mod interrupt;
+mod lock;
 pub mod memory;
 pub mod metric;
 pub mod model;
@@ -19,6 +23,7 @@ pub mod progress;
 pub mod results;
 pub mod task;
 mod tensor_file;
+mod threads;
 pub mod token_cache;
 pub mod tokenizer;
 pub mod train;

@@ -10,10 +10,15 @@ mod run;
 mod score;
 mod tasks;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+
+use crate::interrupt::{self, Interrupted};
+use crate::progress::say;
+use crate::threads;
 
 /// Compares parameter-efficient fine-tuning methods on T5.
 #[derive(Debug, Parser)]
@@ -46,14 +51,31 @@ const BAD_INPUT: u8 = 2;
 
 /// Parses the command line and runs it. Errors go to stderr as one message.
 pub fn main() -> ExitCode {
-    let command = Arguments::parse().command.unwrap_or(Command::Run(run::Run::default()));
-    match dispatch(command) {
+    run(std::env::args_os())
+}
+
+/// As [`main`], with these arguments; the first one is the program's name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = Arguments::parse_from(arguments).command.unwrap_or(Command::Run(run::Run::default()));
+    match start().and_then(|()| dispatch(command)) {
         Ok(code) => code,
-        Err(error) => {
-            crate::progress::say!("error: {}", message(&error));
-            ExitCode::from(BAD_INPUT)
-        }
+        Err(error) => match error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()) {
+            Some(interrupted) => {
+                say!("{interrupted}; what is done is kept: run the same command again to go on");
+                ExitCode::from(interrupted.exit_code())
+            }
+            None => {
+                say!("error: {}", message(&error));
+                ExitCode::from(BAD_INPUT)
+            }
+        },
     }
+}
+
+/// What must be there before anything works.
+fn start() -> Result<()> {
+    threads::start()?;
+    interrupt::listen().context("cannot listen to signals")
 }
 
 /// An error and its causes, but for those that the text before has told already.

@@ -76,8 +76,8 @@ impl Run {
             split: plan.suite.report,
             references: plan.references(),
         };
-        let records =
-            grid::execute(plan, &model, &hub, &tokens, &store, Setting { device, checkpoint_interval })?;
+        let setting = Setting { device, checkpoint_interval };
+        let records = grid::execute(plan, &model, &hub, &tokens, &store, setting, &mut |_| Ok(()))?;
         report.write(&records, &store)?;
         let diverged = records.iter().any(|r| r.status != Status::Completed);
         Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })

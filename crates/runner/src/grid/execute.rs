@@ -9,13 +9,14 @@ use super::{Cell, Instance, Suite};
 use crate::data::TaskData;
 use crate::device::DeviceName;
 use crate::hub::Hub;
+use crate::interrupt;
 use crate::memory;
 use crate::model::Model;
-use crate::progress;
-use crate::results::{Adapter, Record, Store};
+use crate::progress::{self, say};
+use crate::results::{Adapter, Claimed, Record, Store};
 use crate::task::{self, Reference, Task};
 use crate::token_cache::TokenCache;
-use crate::train::{Job, Outcome, RunSettings, StateFile, TrainSettings, score, train};
+use crate::train::{Job, Outcome, RunSettings, TrainSettings, score, train};
 
 /// A suite whose tasks, methods and settings have been checked.
 #[derive(Debug)]
@@ -118,10 +119,12 @@ pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) ->
 }
 
 /// Runs the cells of a plan that the store lacks, seed by seed side by side, and gives the records of
-/// all of them.
+/// all of them. Those that another process computes on the same folder come last: what they come to is read.
+///
+/// `finished` is told the records that were made, each time that some were.
 ///
 /// # Errors
-/// When a task's rows cannot be loaded or a result cannot be written; what is done stays done.
+/// When a task's rows cannot be loaded, a result cannot be written, or a signal came; what is done stays done.
 pub fn execute(
     mut plan: Plan,
     model: &Model,
@@ -129,32 +132,56 @@ pub fn execute(
     tokens: &TokenCache,
     store: &Store,
     setting: Setting,
+    finished: &mut dyn FnMut(&[Record]) -> Result<()>,
 ) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
     let suite = plan.suite;
-    for (task, methods) in &mut plan.tasks {
-        let data = TaskData::load(task, hub, &model.tokenizer, tokens)?;
-        let shots: Vec<Option<usize>> = match &suite.shots[..] {
-            [] => vec![None],
-            some => some.iter().map(|&shots| Some(shots)).collect(),
-        };
-        for (instance, training) in methods {
-            instance.built.method.tokenize(&|text| model.tokenizer.encode(text, usize::MAX).ids);
-            for &shots in &shots {
-                let group = Group {
-                    suite: &suite,
-                    task,
-                    data: &data,
-                    shots,
-                    instance,
-                    training: &training.for_rows(shots.unwrap_or(data.train.len())),
-                    model,
-                    setting,
-                };
-                records.extend(group.run(store)?);
+    let shots: Vec<Option<usize>> = match &suite.shots[..] {
+        [] => vec![None],
+        some => some.iter().map(|&shots| Some(shots)).collect(),
+    };
+    let groups = plan.tasks.iter().map(|(_, methods)| methods.len() * shots.len());
+    let mut results: Vec<Vec<Option<Vec<Record>>>> = groups.map(|groups| vec![None; groups]).collect();
+    loop {
+        let (mut busy, mut some_done) = (None, false);
+        for ((task, methods), results) in plan.tasks.iter_mut().zip(&mut results) {
+            if results.iter().all(Option::is_some) {
+                continue;
+            }
+            let data = TaskData::load(task, hub, &model.tokenizer, tokens)?;
+            let mut results = results.iter_mut();
+            for (instance, training) in methods {
+                instance.built.method.tokenize(&|text| model.tokenizer.encode(text, usize::MAX).ids);
+                for &shots in &shots {
+                    let Some(result) = results.next().filter(|result| result.is_none()) else { continue };
+                    let group = Group {
+                        suite: &suite,
+                        task,
+                        data: &data,
+                        shots,
+                        instance,
+                        training: &training.for_rows(shots.unwrap_or(data.train.len())),
+                        model,
+                        setting,
+                    };
+                    match group.run(store, finished)? {
+                        Progressed::Done(records) => (*result, some_done) = (Some(records), true),
+                        Progressed::Busy(cell) => busy = busy.or(Some((cell, group.title()))),
+                    }
+                }
+            }
+        }
+        match busy {
+            None => break,
+            // By now, others may be free.
+            Some(_) if some_done => {}
+            Some((cell, title)) => {
+                say!("waiting for {}, which computes {title}", store.holder(&cell));
+                store.wait(&cell)?;
             }
         }
     }
+    let records: Vec<Record> = results.into_iter().flatten().flatten().flatten().collect();
+    store.check(&records)?;
     Ok(records)
 }
 
@@ -167,7 +194,7 @@ fn report_truncation(task: &Task, data: &TaskData) {
         ] {
             if cut > 0 {
                 let (name, rows) = (&task.name, split.len());
-                crate::progress::say!(
+                say!(
                     "note: {name}: {cut} of {rows} {role} {what} are longer than {limit} tokens and were cut"
                 );
             }
@@ -187,34 +214,82 @@ struct Group<'a> {
     setting: Setting,
 }
 
+/// How far a group has come.
+enum Progressed {
+    Done(Vec<Record>),
+    /// Another process computes this cell of it.
+    Busy(String),
+}
+
 impl Group<'_> {
-    fn run(&self, store: &Store) -> Result<Vec<Record>> {
-        let mut records = Vec::new();
-        let mut missing = Vec::new();
+    fn run(&self, store: &Store, finished: &mut dyn FnMut(&[Record]) -> Result<()>) -> Result<Progressed> {
+        loop {
+            let (records, missing) = self.done(store)?;
+            if missing.is_empty() {
+                return Ok(Progressed::Done(records));
+            }
+            interrupt::check()?;
+            let cells = self.next(&missing, store);
+            let _claim = match store.claim(&cells)? {
+                Claimed::Mine(claim) => claim,
+                Claimed::Busy(cell) => return Ok(Progressed::Busy(cell)),
+            };
+            // Before it was claimed, somebody may have finished a part.
+            if self.done(store)?.1 == missing {
+                finished(&self.train(&cells, store)?)?;
+            }
+        }
+    }
+
+    /// The records that there are, and the seeds that have none.
+    fn done(&self, store: &Store) -> Result<(Vec<Record>, Vec<u64>)> {
+        let (mut records, mut missing) = (Vec::new(), Vec::new());
         for &seed in &self.suite.seeds {
-            let cell = self.cell(seed);
-            match store.read(&cell.id())? {
+            match store.read(&self.cell(seed).id())? {
                 // Another suite, or another name in this one, may have asked for the same cell before.
                 Some(record) => records.push(Record {
                     method: self.instance.name.clone(),
                     suite: self.suite.name.clone(),
                     ..record
                 }),
-                None => missing.push(cell),
+                None => missing.push(seed),
             }
         }
-        if !records.is_empty() {
-            // A run of all seeds that was killed between its first result and its end left its state.
-            let ids: Vec<String> = self.suite.seeds.iter().map(|&seed| self.cell(seed).id()).collect();
-            store.remove_state(&ids);
+        Ok((records, missing))
+    }
+
+    /// The cells to train next, side by side: those of a state on disk as they are in it, else as many as can be.
+    fn next(&self, missing: &[u64], store: &Store) -> Vec<Cell> {
+        let seeds = match () {
+            () if !self.together() => &missing[..1],
+            () if !self.company().is_empty() => &self.suite.seeds,
+            () => missing,
+        };
+        let cells: Vec<Cell> = seeds.iter().map(|&seed| self.cell(seed)).collect();
+        let begun = store.on_their_way(&cells).unwrap_or_default();
+        let (ids, begun): (Vec<String>, Vec<Cell>) =
+            begun.into_iter().map(|(id, seed)| (id, self.cell(seed))).unzip();
+        let is_own = !begun.is_empty() && begun.iter().map(Cell::id).eq(ids);
+        if is_own { begun } else { cells }
+    }
+
+    /// Whether seeds train side by side. Few-shot runs have rows of their own, so their batches have no common width.
+    fn together(&self) -> bool {
+        self.shots.is_none() && self.instance.built.method.side_by_side()
+    }
+
+    /// The seeds that are part of what each cell is.
+    fn company(&self) -> Vec<u64> {
+        match self.setting.device {
+            // Here a run has the same bits alone and in company.
+            DeviceName::Cpu => Vec::new(),
+            _ if !self.together() || self.suite.seeds.len() == 1 => Vec::new(),
+            _ => self.suite.seeds.clone(),
         }
-        // Few-shot runs have rows of their own, so their batches have no common width.
-        let apart = self.shots.is_some() || !self.instance.built.method.side_by_side();
-        let together = if apart { 1 } else { missing.len().max(1) };
-        for cells in missing.chunks(together) {
-            records.extend(self.train(cells, store)?);
-        }
-        Ok(records)
+    }
+
+    fn title(&self) -> String {
+        format!("{} on {}", self.instance.name, self.task.name)
     }
 
     fn cell(&self, seed: u64) -> Cell {
@@ -229,6 +304,7 @@ impl Group<'_> {
             settings: self.instance.built.settings.clone(),
             training: self.training.clone(),
             seed,
+            company: self.company(),
         }
     }
 
@@ -249,13 +325,13 @@ impl Group<'_> {
             runs: &runs,
         };
         memory::reset_peak();
-        let mut progress = progress::for_stderr(&format!("{} on {}", self.instance.name, self.task.name));
-        let ids: Vec<String> = cells.iter().map(Cell::id).collect();
-        let state = StateFile::new(store.state_path(&ids), self.setting.checkpoint_interval);
-        let outcome = train(&job, state, progress.as_mut())
-            .with_context(|| format!("{} on {}", self.instance.name, self.task.name))?;
+        let title = self.title();
+        let mut progress = progress::for_stderr(&title);
+        let state = store.state_file(cells, self.setting.checkpoint_interval);
+        let _deferred = interrupt::defer();
+        let outcome = train(&job, state, progress.as_mut()).with_context(|| title)?;
         let records = self.record(cells, data, outcome, store)?;
-        store.remove_state(&ids);
+        store.remove_finished_states();
         Ok(records)
     }
 
@@ -274,6 +350,10 @@ impl Group<'_> {
         let peak = memory::peak_bytes().filter(|_| device == DeviceName::Cpu);
         let mut records = Vec::new();
         for (cell, run) in cells.iter().zip(&outcome.runs) {
+            // Of a group that was killed between its first result and its last, some have theirs.
+            if store.read(&cell.id())?.is_some() {
+                continue;
+            }
             let record =
                 Record::new(cell, self.suite, self.instance, data, run, &outcome, trainable, peak, device);
             if let Some(best) = &run.best {
