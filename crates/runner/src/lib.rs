@@ -4,7 +4,7 @@
 
 pub mod atomic;
 pub mod batches;
-mod checksum;
+pub mod checksum;
 pub mod cli;
 pub mod data;
 pub mod device;
