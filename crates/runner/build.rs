@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The code that turns rows into tokens.
 const PREPROCESSING: [&str; 4] = ["src/task", "src/data.rs", "src/files.rs", "src/tokenizer"];
@@ -24,4 +25,29 @@ fn main() {
         std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display())).hash(&mut digest);
     }
     println!("cargo:rustc-env=PREPROCESSING_DIGEST={:016x}", digest.finish());
+    println!("cargo:rustc-env=PEFT_BENCH_COMMIT={}", commit());
+}
+
+/// The commit of the source, with `-dirty` behind it where files have changed; the version where that is not known.
+fn commit() -> String {
+    let version = || format!("v{}", std::env::var("CARGO_PKG_VERSION").unwrap_or_default());
+    // A repository around a copy of the source is not the source's.
+    if git(&["ls-files", "--error-unmatch", "build.rs"]).is_none() {
+        return version();
+    }
+    for file in ["HEAD", "logs/HEAD"] {
+        if let Some(path) = git(&["rev-parse", "--git-path", file]) {
+            println!("cargo:rerun-if-changed={path}");
+        }
+    }
+    for source in ["src", "../model/src", "../../Cargo.lock"] {
+        println!("cargo:rerun-if-changed={source}");
+    }
+    git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]).unwrap_or_else(version)
+}
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output =
+        Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_string())
 }

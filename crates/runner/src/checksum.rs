@@ -7,6 +7,9 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
+/// The key under which formats with keys hold the checksum.
+pub const KEY: &str = "checksum";
+
 /// What the text begins with; found nowhere else in a file.
 const MARK: &str = "peft-bench-sha256:";
 

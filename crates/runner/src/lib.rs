@@ -4,7 +4,7 @@
 
 pub mod atomic;
 pub mod batches;
-mod checksum;
+pub mod checksum;
 pub mod cli;
 pub mod data;
 pub mod device;
@@ -12,7 +12,10 @@ mod embedded;
 pub mod files;
 mod footprint;
 pub mod grid;
+mod host;
 pub mod hub;
+mod interrupt;
+mod lock;
 pub mod memory;
 pub mod metric;
 pub mod model;
@@ -23,6 +26,7 @@ pub mod results;
 pub mod task;
 mod tensor_file;
 pub mod terminal;
+mod threads;
 pub mod token_cache;
 pub mod tokenizer;
 pub mod train;

@@ -2,12 +2,16 @@
 //! must not be in memory once more as bytes.
 
 use std::borrow::Cow;
-use std::io::{self, BufWriter, Write};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::atomic;
+use crate::{atomic, checksum};
 
 /// A tensor of f32 whose values are asked for when its turn comes.
 pub struct Lazy<'a> {
@@ -23,7 +27,7 @@ impl<'a> Lazy<'a> {
     }
 }
 
-/// Writes tensors and texts that describe them; an old file stays until the new one is whole.
+/// Writes tensors, texts that describe them, and a checksum; an old file stays until the new one is whole.
 ///
 /// # Errors
 /// When the folder cannot be written to, or the disk is full.
@@ -32,8 +36,9 @@ impl<'a> Lazy<'a> {
 /// When a tensor has another number of values than its shape.
 pub fn write(path: &Path, tensors: &[Lazy], description: &[(&str, String)]) -> io::Result<()> {
     let header = header(tensors, description);
+    let digits = checksum::place(&header).expect("a header has room for it");
     atomic::write_with(path, |file| {
-        let mut file = BufWriter::with_capacity(1 << 20, file);
+        let mut file = Hashing { inner: BufWriter::with_capacity(1 << 20, file), digest: Sha256::new() };
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         for tensor in tensors {
@@ -43,18 +48,63 @@ pub fn write(path: &Path, tensors: &[Lazy], description: &[(&str, String)]) -> i
                 file.write_all(&value.to_le_bytes())?;
             }
         }
+        let Hashing { inner: mut file, digest } = file;
+        file.seek(SeekFrom::Start((size_of::<u64>() + digits.start) as u64))?;
+        write!(file, "{:x}", digest.finalize())?;
         file.flush()
     })
 }
 
+/// A writer that knows the digest of what went through it.
+struct Hashing<W> {
+    inner: W,
+    digest: Sha256,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The texts that describe a file's tensors, without its tensors; none of a file of another kind. Nothing is checked.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn peek(path: &Path) -> io::Result<BTreeMap<String, String>> {
+    let mut file = File::open(path)?;
+    let mut start = Vec::new();
+    (&mut file).take(size_of::<u64>() as u64).read_to_end(&mut start)?;
+    let length = start.as_slice().try_into().map_or(0, u64::from_le_bytes);
+    file.take(length.min(MAX_HEADER)).read_to_end(&mut start)?;
+    let header: Option<Header> =
+        start.get(size_of::<u64>()..).and_then(|json| serde_json::from_slice(json).ok());
+    Ok(header.map(|header| header.description).unwrap_or_default())
+}
+
+/// What [`peek`] looks for.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(rename = "__metadata__", default)]
+    description: BTreeMap<String, String>,
+}
+
+/// Bytes of the longest header that the format allows.
+const MAX_HEADER: u64 = 100_000_000;
+
 /// What the format has before the values: names, shapes and offsets as JSON, filled up to a multiple of 8 bytes.
 fn header(tensors: &[Lazy], description: &[(&str, String)]) -> Vec<u8> {
     let mut fields = Map::new();
-    let texts: Map<String, Value> =
-        description.iter().map(|(key, text)| (key.to_string(), json!(text))).collect();
-    if !texts.is_empty() {
-        fields.insert("__metadata__".into(), texts.into());
-    }
+    let mut texts: Map<String, Value> = Map::new();
+    texts.insert(checksum::KEY.into(), checksum::blank().into());
+    texts.extend(description.iter().map(|(key, text)| (key.to_string(), json!(text))));
+    fields.insert("__metadata__".into(), texts.into());
     let mut start = 0;
     for Lazy { name, shape, .. } in tensors {
         let end = start + 4 * shape.iter().product::<usize>();
@@ -79,6 +129,8 @@ mod tests {
         write(&path, &tensors, &[("why", "é\n".into())]).unwrap();
 
         let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(checksum::check(&bytes), Ok(()));
+        assert_eq!(peek(&path).unwrap()["why"], "é\n");
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
         assert_eq!(header.metadata().as_ref().unwrap()["why"], "é\n");
         let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();

@@ -68,6 +68,7 @@ impl TokenCache {
         if let Some(split) = read(&path) {
             return Ok(split);
         }
+        atomic::sweep(folder);
         let split = make()?;
         if let Err(e) = write(&path, &split) {
             crate::progress::say!("note: tokens are not cached: cannot write {} ({e})", path.display());

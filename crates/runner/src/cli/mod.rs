@@ -14,12 +14,16 @@ mod suites;
 mod tally;
 mod tasks;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::hub::HubError;
+use crate::interrupt::{self, Interrupted};
+use crate::progress::say;
+use crate::threads;
 
 /// Compares parameter-efficient fine-tuning methods on T5.
 #[derive(Debug, Parser)]
@@ -56,25 +60,42 @@ const BAD_INPUT: u8 = 2;
 
 /// Parses the command line and runs it. Errors go to stderr as one message.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    run(std::env::args_os())
+}
+
+/// As [`main`], with these arguments; the first one is the program's name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => {
-            crate::progress::say!("{}", error.to_string().trim_end());
+            say!("{}", error.to_string().trim_end());
             return ExitCode::from(BAD_INPUT);
         }
         Err(help) => help.exit(),
     };
     let command = arguments.command.unwrap_or(Command::Run(run::Run::default()));
     let fetch = command.fetch();
-    match dispatch(command) {
+    match start().and_then(|()| dispatch(command)) {
         Ok(code) => code,
-        Err(error) => {
-            let advice = fetch.filter(|_| is_cured_by_fetching(&error));
-            let advice = advice.map(|fetch| format!("; `{fetch}` where there is a network gets it"));
-            crate::progress::say!("error: {}{}", message(&error), advice.unwrap_or_default());
-            ExitCode::from(BAD_INPUT)
-        }
+        Err(error) => match error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()) {
+            Some(interrupted) => {
+                say!("{interrupted}; what is done is kept: run the same command again to go on");
+                ExitCode::from(interrupted.exit_code())
+            }
+            None => {
+                let advice = fetch.filter(|_| is_cured_by_fetching(&error));
+                let advice = advice.map(|fetch| format!("; `{fetch}` where there is a network gets it"));
+                say!("error: {}{}", message(&error), advice.unwrap_or_default());
+                ExitCode::from(BAD_INPUT)
+            }
+        },
     }
+}
+
+/// What must be there before anything works.
+fn start() -> Result<()> {
+    threads::start()?;
+    interrupt::listen().context("cannot listen to signals")
 }
 
 impl Command {

@@ -83,7 +83,7 @@ impl Run {
         let device = self.device.unwrap_or_default();
         let model = Model::open(&plan.suite.model, &hub, &device.open()?)?;
         let tokens = TokenCache::from_env();
-        let cells = grid::check_rows(&plan, &model, &hub, &tokens)?;
+        let cells = grid::check_rows(&plan, &model, &hub, &tokens, device)?;
         let folder = self.out.unwrap_or_else(|| grid::default_output(&plan.suite));
         let store = open(&folder, &cells)?;
         let roster = Roster::new(&plan.suite, plan.references(), &model.revision, &cells);

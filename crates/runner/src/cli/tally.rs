@@ -11,6 +11,8 @@ pub struct Tally {
     total: usize,
     /// Cells that were done before the run.
     before: BTreeSet<String>,
+    /// Cells that have been told, each under the method's name in tables.
+    told: BTreeSet<(String, String)>,
     done: usize,
     started: Instant,
     /// Work of the cells that were not done before, and how much of it is done.
@@ -29,6 +31,7 @@ impl Tally {
             total: cells.len(),
             done: done.len(),
             before: done.into_iter().map(|cell| cell.id.clone()).collect(),
+            told: BTreeSet::new(),
             started: Instant::now(),
             work: missing.iter().map(|cell| cell.work).sum(),
             work_done: 0,
@@ -40,9 +43,9 @@ impl Tally {
         self.done == self.total
     }
 
-    /// Whether a cell was done before the run.
+    /// Whether a cell was done before the run, or has been told.
     pub fn knows(&self, record: &Record) -> bool {
-        self.before.contains(&record.cell)
+        self.before.contains(&record.cell) || self.told.contains(&key(record))
     }
 
     /// The progress of cells that train side by side.
@@ -72,6 +75,7 @@ impl Tally {
         if self.knows(record) {
             return;
         }
+        self.told.insert(key(record));
         self.done += 1;
         self.work_done += work;
         let Record { method, task_title, seed, best_step, .. } = record;
@@ -86,4 +90,8 @@ impl Tally {
         let seconds = duration(record.train_seconds + record.evaluate_seconds);
         say!("{}/{} {method} on {task_title}, seed {seed}: {result}, {seconds}", self.done, self.total);
     }
+}
+
+fn key(record: &Record) -> (String, String) {
+    (record.method.clone(), record.cell.clone())
 }

@@ -33,6 +33,9 @@ pub struct Cell {
     pub settings: Map<String, Value>,
     pub training: TrainSettings,
     pub seed: u64,
+    /// Seeds that train side by side, in this order, on a device that gives a run other bits in other company.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub company: Vec<u64>,
 }
 
 /// Changes when the same identity would give another result.

@@ -9,13 +9,14 @@ use super::{Cell, Demand, Instance, Suite};
 use crate::data::TaskData;
 use crate::device::{DeviceName, is_host};
 use crate::hub::Hub;
+use crate::interrupt;
 use crate::memory;
 use crate::model::Model;
-use crate::progress::Progress;
-use crate::results::{Adapter, Record, Store};
+use crate::progress::{Progress, say};
+use crate::results::{Adapter, Claimed, Record, Store};
 use crate::task::{self, Reference, Task};
 use crate::token_cache::TokenCache;
-use crate::train::{Job, Outcome, RunSettings, StateFile, TrainSettings, score, train};
+use crate::train::{Job, Outcome, RunSettings, TrainSettings, score, train};
 
 /// A suite whose tasks, methods and settings have been checked.
 #[derive(Debug)]
@@ -130,7 +131,13 @@ pub fn plan(suite: Suite) -> Result<Plan> {
 ///
 /// # Errors
 /// When a task's rows cannot be loaded, or a metric cannot take its answers.
-pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) -> Result<Vec<PlannedCell>> {
+pub fn check_rows(
+    plan: &Plan,
+    model: &Model,
+    hub: &Hub,
+    tokens: &TokenCache,
+    device: DeviceName,
+) -> Result<Vec<PlannedCell>> {
     let mut cells = Vec::new();
     for (task, methods) in &plan.tasks {
         let texts = Texts::load(task, methods, model, hub, tokens)?;
@@ -159,7 +166,8 @@ pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) ->
         for (instance, training) in methods {
             let (task, data) = texts.of(training);
             for shots in shots(&plan.suite) {
-                let group = Group { suite: &plan.suite, task, data, shots, instance, training, model };
+                let group =
+                    Group { suite: &plan.suite, task, data, shots, instance, training, model, device };
                 for &seed in &plan.suite.seeds {
                     cells.push(group.planned(&group.cell(seed)?));
                 }
@@ -257,10 +265,12 @@ fn demand(
 }
 
 /// Runs the cells of a plan that the store lacks, seed by seed side by side, and gives the records of
-/// all of them.
+/// all of them. Those that another process computes on the same folder come last: what they come to is read.
+///
+/// `watcher` is told the records that there are, each time that some were made.
 ///
 /// # Errors
-/// When a task's rows cannot be loaded or a result cannot be written; what is done stays done.
+/// When a task's rows cannot be loaded, a result cannot be written, or a signal came; what is done stays done.
 pub fn execute(
     mut plan: Plan,
     model: &Model,
@@ -270,19 +280,44 @@ pub fn execute(
     setting: Setting,
     watcher: &mut dyn Watcher,
 ) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
     let suite = plan.suite;
-    for (task, methods) in &mut plan.tasks {
-        let texts = Texts::load(task, methods, model, hub, tokens)?;
-        for (instance, training) in methods {
-            instance.built.method.tokenize(&|text| model.tokenizer.encode(text, usize::MAX).ids);
-            let (task, data) = texts.of(training);
-            for shots in shots(&suite) {
-                let group = Group { suite: &suite, task, data, shots, instance, training, model };
-                records.extend(group.run(store, setting, watcher)?);
+    let shots = shots(&suite);
+    let groups = plan.tasks.iter().map(|(_, methods)| methods.len() * shots.len());
+    let mut results: Vec<Vec<Option<Vec<Record>>>> = groups.map(|groups| vec![None; groups]).collect();
+    loop {
+        let (mut busy, mut some_done) = (None, false);
+        for ((task, methods), results) in plan.tasks.iter_mut().zip(&mut results) {
+            if results.iter().all(Option::is_some) {
+                continue;
+            }
+            let texts = Texts::load(task, methods, model, hub, tokens)?;
+            let mut results = results.iter_mut();
+            for (instance, training) in methods {
+                instance.built.method.tokenize(&|text| model.tokenizer.encode(text, usize::MAX).ids);
+                let (task, data) = texts.of(training);
+                for &shots in &shots {
+                    let Some(result) = results.next().filter(|result| result.is_none()) else { continue };
+                    let device = setting.device;
+                    let group = Group { suite: &suite, task, data, shots, instance, training, model, device };
+                    match group.run(store, setting, watcher)? {
+                        Progressed::Done(records) => (*result, some_done) = (Some(records), true),
+                        Progressed::Busy(cell) => busy = busy.or(Some((cell, group.title()))),
+                    }
+                }
+            }
+        }
+        match busy {
+            None => break,
+            // By now, others may be free.
+            Some(_) if some_done => {}
+            Some((cell, title)) => {
+                say!("waiting for {}, which computes {title}", store.holder(&cell));
+                store.wait(&cell)?;
             }
         }
     }
+    let records: Vec<Record> = results.into_iter().flatten().flatten().flatten().collect();
+    store.check(&records)?;
     Ok(records)
 }
 
@@ -295,7 +330,7 @@ fn report_truncation(task: &Task, data: &TaskData) {
         ] {
             if cut > 0 {
                 let (name, rows) = (&task.name, split.len());
-                crate::progress::say!(
+                say!(
                     "note: {name}: {cut} of {rows} {role} {what} are longer than {limit} tokens and were cut"
                 );
             }
@@ -312,44 +347,96 @@ struct Group<'a> {
     instance: &'a Instance,
     training: &'a TrainSettings,
     model: &'a Model,
+    device: DeviceName,
+}
+
+/// How far a group has come.
+enum Progressed {
+    Done(Vec<Record>),
+    /// Another process computes this cell of it.
+    Busy(String),
 }
 
 impl Group<'_> {
-    fn run(&self, store: &Store, setting: Setting, watcher: &mut dyn Watcher) -> Result<Vec<Record>> {
-        let mut records = Vec::new();
-        let mut missing = Vec::new();
+    fn run(&self, store: &Store, setting: Setting, watcher: &mut dyn Watcher) -> Result<Progressed> {
+        loop {
+            let (records, missing) = self.done(store)?;
+            watcher.finished(&records)?;
+            if missing.is_empty() {
+                return Ok(Progressed::Done(records));
+            }
+            interrupt::check()?;
+            let cells = self.next(&missing, store)?;
+            let _claim = match store.claim(&cells)? {
+                Claimed::Mine(claim) => claim,
+                Claimed::Busy(cell) => return Ok(Progressed::Busy(cell)),
+            };
+            // Before it was claimed, somebody may have finished a part.
+            if self.done(store)?.1 == missing {
+                let trained = self.train(&cells, store, setting, watcher)?;
+                watcher.finished(&trained)?;
+            }
+        }
+    }
+
+    /// The records that there are, and the seeds that have none.
+    fn done(&self, store: &Store) -> Result<(Vec<Record>, Vec<u64>)> {
+        let (mut records, mut missing) = (Vec::new(), Vec::new());
         for &seed in &self.suite.seeds {
-            let cell = self.cell(seed)?;
-            match store.read(&cell.id())? {
+            match store.read(&self.cell(seed)?.id())? {
                 // Another suite, or another name in this one, may have asked for the same cell before.
                 Some(record) => records.push(Record {
                     method: self.instance.name.clone(),
                     suite: self.suite.name.clone(),
                     ..record
                 }),
-                None => missing.push(cell),
+                None => missing.push(seed),
             }
         }
-        watcher.finished(&records)?;
-        if !records.is_empty() {
-            // A run of all seeds that was killed between its first result and its end left its state.
-            let seeds = self.suite.seeds.iter();
-            let ids = seeds.map(|&seed| Ok(self.cell(seed)?.id())).collect::<Result<Vec<String>>>()?;
-            store.remove_state(&ids);
-        }
-        // Few-shot runs have rows of their own, so their batches have no common width.
-        let apart = self.shots.is_some() || !self.instance.built.method.side_by_side();
-        let together = match apart {
-            true => 1,
-            false if !is_host(self.model.backbone.device()) => missing.len().max(1),
-            false => self.demand().side_by_side(missing.len()),
+        Ok((records, missing))
+    }
+
+    /// The cells to train next, side by side: those of a state on disk as they are in it, else as many as can be.
+    fn next(&self, missing: &[u64], store: &Store) -> Result<Vec<Cell>> {
+        let seeds = match () {
+            () if !self.together() => &missing[..1],
+            () if !self.company().is_empty() => &self.suite.seeds,
+            () if is_host(self.model.backbone.device()) => {
+                &missing[..self.demand().side_by_side(missing.len())]
+            }
+            () => missing,
         };
-        for cells in missing.chunks(together) {
-            let trained = self.train(cells, store, setting, watcher)?;
-            watcher.finished(&trained)?;
-            records.extend(trained);
+        let cells = seeds.iter().map(|&seed| self.cell(seed)).collect::<Result<Vec<Cell>>>()?;
+        let Some(begun) = store.on_their_way(&cells) else { return Ok(cells) };
+        let mut own = Vec::new();
+        for (id, seed) in begun {
+            let cell = self.cell(seed)?;
+            // A state of other cells is theirs.
+            if cell.id() != id {
+                return Ok(cells);
+            }
+            own.push(cell);
         }
-        Ok(records)
+        Ok(if own.is_empty() { cells } else { own })
+    }
+
+    /// Whether seeds train side by side. Few-shot runs have rows of their own, so their batches have no common width.
+    fn together(&self) -> bool {
+        self.shots.is_none() && self.instance.built.method.side_by_side()
+    }
+
+    /// The seeds that are part of what each cell is.
+    fn company(&self) -> Vec<u64> {
+        match self.device {
+            // Here a run has the same bits alone and in company.
+            DeviceName::Cpu => Vec::new(),
+            _ if !self.together() || self.suite.seeds.len() == 1 => Vec::new(),
+            _ => self.suite.seeds.clone(),
+        }
+    }
+
+    fn title(&self) -> String {
+        format!("{} on {}", self.instance.name, self.task.name)
     }
 
     fn demand(&self) -> Demand {
@@ -373,6 +460,7 @@ impl Group<'_> {
             settings: self.instance.built.settings.clone(),
             training: self.training.for_rows(rows).map_err(|problem| self.suite.wrong(problem))?,
             seed,
+            company: self.company(),
         })
     }
 
@@ -417,12 +505,11 @@ impl Group<'_> {
         memory::reset_peak();
         let planned: Vec<PlannedCell> = cells.iter().map(|cell| self.planned(cell)).collect();
         let mut progress = watcher.training(&planned);
-        let ids: Vec<String> = cells.iter().map(Cell::id).collect();
-        let state = StateFile::new(store.state_path(&ids), setting.checkpoint_interval);
-        let outcome = train(&job, state, progress.as_mut())
-            .with_context(|| format!("{} on {}", self.instance.name, self.task.name))?;
+        let state = store.state_file(cells, setting.checkpoint_interval);
+        let _deferred = interrupt::defer();
+        let outcome = train(&job, state, progress.as_mut()).with_context(|| self.title())?;
         let records = self.record(cells, data, outcome, store, setting.device)?;
-        store.remove_state(&ids);
+        store.remove_finished_states();
         Ok(records)
     }
 
@@ -441,6 +528,10 @@ impl Group<'_> {
         let peak = memory::peak_bytes().filter(|_| device == DeviceName::Cpu);
         let mut records = Vec::new();
         for (cell, run) in cells.iter().zip(&outcome.runs) {
+            // Of a group that was killed between its first result and its last, some have theirs.
+            if store.read(&cell.id())?.is_some() {
+                continue;
+            }
             let record =
                 Record::new(cell, self.suite, self.instance, data, run, &outcome, trainable, peak, device);
             if let Some(best) = &run.best {

@@ -34,6 +34,8 @@ pub enum PretrainError {
     Diverged { step: u64, loss: f64 },
     #[error(transparent)]
     State(#[from] crate::train::StateError),
+    #[error("{0}")]
+    Interrupted(#[from] crate::interrupt::Interrupted),
     #[error(transparent)]
     Model(#[from] peft_model::Error),
     #[error("`start`: {0}")]

@@ -8,10 +8,12 @@ use peft_model::t5::{Backbone, Batch, Pass, T5Config, target_log_probabilities, 
 use peft_pocket::{Corpus, Mixture};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
+use sha2::{Digest, Sha256};
 
 use super::{Example, Examples, PretrainError, Recipe, publish, tokenizer};
 use crate::atomic;
 use crate::hub::Hub;
+use crate::interrupt;
 use crate::model::{self, Model};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
@@ -44,7 +46,6 @@ pub struct Report {
 /// What a state file says beside the tensors.
 #[derive(Serialize, Deserialize)]
 struct Meta {
-    recipe: Recipe,
     step: u64,
     tokens: u64,
     seconds: f64,
@@ -78,10 +79,20 @@ pub fn pretrain(
     recipe.ensure_memory(&config)?;
     let examples = Examples::new(recipe, &tokenizer)?;
     let (backbone, start_revision) = prepare_backbone(recipe, config, hub, device)?;
-    let file = StateFile::new(folder.join("state.safetensors"), checkpoint_interval);
+    atomic::sweep(folder);
+    let file =
+        StateFile::new(folder.join("state.safetensors"), owner(recipe, &tokenizer), checkpoint_interval);
     let mut pretraining = Pretraining::start(recipe, examples, backbone, file)?;
+    let deferred = interrupt::defer();
     pretraining.run(progress)?;
+    drop(deferred);
     pretraining.finish(folder, &text, start_revision)
+}
+
+/// All that decides what a pretraining comes to.
+fn owner(recipe: &Recipe, tokenizer: &Tokenizer) -> String {
+    let recipe = serde_json::to_string(recipe).expect("plain data serializes");
+    format!("{:x}", Sha256::new().chain_update(recipe).chain_update(tokenizer.digest()).finalize())
 }
 
 /// The tokenizer of the model that it starts from, or a trained one: where it is to be, and its text.
@@ -154,7 +165,12 @@ impl<'a> Pretraining<'a> {
             max_gradient_norm: 1.0,
         };
         let optimizer = AdamW::new(&parameters, settings);
-        let saved: Option<State<Meta>> = file.read(&parameters, &optimizer)?;
+        let steps = recipe.steps();
+        let saved = file.read(&parameters, &optimizer, |saved: &State<Meta>| match saved.meta.step {
+            step if step > steps => Err(format!("it is after update {step} of {steps}")),
+            _ if saved.parameters.runs() != 1 => Err("it is of several runs".into()),
+            _ => Ok(()),
+        })?;
         let mut new = Self {
             recipe,
             examples,
@@ -167,7 +183,7 @@ impl<'a> Pretraining<'a> {
             tokens: 0,
             seconds: 0.0,
         };
-        if let Some(State { parameters, optimizer, meta, .. }) = saved.filter(|s| s.meta.recipe == *recipe) {
+        if let Some(State { parameters, optimizer, meta, .. }) = saved {
             (new.parameters, new.optimizer) = (parameters, optimizer);
             (new.step, new.tokens, new.seconds) = (meta.step, meta.tokens, meta.seconds);
         }
@@ -187,11 +203,17 @@ impl<'a> Pretraining<'a> {
                     self.step
                 ));
             }
-            if self.file.is_due() && self.step < steps {
-                // The training itself has lost nothing.
-                if let Err(problem) = self.save() {
-                    progress.note(&format!("{problem}; if it is interrupted now, it begins anew"));
-                }
+            if let Err(interrupted) = interrupt::check() {
+                self.save()?;
+                progress.note(&format!("the state after update {} of {steps} is kept", self.step));
+                return Err(interrupted.into());
+            }
+            // The training itself has lost nothing.
+            if self.file.is_due()
+                && self.step < steps
+                && let Err(problem) = self.save()
+            {
+                progress.note(&format!("{problem}; if it is interrupted now, it begins anew"));
             }
         }
         progress.finish();
@@ -251,8 +273,7 @@ impl<'a> Pretraining<'a> {
     }
 
     fn save(&mut self) -> Result<(), PretrainError> {
-        let meta =
-            Meta { recipe: self.recipe.clone(), step: self.step, tokens: self.tokens, seconds: self.seconds };
+        let meta = Meta { step: self.step, tokens: self.tokens, seconds: self.seconds };
         let (parameters, optimizer) = (&self.parameters, &self.optimizer);
         Ok(self.file.write(&Snapshot { parameters, optimizer, extra: Vec::new(), meta })?)
     }

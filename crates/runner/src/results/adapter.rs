@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use peft_model::peft::{Built, Parameter, Parameters};
 use peft_model::t5::T5Config;
+use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::portable;
 use crate::atomic;
+use crate::checksum::{self, Damage};
 use crate::grid::Cell;
 use crate::tensor_file::{self, Lazy};
 
@@ -52,15 +55,18 @@ pub struct Adapter<'a> {
 const CONFIG: &str = "adapter.json";
 const TENSORS: &str = "adapter.safetensors";
 
+/// The key in the description of the tensors that says which cell trained them.
+const CELL: &str = "cell";
+
 impl<'a> Adapter<'a> {
     /// The adapter that a cell trained; values in the order of the declared parameters.
     pub fn new(cell: &Cell, declared: &'a [Parameter], values: &'a [Vec<f32>]) -> Self {
         let config = AdapterConfig {
             method: cell.method.clone(),
             settings: cell.settings.clone(),
-            model: cell.model.clone(),
+            model: portable(&cell.model),
             model_revision: cell.model_revision.clone(),
-            task: cell.task.clone(),
+            task: portable(&cell.task),
             seed: cell.seed,
             cell: cell.id(),
         };
@@ -79,17 +85,22 @@ impl<'a> Adapter<'a> {
             .iter()
             .map(|(parameter, values)| Lazy::of(&parameter.name, &parameter.shape, values))
             .collect();
-        tensor_file::write(&path, &tensors, &[]).map_err(|source| AdapterError::Write { path, source })?;
+        tensor_file::write(&path, &tensors, &[(CELL, self.config.cell.clone())])
+            .map_err(|source| AdapterError::Write { path, source })?;
         // The description comes last: a folder that has one is complete.
-        let config = serde_json::to_vec_pretty(&self.config).expect("plain data serialises");
+        let mut config = json!(self.config);
+        config[checksum::KEY] = checksum::blank().into();
+        let mut config = format!("{config:#}").into_bytes();
+        checksum::fill_in(&mut config);
         let path = folder.join(CONFIG);
         atomic::write(&path, &config).map_err(|source| AdapterError::Write { path, source })
     }
 
-    /// Reads an adapter and builds its method for a model.
+    /// Reads an adapter and builds its method for a model. One that was made elsewhere may lack checksums, which is
+    /// noted.
     ///
     /// # Errors
-    /// When a file is missing or broken, or the tensors do not fit the model.
+    /// When a file is missing, broken, or another than was written, or the tensors do not fit the model.
     pub fn load(
         folder: &Path,
         model: &T5Config,
@@ -100,7 +111,10 @@ impl<'a> Adapter<'a> {
         peft_model::files::refuse_peft_adapter(folder)?;
         let read = |name: &str| {
             let path = folder.join(name);
-            std::fs::read(&path).map_err(|source| AdapterError::Read { path, source })
+            match std::fs::read(&path) {
+                Ok(bytes) => check(path, &bytes).map(|()| bytes),
+                Err(source) => Err(AdapterError::Read { path, source }),
+            }
         };
         let config: AdapterConfig = serde_json::from_slice(&read(CONFIG)?)
             .map_err(|e| AdapterError::Unreadable { path: folder.join(CONFIG), problem: e.to_string() })?;
@@ -108,15 +122,42 @@ impl<'a> Adapter<'a> {
         built.method.tokenize(tokenize);
         let declared = built.method.parameters(model);
         let bytes = read(TENSORS)?;
-        let values = read_tensors(&folder.join(TENSORS), &bytes, &declared)?;
+        let path = folder.join(TENSORS);
+        check_cell(&path, &bytes, &config.cell)?;
+        let values = read_tensors(&path, &bytes, &declared)?;
         let parameters = Parameters::from_host(declared, &[&values], device, dtype);
         Ok((config, built, parameters))
     }
 }
 
+/// Refuses a file that is another than was written.
+fn check(path: PathBuf, bytes: &[u8]) -> Result<(), AdapterError> {
+    match checksum::check(bytes) {
+        Ok(()) => Ok(()),
+        Err(Damage::Missing) => {
+            crate::progress::say!("note: {}: {}", path.display(), Damage::Missing);
+            Ok(())
+        }
+        Err(Damage::Wrong) => Err(AdapterError::Unreadable { path, problem: Damage::Wrong.to_string() }),
+    }
+}
+
+/// Refuses the tensors of another cell than the description is of.
+fn check_cell(path: &Path, bytes: &[u8], cell: &str) -> Result<(), AdapterError> {
+    let header = SafeTensors::read_metadata(bytes).ok();
+    let described = header.and_then(|(_, header)| header.metadata().clone()).unwrap_or_default();
+    match described.get(CELL) {
+        Some(other) if other != cell => {
+            let problem = format!("its tensors are of cell {other}, but {CONFIG} beside it is of {cell}");
+            Err(AdapterError::Unreadable { path: path.into(), problem })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn read_tensors(path: &Path, bytes: &[u8], declared: &[Parameter]) -> Result<Vec<Vec<f32>>, AdapterError> {
     let unreadable = |problem: String| AdapterError::Unreadable { path: path.into(), problem };
-    let tensors = safetensors::SafeTensors::deserialize(bytes).map_err(|e| unreadable(e.to_string()))?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| unreadable(e.to_string()))?;
     declared
         .iter()
         .map(|parameter| {

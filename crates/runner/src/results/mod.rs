@@ -14,5 +14,24 @@ pub use picture::to_svg;
 pub use record::{Curve, Record, Status};
 pub use report::Report;
 pub use roster::{Entry, Roster};
-pub use store::{Store, StoreError};
+pub use store::{Claim, Claimed, Store, StoreError};
 pub use table::{Comparison, comparison, seeds_text, thousands, to_frame, to_text};
+
+/// A name as results may hold it: of an absolute path, which may tell whose home it is in, the last part.
+fn portable(name: &str) -> String {
+    let path = std::path::Path::new(name);
+    let last = path.file_name().filter(|_| path.is_absolute());
+    last.map_or(name.into(), |last| last.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_tell_of_no_home_folder() {
+        assert_eq!(portable("/home/somebody/models/t5"), "t5");
+        assert_eq!(portable("models/t5"), "models/t5");
+        assert_eq!(portable("google-t5/t5-base"), "google-t5/t5-base");
+    }
+}

@@ -1,10 +1,14 @@
+use std::io::Cursor;
+
 use polars::prelude::*;
 use polars_parquet::write::{
-    CompressionOptions, FileWriter, RowGroupIterator, StatisticsOptions, Version, WriteOptions,
+    CompressionOptions, FileWriter, KeyValue, RowGroupIterator, StatisticsOptions, Version, WriteOptions,
     get_dtype_encoding,
 };
 
-/// A table as the bytes of a Parquet file.
+use crate::checksum;
+
+/// A table as the bytes of a Parquet file, with a checksum of all of them in its metadata.
 ///
 /// Polars' own writer declares text as `string_view`, which pyarrow cannot filter or sort by and older
 /// readers do not know; here it is declared as plain strings.
@@ -25,8 +29,17 @@ pub(super) fn to_parquet(frame: &mut DataFrame) -> PolarsResult<Vec<u8>> {
     for group in groups {
         writer.write(frame.height() as u64, group?)?;
     }
-    writer.end(None)?;
-    Ok(writer.into_inner())
+    let checksum = KeyValue { key: checksum::KEY.into(), value: Some(checksum::blank()) };
+    writer.end(Some(vec![checksum]))?;
+    let mut bytes = writer.into_inner();
+    checksum::fill_in(&mut bytes);
+    Ok(bytes)
+}
+
+/// Reads a table whose checksum is right.
+pub(super) fn from_parquet(bytes: &[u8]) -> Result<DataFrame, String> {
+    checksum::check(bytes).map_err(|e| e.to_string())?;
+    ParquetReader::new(Cursor::new(bytes)).finish().map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -38,7 +51,18 @@ mod tests {
         let mut frame =
             df!("text" => ["a", "b"], "none" => [Some("x"), None], "number" => [1.5, f64::NAN]).unwrap();
         let bytes = to_parquet(&mut frame).unwrap();
-        let back = ParquetReader::new(std::io::Cursor::new(&bytes)).finish().unwrap();
-        assert!(back.equals_missing(&frame));
+        assert!(from_parquet(&bytes).unwrap().equals_missing(&frame));
+    }
+
+    #[test]
+    fn tables_that_were_changed_are_refused() {
+        let mut frame = df!("score" => [1.5]).unwrap();
+        let bytes = to_parquet(&mut frame).unwrap();
+        for place in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[place] ^= 1;
+            assert!(from_parquet(&changed).is_err(), "byte {place}");
+            assert!(from_parquet(&bytes[..place]).is_err());
+        }
     }
 }

@@ -1,9 +1,12 @@
 use polars::prelude::*;
 use serde_json::json;
 
+use super::portable;
 use crate::data::TaskData;
 use crate::device::DeviceName;
 use crate::grid::{Cell, Instance, ReportedSplit, Suite};
+use crate::host;
+use crate::task::TaskSpec;
 use crate::train::{Outcome, RunOutcome, Scores};
 
 /// How a cell ended.
@@ -62,6 +65,13 @@ pub struct Record {
     pub task_spec: String,
     /// Program, framework and device.
     pub versions: String,
+    /// When it was finished, in UTC (RFC 3339).
+    pub timestamp: String,
+    /// Of the program's source.
+    pub commit: String,
+    /// The processor's model, and the threads that shared the work.
+    pub cpu: String,
+    pub threads: u32,
 }
 
 impl Record {
@@ -107,7 +117,7 @@ impl Record {
         Self {
             cell: cell.id(),
             suite: suite.name.clone(),
-            task: cell.task.clone(),
+            task: portable(&cell.task),
             task_title: cell.title(),
             group: cell.spec.group.clone(),
             method: instance.name.clone(),
@@ -138,13 +148,17 @@ impl Record {
                 .map(|split| split.truncated_sources.len() as u64)
                 .iter()
                 .sum(),
-            model: cell.model.clone(),
+            model: portable(&cell.model),
             model_revision: cell.model_revision.clone(),
             dataset_revision: cell.dataset_revision.clone(),
             settings: json!(cell.settings).to_string(),
             training: json!(cell.training).to_string(),
-            task_spec: json!(cell.spec).to_string(),
+            task_spec: task_spec(&cell.spec),
             versions: versions(device),
+            timestamp: host::timestamp(),
+            commit: host::COMMIT.into(),
+            cpu: host::cpu(),
+            threads: host::threads() as u32,
         }
     }
 
@@ -203,20 +217,26 @@ impl Record {
             "training" => [self.training.as_str()],
             "task_spec" => [self.task_spec.as_str()],
             "versions" => [self.versions.as_str()],
+            "timestamp" => [self.timestamp.as_str()],
+            "commit" => [self.commit.as_str()],
+            "cpu" => [self.cpu.as_str()],
+            "threads" => [self.threads],
         )
     }
 
-    /// Reads the record back from the first row of a table.
+    /// Reads the record back from a table of one row.
     pub fn from_frame(frame: &DataFrame) -> PolarsResult<Self> {
-        let text =
-            |name: &str| -> PolarsResult<String> { Ok(optional_text(frame, name)?.unwrap_or_default()) };
+        if frame.height() != 1 {
+            polars_bail!(ComputeError: "it has {} rows, not one", frame.height());
+        }
+        let text = |name: &str| present(name, optional_text(frame, name)?);
         let number = |name: &str| -> PolarsResult<Option<f64>> { Ok(frame.column(name)?.f64()?.get(0)) };
         let whole = |name: &str| -> PolarsResult<Option<u64>> { Ok(frame.column(name)?.u64()?.get(0)) };
-        let some = |name: &str| -> PolarsResult<u64> { Ok(whole(name)?.unwrap_or_default()) };
+        let small = |name: &str| present(name, frame.column(name)?.u32()?.get(0));
+        let some = |name: &str| present(name, whole(name)?);
         let curve = |steps: &str, values: &str| -> PolarsResult<Curve> {
-            let steps = frame.column(steps)?.list()?.get_as_series(0);
-            let values = frame.column(values)?.list()?.get_as_series(0);
-            let (Some(steps), Some(values)) = (steps, values) else { return Ok(Curve::new()) };
+            let list = |name: &str| present(name, frame.column(name)?.list()?.get_as_series(0));
+            let (steps, values) = (list(steps)?, list(values)?);
             Ok(steps.u64()?.into_no_null_iter().zip(values.f64()?.into_no_null_iter()).collect())
         };
         let status = match optional_text(frame, "problem")? {
@@ -240,9 +260,9 @@ impl Record {
             test_scores: text("test_scores")?,
             validation_scores: text("validation_scores")?,
             trainable_parameters: some("trainable_parameters")?,
-            train_seconds: number("train_seconds")?.unwrap_or_default(),
-            evaluate_seconds: number("evaluate_seconds")?.unwrap_or_default(),
-            runs_side_by_side: frame.column("runs_side_by_side")?.u32()?.get(0).unwrap_or(1),
+            train_seconds: present("train_seconds", number("train_seconds")?)?,
+            evaluate_seconds: present("evaluate_seconds", number("evaluate_seconds")?)?,
+            runs_side_by_side: small("runs_side_by_side")?,
             peak_memory_bytes: whole("peak_memory_bytes")?,
             losses: curve("loss_steps", "losses")?,
             validation_curve: curve("validation_steps", "validation_curve")?,
@@ -257,6 +277,10 @@ impl Record {
             training: text("training")?,
             task_spec: text("task_spec")?,
             versions: text("versions")?,
+            timestamp: text("timestamp")?,
+            commit: text("commit")?,
+            cpu: text("cpu")?,
+            threads: small("threads")?,
         })
     }
 }
@@ -265,9 +289,21 @@ fn optional_text(frame: &DataFrame, name: &str) -> PolarsResult<Option<String>> 
     Ok(frame.column(name)?.str()?.get(0).map(str::to_string))
 }
 
+/// A value that every record has.
+fn present<T>(column: &str, value: Option<T>) -> PolarsResult<T> {
+    value.ok_or_else(|| polars_err!(ComputeError: "column `{column}` is empty"))
+}
+
 /// A list column of one row.
 fn list(values: Series) -> Series {
     values.implode().map(ListChunked::into_series).unwrap_or_default()
+}
+
+/// A task's specification as JSON.
+fn task_spec(spec: &TaskSpec) -> String {
+    let mut spec = spec.clone();
+    spec.data.files.values_mut().for_each(|file| *file = portable(file));
+    json!(spec).to_string()
 }
 
 /// What made a result: program, framework, device.
@@ -277,7 +313,6 @@ fn versions(device: DeviceName) -> String {
         "burn": peft_model::BURN_VERSION,
         "system": format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
         "device": device.to_string(),
-        "threads": std::thread::available_parallelism().map_or(1, usize::from),
     })
     .to_string()
 }

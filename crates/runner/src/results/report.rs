@@ -74,11 +74,11 @@ impl Report {
     pub fn write(&self, store: &Store) -> Result<Vec<PathBuf>, StoreError> {
         let path = store.folder().join("comparison.parquet");
         let frame = table::to_frame(&self.rows)
-            .map_err(|e| StoreError::Make { path: path.clone(), problem: e.to_string() })?;
+            .map_err(|e| StoreError::Table { path: path.clone(), problem: e.to_string() })?;
         let mut paths = vec![store.write_table("comparison.parquet", frame)?];
         let path = store.folder().join("comparison.svg");
         let svg = to_svg(&self.title, self.split, &self.rows, self.majority());
-        let svg = svg.map_err(|e| StoreError::Make { path: path.clone(), problem: e.to_string() })?;
+        let svg = svg.map_err(|e| StoreError::Table { path: path.clone(), problem: e.to_string() })?;
         if !svg.is_empty() {
             paths.push(store.write_text("comparison.svg", &svg)?);
         }

@@ -138,7 +138,7 @@ impl Roster {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(StoreError::Read { path: path.into(), problem: e.to_string() }),
+            Err(source) => return Err(StoreError::Read { path: path.into(), source }),
         };
         let checked = checksum::check(&bytes).map_err(|e| e.to_string());
         match checked.and_then(|()| serde_json::from_slice::<Self>(&bytes).map_err(|e| e.to_string())) {

@@ -1,45 +1,83 @@
 use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use polars::prelude::*;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::Record;
-use super::parquet::to_parquet;
-use crate::atomic;
+use super::parquet::{from_parquet, to_parquet};
+use crate::grid::Cell;
+use crate::progress::say;
+use crate::train::{self, StateFile};
+use crate::{atomic, host, lock};
 
 /// What can go wrong with a results folder.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot write {}: {source}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
-    #[error("cannot read {}: {problem}", path.display())]
-    Read { path: PathBuf, problem: String },
-    #[error("cannot make {}: {problem}", path.display())]
-    Make { path: PathBuf, problem: String },
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: {problem}", path.display())]
+    Table { path: PathBuf, problem: String },
+    #[error("cannot set the damaged result {} aside: {source}", path.display())]
+    SetAside { path: PathBuf, source: io::Error },
+    #[error(
+        "{} was removed while the program ran; what is gone is computed when the same command runs again",
+        path.display()
+    )]
+    Vanished { path: PathBuf },
     #[error("{} holds no results: there is no cell in `cells/`; give a folder that `peft-bench run` has written", path.display())]
     NoCells { path: PathBuf },
 }
 
-/// A results folder: `cells/<id>.parquet`, `adapters/<id>/`, `comparison.parquet`.
+/// A results folder: `cells/<id>.parquet`, `adapters/<id>/`, `comparison.parquet`, and in `state/` what is on its way.
 ///
 /// Files are whole or absent, so any number of processes may share a folder.
 #[derive(Debug, Clone)]
 pub struct Store {
     folder: PathBuf,
+    /// The folder itself, so that one which takes its place is told from it.
+    opened: Arc<File>,
+}
+
+/// Cells that this process alone computes for as long as this lives.
+#[derive(Debug, Default)]
+pub struct Claim {
+    locks: Vec<(PathBuf, File)>,
+}
+
+/// What comes of claiming cells.
+#[derive(Debug)]
+pub enum Claimed {
+    Mine(Claim),
+    /// Another process computes this one.
+    Busy(String),
 }
 
 impl Store {
-    /// Opens a results folder, making it where needed.
+    /// Opens a results folder, making it where needed, and clears it of what killed processes have left. A folder that
+    /// cannot be written to can be read.
     ///
     /// # Errors
-    /// When the folder cannot be made or written.
+    /// When the folder cannot be made.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let cells = folder.join("cells");
-        fs::create_dir_all(&cells)
-            .and_then(|()| tempfile::Builder::new().prefix(".writing-").tempfile_in(&cells).map(drop))
-            .map_err(|source| StoreError::Write { path: cells, source })?;
-        Ok(Self { folder: folder.into() })
+        if !cells.is_dir() {
+            fs::create_dir_all(&cells).map_err(|source| StoreError::Write { path: cells.clone(), source })?;
+        }
+        let opened = File::open(folder).map_err(|source| StoreError::Read { path: folder.into(), source })?;
+        let store = Self { folder: folder.into(), opened: Arc::new(opened) };
+        let adapters = entries(&folder.join("adapters"));
+        for written in [folder.into(), cells, store.state_folder()].iter().chain(&adapters) {
+            atomic::sweep(written);
+        }
+        store.remove_finished_states();
+        Ok(store)
     }
 
     /// Opens a results folder to read it, and nothing else.
@@ -47,11 +85,17 @@ impl Store {
     /// # Errors
     /// When there are no results in it.
     pub fn read_only(folder: &Path) -> Result<Self, StoreError> {
-        let store = Self { folder: folder.into() };
-        match store.ids() {
-            Ok(ids) if !ids.is_empty() => Ok(store),
-            Err(StoreError::Read { path, problem }) => Err(StoreError::Read { path, problem }),
-            _ => Err(StoreError::NoCells { path: folder.into() }),
+        let opened = match File::open(folder) {
+            Ok(opened) => Arc::new(opened),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return Err(StoreError::NoCells { path: folder.into() });
+            }
+            Err(source) => return Err(StoreError::Read { path: folder.into(), source }),
+        };
+        let store = Self { folder: folder.into(), opened };
+        match store.ids()?.is_empty() {
+            true => Err(StoreError::NoCells { path: folder.into() }),
+            false => Ok(store),
         }
     }
 
@@ -65,49 +109,46 @@ impl Store {
         self.folder.join("adapters").join(cell)
     }
 
-    /// Where the cells that train side by side keep their state on the way.
-    pub fn state_path(&self, cells: &[String]) -> PathBuf {
-        let digest = Sha256::digest(cells.join(" "));
-        let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join("state").join(format!("{name}.safetensors"))
-    }
-
-    /// Removes the state of cells that are done.
-    pub fn remove_state(&self, cells: &[String]) {
-        atomic::remove(&self.state_path(cells));
-        // Other cells may have theirs.
-        let _ = fs::remove_dir(self.folder.join("state"));
-    }
-
-    fn cell_path(&self, cell: &str) -> PathBuf {
-        self.folder.join("cells").join(format!("{cell}.parquet"))
-    }
-
-    /// Reads the result of a cell, if there is one.
+    /// Reads the result of a cell, if there is one. A file that is not as it was written, or of another cell, is set
+    /// aside with a note: the cell has no result then.
     ///
     /// # Errors
-    /// When the file is broken: the message names it, so that it can be removed.
+    /// When there is a file that cannot be read, or not be set aside.
     pub fn read(&self, cell: &str) -> Result<Option<Record>, StoreError> {
         let path = self.cell_path(cell);
-        if !path.exists() {
-            return Ok(None);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StoreError::Read { path, source }),
+        };
+        let problem = match record(cell, &bytes) {
+            Ok(record) => return Ok(Some(record)),
+            Err(problem) => problem,
+        };
+        match atomic::set_aside(&path) {
+            Ok(aside) => {
+                let (path, aside) = (path.display(), aside.display());
+                say!("note: the result {path} is set aside as {aside}: {problem}");
+                Ok(None)
+            }
+            Err(source) => Err(StoreError::SetAside { path, source }),
         }
-        let broken = |problem: String| StoreError::Read { path: path.clone(), problem };
-        let file = File::open(&path).map_err(|e| broken(e.to_string()))?;
-        let frame = ParquetReader::new(file).finish().map_err(|e| broken(e.to_string()))?;
-        Record::from_frame(&frame).map(Some).map_err(|e| broken(e.to_string()))
     }
 
-    /// Reads the results of all cells that have one, in the order of their names.
+    /// The results of all cells in the folder, in the order of their ids. Files that cannot be trusted or read are left
+    /// out with a note.
     ///
     /// # Errors
-    /// When a file is broken: the message names it.
+    /// When the folder cannot be listed.
     pub fn records(&self) -> Result<Vec<Record>, StoreError> {
-        let mut records = Vec::new();
-        for id in self.ids()? {
-            records.extend(self.read(&id)?);
-        }
-        Ok(records)
+        let cells = self.ids()?;
+        let read = |cell: &String| {
+            self.read(cell).unwrap_or_else(|problem| {
+                say!("note: {problem}; it is left out");
+                None
+            })
+        };
+        Ok(cells.par_iter().filter_map(read).collect())
     }
 
     /// Names of the cells that have a result.
@@ -115,8 +156,10 @@ impl Store {
         let path = self.folder.join("cells");
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(StoreError::Read { path, problem: e.to_string() }),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
+            Err(source) => return Err(StoreError::Read { path, source }),
         };
         let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
         let is_id = |id: &str| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -129,12 +172,30 @@ impl Store {
     /// Writes the result of a cell.
     ///
     /// # Errors
-    /// When the disk is full or the folder not writable.
+    /// When the disk is full or the folder not writable; or when the folder is no longer the one that was opened, after
+    /// the result is written to the one in its place.
     pub fn write(&self, record: &Record) -> Result<(), StoreError> {
         let path = self.cell_path(&record.cell);
-        let frame =
-            record.to_frame().map_err(|e| StoreError::Read { path: path.clone(), problem: e.to_string() })?;
-        self.write_frame(&path, frame)
+        let frame = record
+            .to_frame()
+            .map_err(|e| StoreError::Table { path: path.clone(), problem: e.to_string() })?;
+        self.write_frame(&path, frame)?;
+        match lock::is_at(&self.opened, &self.folder) {
+            true => Ok(()),
+            false => Err(StoreError::Vanished { path: self.folder.clone() }),
+        }
+    }
+
+    /// Checks that the results of cells are still there.
+    ///
+    /// # Errors
+    /// When one is not.
+    pub fn check(&self, records: &[Record]) -> Result<(), StoreError> {
+        let mut paths = records.iter().map(|record| self.cell_path(&record.cell));
+        match paths.find(|path| !path.exists()) {
+            Some(path) => Err(StoreError::Vanished { path }),
+            None => Ok(()),
+        }
     }
 
     /// Writes a table beside the cells.
@@ -160,7 +221,159 @@ impl Store {
 
     fn write_frame(&self, path: &Path, mut frame: DataFrame) -> Result<(), StoreError> {
         let bytes = to_parquet(&mut frame)
-            .map_err(|e| StoreError::Read { path: path.into(), problem: e.to_string() })?;
+            .map_err(|e| StoreError::Table { path: path.into(), problem: e.to_string() })?;
         atomic::write(path, &bytes).map_err(|source| StoreError::Write { path: path.into(), source })
     }
+
+    fn cell_path(&self, cell: &str) -> PathBuf {
+        self.folder.join("cells").join(format!("{cell}.parquet"))
+    }
+}
+
+/// What is on its way.
+impl Store {
+    /// Claims cells, all or none.
+    ///
+    /// Where the file system has no locks, everybody's claim holds, and several processes may do the same work.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn claim(&self, cells: &[Cell]) -> Result<Claimed, StoreError> {
+        // In one order for everybody, so that of two processes one gets all.
+        let mut cells: Vec<String> = cells.iter().map(Cell::id).collect();
+        cells.sort();
+        let mut claim = Claim::default();
+        for cell in cells {
+            let path = self.lock_path(&cell);
+            match self.lock(&path) {
+                Ok(Some(lock)) => claim.locks.push((path, lock)),
+                Ok(None) => return Ok(Claimed::Busy(cell)),
+                Err(e) if lock::is_unsupported(&e) => {
+                    let folder = self.folder.display();
+                    say!(
+                        "note: {folder} has no file locks ({e}); other processes may compute the same cells"
+                    );
+                    return Ok(Claimed::Mine(claim));
+                }
+                Err(source) => return Err(StoreError::Write { path, source }),
+            }
+        }
+        Ok(Claimed::Mine(claim))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<File>> {
+        let mut attempts = 0;
+        let mut lock = loop {
+            fs::create_dir_all(self.state_folder())?;
+            attempts += 1;
+            match lock::try_lock(path) {
+                // Somebody who was done removed the folder between the two calls.
+                Err(e) if e.kind() == ErrorKind::NotFound && attempts < 100 => {}
+                Ok(Some(lock)) => break lock,
+                other => return other,
+            }
+        };
+        // For those who wait; a lock that does not say whose it is locks as well.
+        let _ = lock.set_len(0).and_then(|()| lock.write_all(host::process().as_bytes()));
+        Ok(Some(lock))
+    }
+
+    /// Who computes a cell.
+    pub fn holder(&self, cell: &str) -> String {
+        let holder = fs::read_to_string(self.lock_path(cell)).unwrap_or_default();
+        if holder.is_empty() { "another process".into() } else { holder }
+    }
+
+    /// Waits until nobody computes a cell.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn wait(&self, cell: &str) -> Result<(), StoreError> {
+        let path = self.lock_path(cell);
+        lock::wait(&path).map_err(|source| StoreError::Read { path, source })
+    }
+
+    /// The file for the state of cells that train side by side, in this order.
+    pub fn state_file(&self, cells: &[Cell], interval: Duration) -> StateFile {
+        let owner = owner(cells);
+        StateFile::new(self.state_path(&owner), owner, interval)
+    }
+
+    fn state_path(&self, owner: &str) -> PathBuf {
+        let name: String = Sha256::digest(owner).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        self.state_folder().join(format!("{name}.safetensors"))
+    }
+
+    /// The ids and seeds of cells that train side by side in a state on disk: of these, where these do, else of any
+    /// that do so with some of these.
+    pub fn on_their_way(&self, cells: &[Cell]) -> Option<Vec<(String, u64)>> {
+        let own = owner(cells);
+        // Whether it can be trusted or even read is seen when it is gone on from.
+        if fs::symlink_metadata(self.state_path(&own)).is_ok() {
+            return Some(owned(&own));
+        }
+        let states = entries(&self.state_folder());
+        let owners = states.iter().filter_map(|path| Some((path, train::owner(path).ok()??)));
+        let fitting = owners.filter(|(path, owner)| **path == self.state_path(owner));
+        let ids: Vec<String> = cells.iter().map(Cell::id).collect();
+        fitting.map(|(_, owner)| owned(&owner)).find(|group| group.iter().any(|(id, _)| ids.contains(id)))
+    }
+
+    /// Removes the states of which every cell has its result.
+    pub fn remove_finished_states(&self) {
+        for path in entries(&self.state_folder()) {
+            if let Ok(Some(owner)) = train::peek_owner(&path)
+                && owned(&owner).iter().all(|(cell, _)| self.cell_path(cell).exists())
+            {
+                atomic::remove(&path);
+            }
+        }
+        // Other cells may have theirs.
+        let _ = fs::remove_dir(self.state_folder());
+    }
+
+    fn state_folder(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    fn lock_path(&self, cell: &str) -> PathBuf {
+        self.state_folder().join(format!("{cell}.lock"))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        for (path, _held) in self.locks.drain(..) {
+            // While it is held: whoever opened it before sees that it is gone.
+            let _ = fs::remove_file(&path);
+            let _ = path.parent().map(fs::remove_dir);
+        }
+    }
+}
+
+/// How a state file names the cells whose it is: by ids and seeds.
+fn owner(cells: &[Cell]) -> String {
+    cells.iter().map(|cell| format!("{}:{}", cell.id(), cell.seed)).collect::<Vec<_>>().join(" ")
+}
+
+/// The ids and seeds that a state file names.
+fn owned(owner: &str) -> Vec<(String, u64)> {
+    let pairs = owner.split(' ').filter_map(|cell| cell.split_once(':'));
+    pairs.filter_map(|(id, seed)| Some((id.to_string(), seed.parse().ok()?))).collect()
+}
+
+fn record(cell: &str, bytes: &[u8]) -> Result<Record, String> {
+    let record = Record::from_frame(&from_parquet(bytes)?).map_err(|e| e.to_string())?;
+    match record.cell == cell {
+        true => Ok(record),
+        false => Err(format!("it is the result of cell {}", record.cell)),
+    }
+}
+
+/// What is in a folder; nothing if it is not there.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
 }

@@ -16,14 +16,18 @@ pub struct Generation {
     pub max_new_tokens: usize,
 }
 
-/// Generates an answer to every row, for each run side by side: texts in the order of the rows.
-pub fn predict(
+/// Generates an answer to every row, for each run side by side: texts in the order of the rows. `done` is told the
+/// number of rows of each batch, and can end it.
+///
+/// # Errors
+/// Those of `done`.
+pub fn predict<E>(
     pass: &Pass,
     split: &Split,
     tokenizer: &Tokenizer,
     generation: Generation,
-    mut done: impl FnMut(usize),
-) -> Vec<Vec<String>> {
+    mut done: impl FnMut(usize) -> Result<(), E>,
+) -> Result<Vec<Vec<String>>, E> {
     let runs = pass.runs();
     // Rows of similar length together pad least.
     let mut order: Vec<usize> = (0..split.len()).collect();
@@ -39,9 +43,9 @@ pub fn predict(
                 predictions[run][row] = tokenizer.decode_cleaned(ids);
             }
         }
-        done(rows.len());
+        done(rows.len())?;
     }
-    predictions
+    Ok(predictions)
 }
 
 /// Scores one run's predictions.

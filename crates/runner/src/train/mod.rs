@@ -1,6 +1,8 @@
 //! Trains one method on one task, several seeds side by side, and scores the best checkpoint.
 
+mod checkpoint;
 mod evaluate;
+mod exact;
 mod optimizer;
 mod outcome;
 mod schedule;
@@ -18,9 +20,10 @@ pub use outcome::{Best, Outcome, RunOutcome, Status};
 pub use schedule::linear;
 pub use selection::{Criterion, Selection};
 pub use settings::{Interval, NamedInterval, TrainSettings};
-pub use state::{Snapshot, State, StateError, StateFile};
+pub use state::{Snapshot, State, StateError, StateFile, owner, peek_owner};
 
 use crate::data::TaskData;
+use crate::interrupt::{self, Interrupted};
 use crate::metric::{Metric, MetricError};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
@@ -54,6 +57,8 @@ pub enum TrainError {
     Metric(#[from] MetricError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error("{0}")]
+    Interrupted(#[from] Interrupted),
 }
 
 /// "1 run", "3 runs".
@@ -65,39 +70,59 @@ fn count(number: usize, thing: &str) -> String {
 const LOSS_INTERVAL: u64 = 10;
 
 /// Trains, keeps each run's best checkpoint on the validation split, and scores it once on the test
-/// split. A run whose loss is no longer finite ends; its neighbours go on.
+/// split. A run whose loss is no longer finite ends; its neighbors go on.
 ///
-/// Where the state file exists, the training goes on from it, to the same bits.
+/// Where the state file exists, the training goes on from it, to the same bits. A signal that asks the program to end
+/// lets the update finish, and the state be written.
 ///
 /// # Errors
-/// When a metric cannot take the task's targets, or the state cannot be read.
+/// When a metric cannot take the task's targets, the state cannot be read, or a signal came.
 pub fn train(job: &Job, mut state: StateFile, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
-    let (mut training, first) = Training::start(job, &state)?;
-    let steps = job.settings.steps;
-    let per_epoch = job.settings.updates_per_epoch(job.data.train.len());
-    let evaluate_every = job.settings.evaluate_every.updates(per_epoch);
-    progress.start(first, steps, &count(job.runs.len(), "run"));
-    for step in first..steps {
-        training.update(step, progress);
-        let done = step + 1;
-        let look = done.is_multiple_of(LOSS_INTERVAL) || done == steps;
-        if look {
-            training.look_at_losses(done, progress);
-        }
-        if training.is_over() {
-            break;
-        }
-        if done.is_multiple_of(evaluate_every) || done == steps {
-            training.validate(done, progress)?;
-        }
-        if look && done < steps && state.is_due() {
-            // The training itself has lost nothing.
-            if let Err(problem) = training.save(done, &mut state) {
-                progress.note(&format!("{problem}; if it is interrupted now, it begins anew"));
-            }
+    let (mut training, mut done) = Training::start(job, &state)?;
+    progress.start(done, job.settings.steps, &count(job.runs.len(), "run"));
+    let outcome = train_on(&mut training, &mut done, &mut state, progress);
+    // Runs that have all diverged have no state; they are where they were soon enough.
+    if matches!(outcome, Err(TrainError::Interrupted(_))) && !training.is_over() {
+        let steps = job.settings.steps;
+        let kept = format!("the state after update {done} of {steps} is in {}", state.path().display());
+        match training.save(done, &mut state) {
+            Ok(()) => progress.note(&kept),
+            Err(problem) => progress.note(&format!("{problem}; it goes on from the last checkpoint, if any")),
         }
     }
-    let outcome = training.test(progress)?;
     progress.finish();
-    Ok(outcome)
+    outcome
+}
+
+/// Trains on after `done` updates, to the scores of the test split.
+fn train_on(
+    training: &mut Training,
+    done: &mut u64,
+    state: &mut StateFile,
+    progress: &mut dyn Progress,
+) -> Result<Outcome, TrainError> {
+    let steps = training.job.settings.steps;
+    loop {
+        if training.owes_validation(*done) {
+            training.validate(*done, progress)?;
+        }
+        let over = training.is_over();
+        // The training itself has lost nothing.
+        if *done > 0
+            && !over
+            && state.is_due()
+            && let Err(problem) = training.save(*done, state)
+        {
+            progress.note(&format!("{problem}; if it is interrupted now, it begins anew"));
+        }
+        if *done == steps || over {
+            return training.test(progress);
+        }
+        interrupt::check()?;
+        training.update(*done, progress);
+        *done += 1;
+        if done.is_multiple_of(LOSS_INTERVAL) || *done == steps {
+            training.look_at_losses(*done, progress);
+        }
+    }
 }

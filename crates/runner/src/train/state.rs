@@ -1,32 +1,37 @@
 //! The state of a training on disk, so that an interrupted one goes on where it was.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Tensor, TensorData};
 use peft_model::peft::Parameters;
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::AdamW;
-use crate::atomic;
 use crate::tensor_file::{self, Lazy};
+use crate::{atomic, checksum};
 
 /// What can go wrong with a state file.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
-    #[error("{}: not a readable training state ({problem}); remove it to start over", path.display())]
-    Unreadable { path: PathBuf, problem: String },
+    #[error("cannot read the training state {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot set the damaged training state {} aside: {source}", path.display())]
+    SetAside { path: PathBuf, source: std::io::Error },
 }
 
 /// A state file, written at most once per interval.
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
+    owner: String,
     interval: Duration,
     last: Instant,
 }
@@ -35,7 +40,7 @@ pub struct StateFile {
 pub struct Snapshot<'a, M> {
     pub parameters: &'a Parameters,
     pub optimizer: &'a AdamW,
-    pub extra: Vec<(String, &'a [f32])>,
+    pub extra: Vec<(String, Cow<'a, [f32]>)>,
     pub meta: M,
 }
 
@@ -44,16 +49,25 @@ pub struct State<M> {
     pub parameters: Parameters,
     pub optimizer: AdamW,
     /// Host values by name.
-    pub extra: Vec<(String, Vec<f32>)>,
+    pub extra: BTreeMap<String, Vec<f32>>,
     pub meta: M,
 }
 
 const META: &str = "state";
 
+/// The key in the description of a state file that says whose state it is.
+const OWNER: &str = "owner";
+
 impl StateFile {
-    /// A state file at a path.
-    pub fn new(path: PathBuf, interval: Duration) -> Self {
-        Self { path, interval, last: Instant::now() }
+    /// A state file at a path. `owner` identifies the training that it is the state of, by all that decides what comes
+    /// out: the state of another one is not taken for it.
+    pub fn new(path: PathBuf, owner: impl Into<String>, interval: Duration) -> Self {
+        Self { path, owner: owner.into(), interval, last: Instant::now() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether the interval since the last write is over.
@@ -67,26 +81,31 @@ impl StateFile {
     /// When the disk is full or the folder not writable.
     pub fn write<M: Serialize>(&mut self, snapshot: &Snapshot<M>) -> Result<(), StateError> {
         self.last = Instant::now();
-        let meta = serde_json::to_string(&snapshot.meta).map_err(|e| self.unreadable(e.to_string()))?;
-        tensor_file::write(&self.path, &tensors(snapshot), &[(META, meta)])
+        let meta = serde_json::to_string(&snapshot.meta).expect("plain data serializes");
+        tensor_file::write(&self.path, &tensors(snapshot), &[(OWNER, self.owner.clone()), (META, meta)])
             .map_err(|source| StateError::Write { path: self.path.clone(), source })
     }
 
-    /// Reads the state into a training that has just been set up; `None` where there is no file.
+    /// Reads the state into a training that has just been set up; `None` where there is no file. One that is damaged,
+    /// edited, of another training, or that `check` finds a problem with, is set aside with a note.
     ///
     /// # Errors
-    /// When the file is broken or belongs to other parameters.
+    /// When there is a file that cannot be read, or not be set aside.
     pub fn read<M: DeserializeOwned>(
         &self,
         parameters: &Parameters,
         optimizer: &AdamW,
+        check: impl FnOnce(&State<M>) -> Result<(), String>,
     ) -> Result<Option<State<M>>, StateError> {
-        match std::fs::read(&self.path) {
-            Err(_) => Ok(None),
-            Ok(bytes) => {
-                let state = from_bytes(&bytes, parameters, optimizer);
-                state.map(Some).map_err(|problem| self.unreadable(problem))
-            }
+        let bytes = match std::fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StateError::Read { path: self.path.clone(), source }),
+        };
+        let state = from_bytes(&bytes, &self.owner, parameters, optimizer);
+        match state.and_then(|state| check(&state).map(|()| state)) {
+            Ok(state) => Ok(Some(state)),
+            Err(problem) => self.set_aside(&problem).map(|()| None),
         }
     }
 
@@ -95,9 +114,31 @@ impl StateFile {
         atomic::remove(&self.path);
     }
 
-    fn unreadable(&self, problem: String) -> StateError {
-        StateError::Unreadable { path: self.path.clone(), problem }
+    fn set_aside(&self, problem: &str) -> Result<(), StateError> {
+        let path = || self.path.clone();
+        let aside =
+            atomic::set_aside(&self.path).map_err(|source| StateError::SetAside { path: path(), source })?;
+        let (path, aside) = (self.path.display(), aside.display());
+        crate::progress::say!("note: the training state {path} is set aside as {aside}: {problem}");
+        Ok(())
     }
+}
+
+/// Whose state a file says it is, if it is a state file. That it is whole is not checked.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn peek_owner(path: &Path) -> std::io::Result<Option<String>> {
+    Ok(tensor_file::peek(path)?.remove(OWNER))
+}
+
+/// Whose state a file is, if it is a state file and whole.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn owner(path: &Path) -> std::io::Result<Option<String>> {
+    let Some(owner) = peek_owner(path)? else { return Ok(None) };
+    Ok(checksum::check(&std::fs::read(path)?).is_ok().then_some(owner))
 }
 
 fn tensors<'a, M>(snapshot: &'a Snapshot<M>) -> Vec<Lazy<'a>> {
@@ -119,40 +160,46 @@ fn tensors<'a, M>(snapshot: &'a Snapshot<M>) -> Vec<Lazy<'a>> {
 
 fn from_bytes<M: DeserializeOwned>(
     data: &[u8],
+    owner: &str,
     parameters: &Parameters,
     optimizer: &AdamW,
 ) -> Result<State<M>, String> {
+    checksum::check(data).map_err(|e| e.to_string())?;
     let (_, header) = SafeTensors::read_metadata(data).map_err(|e| e.to_string())?;
-    let meta = header.metadata().as_ref().and_then(|m| m.get(META)).ok_or("it has no description")?;
+    let described = header.metadata().clone().unwrap_or_default();
+    if described.get(OWNER).map(String::as_str) != Some(owner) {
+        return Err("it is the state of another training".into());
+    }
+    let meta = described.get(META).ok_or("it has no description")?;
     let meta: M = serde_json::from_str(meta).map_err(|e| e.to_string())?;
     let tensors = SafeTensors::deserialize(data).map_err(|e| e.to_string())?;
-    let read = |kind: &str| -> Result<Vec<Tensor<2>>, String> {
+    let mut rows = None;
+    let mut read = |kind: &str| -> Result<Vec<Tensor<2>>, String> {
         let declared = parameters.declared().iter().zip(parameters.values());
         declared
             .map(|(parameter, like)| {
-                let view =
-                    tensors.tensor(&format!("{kind}/{}", parameter.name)).map_err(|e| e.to_string())?;
-                let &[runs, elements] = view.shape() else { return Err("a tensor of another rank".into()) };
-                if elements != parameter.len() {
-                    return Err(format!(
-                        "`{}` has {elements} elements, not {}",
-                        parameter.name,
-                        parameter.len()
-                    ));
+                let name = format!("{kind}/{}", parameter.name);
+                let view = tensors.tensor(&name).map_err(|e| e.to_string())?;
+                let runs = *rows.get_or_insert(view.shape().first().copied().unwrap_or_default());
+                let shape = [runs, parameter.len()];
+                if view.shape() != shape || view.dtype() != Dtype::F32 {
+                    let (found, dtype) = (view.shape(), view.dtype());
+                    return Err(format!("`{name}` is {dtype} {found:?}, not F32 {shape:?}"));
                 }
-                Ok(Tensor::from_data(TensorData::new(floats(view.data()), [runs, elements]), &like.device()))
+                Ok(Tensor::from_data(TensorData::new(floats(view.data()), shape), &like.device()))
             })
             .collect()
     };
-    let mut extra = Vec::new();
+    let (values, first, second) = (read("value")?, read("first")?, read("second")?);
+    let mut extra = BTreeMap::new();
     for (name, view) in tensors.tensors() {
         if let Some(name) = name.strip_prefix("extra/") {
-            extra.push((name.to_string(), floats(view.data())));
+            extra.insert(name.to_string(), floats(view.data()));
         }
     }
     Ok(State {
-        parameters: parameters.with_values(read("value")?),
-        optimizer: optimizer.clone().with_moments(read("first")?, read("second")?),
+        parameters: parameters.with_values(values),
+        optimizer: optimizer.clone().with_moments(first, second),
         extra,
         meta,
     })

@@ -4,52 +4,34 @@ use burn::tensor::Tensor;
 use peft_model::dropout::Dropout;
 use peft_model::peft::{Gradients, Parameters};
 use peft_model::t5::{Batch, Pass, target_loss};
-use serde::{Deserialize, Serialize};
 
 use super::{
-    AdamW, AdamWSettings, Best, Criterion, Generation, Job, Outcome, Rates, RunOutcome, Scores, Snapshot,
-    State, StateError, StateFile, Status, linear, predict, score,
+    AdamW, AdamWSettings, Best, Criterion, Generation, Job, Outcome, Rates, RunOutcome, Scores, Status,
+    TrainError, linear, predict, score,
 };
 use crate::batches::{Batches, EpochCache};
 use crate::data::Split;
-use crate::metric::MetricError;
+use crate::interrupt;
 use crate::progress::Progress;
 
 /// A training on its way.
 pub(super) struct Training<'a> {
-    job: &'a Job<'a>,
-    parameters: Parameters,
-    optimizer: AdamW,
+    pub(super) job: &'a Job<'a>,
+    pub(super) parameters: Parameters,
+    pub(super) optimizer: AdamW,
     /// Which run each row of the parameters belongs to.
-    alive: Vec<usize>,
+    pub(super) alive: Vec<usize>,
     batches: Vec<EpochCache>,
-    outcomes: Vec<RunOutcome>,
+    pub(super) outcomes: Vec<RunOutcome>,
     /// Losses of the updates since the last look, on the device: `[runs]` each.
-    recent: Vec<Tensor<1>>,
-    train_time: Duration,
-    evaluate_time: Duration,
-}
-
-/// What a state file says beside the tensors.
-#[derive(Serialize, Deserialize)]
-struct Meta {
-    step: u64,
-    alive: Vec<usize>,
-    outcomes: Vec<RunOutcome>,
-    train_time: Duration,
-    evaluate_time: Duration,
+    pub(super) recent: Vec<Tensor<1>>,
+    pub(super) train_time: Duration,
+    pub(super) evaluate_time: Duration,
 }
 
 impl<'a> Training<'a> {
-    /// Sets a training up, from its state file where there is one; the number is that of updates done.
-    pub fn start(job: &'a Job<'a>, state: &StateFile) -> Result<(Self, u64), StateError> {
-        let mut training = Self::new(job);
-        let saved = state.read::<Meta>(&training.parameters, &training.optimizer)?;
-        let step = saved.map_or(0, |saved| training.resume(saved));
-        Ok((training, step))
-    }
-
-    fn new(job: &'a Job<'a>) -> Self {
+    /// Sets a training up that has done nothing yet.
+    pub fn new(job: &'a Job<'a>) -> Self {
         let seeds: Vec<u64> = job.runs.iter().map(|r| r.seed).collect();
         let declared = job.method.parameters(job.backbone.config());
         let parameters = Parameters::init(declared, &seeds, job.backbone);
@@ -75,42 +57,6 @@ impl<'a> Training<'a> {
             train_time: Duration::ZERO,
             evaluate_time: Duration::ZERO,
         }
-    }
-
-    fn resume(&mut self, saved: State<Meta>) -> u64 {
-        let State { parameters, optimizer, extra, meta } = saved;
-        (self.parameters, self.optimizer) = (parameters, optimizer);
-        (self.alive, self.outcomes) = (meta.alive, meta.outcomes);
-        (self.train_time, self.evaluate_time) = (meta.train_time, meta.evaluate_time);
-        for (run, outcome) in self.outcomes.iter_mut().enumerate() {
-            let Some(best) = &mut outcome.best else { continue };
-            let declared = self.parameters.declared().iter();
-            let names = declared.map(|parameter| best_name(run, &parameter.name));
-            best.values = names
-                .filter_map(|name| extra.iter().find(|(n, _)| *n == name))
-                .map(|(_, values)| values.clone())
-                .collect();
-        }
-        meta.step
-    }
-
-    /// Writes the state after so many updates.
-    pub fn save(&self, step: u64, file: &mut StateFile) -> Result<(), StateError> {
-        let mut extra = Vec::new();
-        for (run, outcome) in self.outcomes.iter().enumerate() {
-            let Some(best) = &outcome.best else { continue };
-            for (parameter, values) in self.parameters.declared().iter().zip(&best.values) {
-                extra.push((best_name(run, &parameter.name), values.as_slice()));
-            }
-        }
-        let meta = Meta {
-            step,
-            alive: self.alive.clone(),
-            outcomes: self.outcomes.clone(),
-            train_time: self.train_time,
-            evaluate_time: self.evaluate_time,
-        };
-        file.write(&Snapshot { parameters: &self.parameters, optimizer: &self.optimizer, extra, meta })
     }
 
     /// Whether every run has diverged.
@@ -202,7 +148,21 @@ impl<'a> Training<'a> {
         }
     }
 
-    pub fn validate(&mut self, step: u64, progress: &mut dyn Progress) -> Result<(), MetricError> {
+    /// Whether the validation after so many updates is still to come; one that was interrupted is.
+    pub fn owes_validation(&self, step: u64) -> bool {
+        let settings = self.job.settings;
+        let per_epoch = settings.updates_per_epoch(self.job.data.train.len());
+        let every = settings.evaluate_every.updates(per_epoch);
+        let due = step > 0 && (step.is_multiple_of(every) || step == settings.steps);
+        let last = self.alive.first().and_then(|&run| self.outcomes[run].validation.last());
+        due && !self.is_over() && last.is_none_or(|&(last, _)| last < step)
+    }
+
+    /// Scores every living run on the validation split, and keeps it where it is the best so far.
+    ///
+    /// # Errors
+    /// When a metric cannot take the task's targets, or a signal came; then nothing has changed.
+    pub fn validate(&mut self, step: u64, progress: &mut dyn Progress) -> Result<(), TrainError> {
         let started = Instant::now();
         let all = score_split(self.job, &self.parameters, &self.job.data.validation, "validation", progress)?;
         let criterion = self.job.criterion;
@@ -227,14 +187,17 @@ impl<'a> Training<'a> {
     }
 
     /// Scores the best checkpoint of every run that has one, on the test split and on its probes.
-    pub fn test(self, progress: &mut dyn Progress) -> Result<Outcome, MetricError> {
+    ///
+    /// # Errors
+    /// When a metric cannot take the task's targets, or a signal came.
+    pub fn test(&self, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
         let started = Instant::now();
-        let Self { job, parameters, mut outcomes, train_time, evaluate_time, .. } = self;
-        let declared = parameters.declared().to_vec();
-        drop(parameters);
+        let job = self.job;
+        let mut outcomes = self.outcomes.clone();
         let chosen: Vec<&mut Best> =
             outcomes.iter_mut().filter_map(|outcome| outcome.best.as_mut()).collect();
         if !chosen.is_empty() {
+            let declared = self.parameters.declared().to_vec();
             let values: Vec<&[Vec<f32>]> = chosen.iter().map(|best| best.values.as_slice()).collect();
             let backbone = job.backbone;
             let best = Parameters::from_host(declared, &values, backbone.device(), backbone.dtype());
@@ -250,7 +213,8 @@ impl<'a> Training<'a> {
                 best.test = scores;
             }
         }
-        Ok(Outcome { runs: outcomes, train_time, evaluate_time: evaluate_time + started.elapsed() })
+        let evaluate_time = self.evaluate_time + started.elapsed();
+        Ok(Outcome { runs: outcomes, train_time: self.train_time, evaluate_time })
     }
 }
 
@@ -261,7 +225,7 @@ fn score_split(
     split: &Split,
     what: &str,
     progress: &mut dyn Progress,
-) -> Result<Vec<Scores>, MetricError> {
+) -> Result<Vec<Scores>, TrainError> {
     let generation =
         Generation { batch_size: job.settings.eval_batch_size, max_new_tokens: job.data.max_new_tokens };
     let pass = Pass { backbone: job.backbone, method: job.method, parameters, dropout: None };
@@ -269,13 +233,9 @@ fn score_split(
     let predictions = predict(&pass, split, job.tokenizer, generation, |rows| {
         done += rows;
         progress.scoring(what, done, split.len());
-    });
-    predictions.iter().map(|predictions| score(split, predictions, job.metrics)).collect()
-}
-
-/// Where a state file keeps a run's best value of a parameter.
-fn best_name(run: usize, parameter: &str) -> String {
-    format!("best/{run}/{parameter}")
+        interrupt::check()
+    })?;
+    predictions.iter().map(|predictions| Ok(score(split, predictions, job.metrics)?)).collect()
 }
 
 /// The sum of two batches' gradients.
