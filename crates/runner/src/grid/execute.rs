@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use peft_model::peft::{self, Parameter};
 
-use super::{Cell, Instance, Suite};
+use super::{Cell, Instance, Suite, check};
 use crate::data::TaskData;
 use crate::device::DeviceName;
 use crate::hub::Hub;
@@ -15,7 +15,7 @@ use crate::progress;
 use crate::results::{Adapter, Record, Store};
 use crate::task::{self, Reference, Task};
 use crate::token_cache::TokenCache;
-use crate::train::{Job, Outcome, RunSettings, StateFile, TrainSettings, score, train};
+use crate::train::{Job, Outcome, RunSettings, StateFile, TrainSettings, train};
 
 /// A suite whose tasks, methods and settings have been checked.
 #[derive(Debug)]
@@ -95,24 +95,19 @@ pub fn plan(suite: Suite) -> Result<Plan> {
     Ok(Plan { suite, tasks })
 }
 
-/// Reads every task's rows and has every metric score the answers themselves, so that what is wrong with
-/// the last task is known before the first one trains.
+/// Reads every task's rows and checks what scores of them would mean, so that what is wrong with the last
+/// task is known before the first one trains.
 ///
 /// # Errors
-/// When a task's rows cannot be loaded, or a metric cannot take its answers.
+/// When a task's rows cannot be loaded, or no score of them would mean anything.
 pub fn check_rows(plan: &Plan, model: &Model, hub: &Hub, tokens: &TokenCache) -> Result<()> {
     for (task, _) in &plan.tasks {
         let data = TaskData::load(task, hub, &model.tokenizer, tokens)?;
-        for (role, split) in [("validation", &data.validation), ("test", &data.test)] {
-            let answers: Vec<String> = split.examples.iter().map(|e| e.answers[0].clone()).collect();
-            score(split, &answers, &task.spec.metrics.all())
-                .with_context(|| format!("`metrics` of {} do not fit its {role} split", task.name))?;
-        }
+        check::check(task, &data, &model.tokenizer)?;
         let rows = data.train.len();
         if let Some(shots) = plan.suite.shots.iter().find(|&&shots| shots > rows) {
             bail!("`shots` has {shots}, but task `{}` has only {rows} rows to train on", task.name);
         }
-        report_truncation(task, &data);
     }
     Ok(())
 }
@@ -156,23 +151,6 @@ pub fn execute(
         }
     }
     Ok(records)
-}
-
-fn report_truncation(task: &Task, data: &TaskData) {
-    let limits = &task.spec.limits;
-    for (role, split) in [("train", &data.train), ("validation", &data.validation), ("test", &data.test)] {
-        for (what, cut, limit) in [
-            ("sources", split.truncated_sources.len(), limits.source_tokens),
-            ("targets", split.truncated_targets.len(), limits.target_tokens),
-        ] {
-            if cut > 0 {
-                let (name, rows) = (&task.name, split.len());
-                crate::progress::say!(
-                    "note: {name}: {cut} of {rows} {role} {what} are longer than {limit} tokens and were cut"
-                );
-            }
-        }
-    }
 }
 
 /// The cells that differ in their seed alone.

@@ -44,11 +44,16 @@ pub fn predict(
     predictions
 }
 
-/// Scores one run's predictions.
+/// Scores one run's predictions; `classes` are those of the task.
 ///
 /// # Errors
 /// When a metric cannot take the task's targets.
-pub fn score(split: &Split, predictions: &[String], metrics: &[Metric]) -> Result<Scores, MetricError> {
+pub fn score(
+    split: &Split,
+    predictions: &[String],
+    metrics: &[Metric],
+    classes: &[String],
+) -> Result<Scores, MetricError> {
     let answers: Vec<Answer> = split
         .examples
         .iter()
@@ -59,5 +64,5 @@ pub fn score(split: &Split, predictions: &[String], metrics: &[Metric]) -> Resul
             group: example.group.clone(),
         })
         .collect();
-    metrics.iter().map(|&metric| Ok((metric.to_string(), metric.score(&answers)?))).collect()
+    metrics.iter().map(|&metric| Ok((metric.to_string(), metric.score(&answers, Some(classes))?))).collect()
 }

@@ -269,7 +269,7 @@ fn score_split(
         done += rows;
         progress.scoring(what, done, split.len());
     });
-    predictions.iter().map(|predictions| score(split, predictions, job.metrics)).collect()
+    predictions.iter().map(|predictions| score(split, predictions, job.metrics, &job.data.classes)).collect()
 }
 
 /// Where a state file keeps a run's best value of a parameter.
