@@ -1,5 +1,6 @@
 //! A task's rows as token ids, ready to train on and to score.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -36,6 +37,8 @@ pub struct TaskData {
     pub test: Arc<Split>,
     /// The test split with other templates of the source.
     pub probes: Vec<(String, Arc<Split>)>,
+    /// The distinct labels: those that the task declares, else the distinct answers of its splits.
+    pub classes: Vec<String>,
     /// What the rows are: the dataset's commit, the generator's version, or digests of the local files.
     pub revision: String,
     /// Most tokens that an answer may have.
@@ -66,10 +69,18 @@ impl Split {
     }
 
     /// Replaces answers by what a model can give of them: as the reference does, cut at the limit of
-    /// targets, and decoded like a prediction.
+    /// targets, and decoded like a prediction. Further answers of which nothing is left are left out: else
+    /// saying nothing would be right.
     fn decode_answers(&mut self, tokenizer: &Tokenizer, limit: usize) {
-        let answers = self.examples.par_iter_mut().flat_map(|example| &mut example.answers);
-        answers.for_each(|answer| *answer = tokenizer.decode_cleaned(&tokenizer.encode(answer, limit).ids));
+        self.examples.par_iter_mut().for_each(|example| {
+            let answers = std::mem::take(&mut example.answers).into_iter().enumerate();
+            let written = answers.filter_map(|(place, answer)| {
+                let written = tokenizer.decode_cleaned(&tokenizer.encode(&answer, limit).ids);
+                let is_answer = place == 0 || !written.is_empty() || answer.trim().is_empty();
+                is_answer.then_some(written)
+            });
+            example.answers = written.collect();
+        });
     }
 
     /// Some of the rows, in this order.
@@ -124,8 +135,9 @@ impl TaskData {
         let probes = task.probes().into_iter();
         let probes = probes.map(|(name, probe)| Ok((name, Arc::new(split(&probe, Role::Test)?))));
         let probes = probes.collect::<Result<_, TaskError>>()?;
+        let classes = classes(task, [&train, &validation, &test]);
         let [train, validation, test] = [train, validation, test].map(Arc::new);
-        Ok(Self { train, validation, test, probes, revision: revisions.join(" "), max_new_tokens })
+        Ok(Self { train, validation, test, probes, classes, revision: revisions.join(" "), max_new_tokens })
     }
 
     /// Training rows for few-shot training with a seed.
@@ -138,6 +150,21 @@ impl TaskData {
     pub fn with_rows(&self, rows: &[u32]) -> Self {
         Self { train: Arc::new(self.train.select(rows)), ..self.clone() }
     }
+}
+
+/// The distinct labels of a task, in order.
+fn classes(task: &Task, splits: [&Split; 3]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let words = match &task.spec.labels {
+        Some(labels) => labels.words(),
+        None => {
+            let answers = splits.into_iter().flat_map(|split| &split.examples);
+            let mut answers: Vec<&str> = answers.map(|example| &*example.answers[0]).collect();
+            answers.sort_unstable();
+            answers
+        }
+    };
+    words.into_iter().filter(|word| seen.insert(*word)).map(String::from).collect()
 }
 
 fn tokenise(

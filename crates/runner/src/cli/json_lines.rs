@@ -13,12 +13,17 @@ use crate::files::read_text;
 
 /// Reads a file; `fields` names what its objects must have, for messages.
 pub fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {
+    Ok(read_numbered(path, fields)?.into_iter().map(|(_, object)| object).collect())
+}
+
+/// Reads a file; each object comes with the number of its line, from 1.
+pub fn read_numbered<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<(usize, T)>> {
     let text = read_text(path)?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     lines
-        .map(|(i, line)| {
-            let expected = || format!("{}, line {}: expected an object with {fields}", path.display(), i + 1);
-            serde_json::from_str(line).with_context(expected)
+        .map(|(number, line)| {
+            let expected = || format!("{}, line {number}: expected an object with {fields}", path.display());
+            Ok((number, serde_json::from_str(line).with_context(expected)?))
         })
         .collect()
 }

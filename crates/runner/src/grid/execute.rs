@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use peft_model::peft::{self, Parameter};
 
-use super::{Cell, Demand, Instance, Suite};
+use super::{Cell, Demand, Instance, Suite, check};
 use crate::data::TaskData;
 use crate::device::{DeviceName, is_host};
 use crate::hub::Hub;
@@ -16,7 +16,7 @@ use crate::progress::{Progress, say};
 use crate::results::{Adapter, Claimed, Record, Store};
 use crate::task::{self, Reference, Task};
 use crate::token_cache::TokenCache;
-use crate::train::{Job, Outcome, RunSettings, TrainSettings, score, train};
+use crate::train::{Job, Outcome, RunSettings, TrainSettings, train};
 
 /// A suite whose tasks, methods and settings have been checked.
 #[derive(Debug)]
@@ -126,11 +126,11 @@ pub fn plan(suite: Suite) -> Result<Plan> {
     Ok(Plan { suite, tasks })
 }
 
-/// Reads every task's rows and has every metric score the answers themselves, so that what is wrong with
-/// the last task is known before the first one trains. Gives all cells of the plan, in order.
+/// Reads every task's rows and checks what scores of them would mean, so that what is wrong with the last
+/// task is known before the first one trains. Gives all cells of the plan, in order.
 ///
 /// # Errors
-/// When a task's rows cannot be loaded, or a metric cannot take its answers.
+/// When a task's rows cannot be loaded, or no score of them would mean anything.
 pub fn check_rows(
     plan: &Plan,
     model: &Model,
@@ -141,21 +141,16 @@ pub fn check_rows(
     let mut cells = Vec::new();
     for (task, methods) in &plan.tasks {
         let texts = Texts::load(task, methods, model, hub, tokens)?;
-        let (task, data) = texts.any();
-        for (role, split) in [("validation", &data.validation), ("test", &data.test)] {
-            let answers: Vec<String> = split.examples.iter().map(|e| e.answers[0].clone()).collect();
-            score(split, &answers, &task.spec.metrics.all())
-                .with_context(|| format!("`metrics` of {} do not fit its {role} split", task.name))?;
+        // The longest: a name before the source only adds to it.
+        if let Some((task, data)) = texts.all().last() {
+            check::check(task, data, &model.tokenizer)?;
         }
+        let (task, data) = texts.any();
         for rows in numbers_of_rows(&plan.suite, task, data)? {
             for (instance, training) in methods {
                 let resolved = training.for_rows(rows).map_err(|problem| plan.suite.wrong(problem));
                 resolved.with_context(|| format!("{} on {}", instance.name, task.name))?;
             }
-        }
-        // The longest: a name before the source only adds to it.
-        if let Some((task, data)) = texts.all().last() {
-            report_truncation(task, data);
         }
         let fewest = plan.suite.shots.iter().min().copied();
         // What a GPU has in memory is not counted.
@@ -319,23 +314,6 @@ pub fn execute(
     let records: Vec<Record> = results.into_iter().flatten().flatten().flatten().collect();
     store.check(&records)?;
     Ok(records)
-}
-
-fn report_truncation(task: &Task, data: &TaskData) {
-    let limits = &task.spec.limits;
-    for (role, split) in [("train", &data.train), ("validation", &data.validation), ("test", &data.test)] {
-        for (what, cut, limit) in [
-            ("sources", split.truncated_sources.len(), limits.source_tokens),
-            ("targets", split.truncated_targets.len(), limits.target_tokens),
-        ] {
-            if cut > 0 {
-                let (name, rows) = (&task.name, split.len());
-                say!(
-                    "note: {name}: {cut} of {rows} {role} {what} are longer than {limit} tokens and were cut"
-                );
-            }
-        }
-    }
 }
 
 /// The cells that differ in their seed alone.

@@ -1,8 +1,8 @@
 //! Metrics over labels that are compared as text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
-use super::{Answer, MetricError, each, mean};
+use super::{Answer, MetricError, RowProblem, each, mean};
 
 /// A prediction and its target.
 type Pair<'a> = (&'a str, &'a str);
@@ -14,21 +14,35 @@ pub(super) fn accuracy(answers: &[Answer]) -> Result<f64, MetricError> {
 }
 
 pub(super) fn binary_f1(answers: &[Answer]) -> Result<f64, MetricError> {
-    let valid: Vec<Pair> = binary_pairs(answers)?
-        .into_iter()
-        .map(|(prediction, target)| match (prediction, target) {
-            ("0" | "1", _) => (prediction, target),
-            (_, "1") => ("0", target),
-            _ => ("1", target),
-        })
-        .collect();
-    Ok(class_f1(&valid, "1"))
+    let mut counts = Counts::default();
+    for (prediction, target) in binary_pairs(answers)? {
+        // What is neither label counts as the wrong one.
+        let predicted = match prediction {
+            "0" | "1" => prediction == "1",
+            _ => target == "0",
+        };
+        counts.predicted += usize::from(predicted);
+        counts.wanted += usize::from(target == "1");
+        counts.hit += usize::from(predicted && target == "1");
+    }
+    Ok(counts.f1())
 }
 
-pub(super) fn macro_f1(answers: &[Answer]) -> Result<f64, MetricError> {
-    let pairs = pairs(answers)?;
-    let classes: BTreeSet<&str> = pairs.iter().map(|&(_, target)| target).collect();
-    let scores: Vec<f64> = classes.into_iter().map(|class| class_f1(&pairs, class)).collect();
+pub(super) fn macro_f1(answers: &[Answer], classes: Option<&[String]>) -> Result<f64, MetricError> {
+    let pairs = match classes {
+        Some(classes) => pairs_of(answers, classes)?,
+        None => pairs(answers)?,
+    };
+    let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
+    for &(prediction, target) in &pairs {
+        counts.entry(prediction).or_default().predicted += 1;
+        counts.entry(target).or_default().wanted += 1;
+        counts.entry(target).or_default().hit += usize::from(prediction == target);
+    }
+    let scores: Vec<f64> = match classes {
+        Some(classes) => classes.iter().map(|class| counts.get(&**class).map_or(0.0, Counts::f1)).collect(),
+        None => counts.values().map(Counts::f1).collect(),
+    };
     Ok(mean(&scores))
 }
 
@@ -53,28 +67,49 @@ pub(super) fn matthews(answers: &[Answer]) -> Result<f64, MetricError> {
 /// Share of groups in which every row is right.
 pub(super) fn whole_groups(answers: &[Answer]) -> Result<f64, MetricError> {
     let mut whole: BTreeMap<&str, bool> = BTreeMap::new();
-    for (row, (prediction, target)) in binary_pairs(answers)?.into_iter().enumerate() {
-        *whole.entry(answers[row].group(row)?).or_insert(true) &= prediction == target;
+    let groups = each(answers, Answer::group)?;
+    for ((prediction, target), group) in binary_pairs(answers)?.into_iter().zip(groups) {
+        *whole.entry(group).or_insert(true) &= prediction == target;
     }
     Ok(whole.values().filter(|&&right| right).count() as f64 / whole.len() as f64)
 }
 
 fn pairs(answers: &[Answer]) -> Result<Vec<Pair<'_>>, MetricError> {
-    each(answers, |row, answer| Ok((&*answer.prediction, answer.target(row)?)))
+    each(answers, |answer| Ok((&*answer.prediction, answer.target()?)))
 }
 
-fn binary_pairs(answers: &[Answer]) -> Result<Vec<Pair<'_>>, MetricError> {
-    each(answers, |row, answer| match answer.target(row)? {
-        target @ ("0" | "1") => Ok((&*answer.prediction, target)),
-        target => Err(MetricError::NotBinary { row, target: target.into() }),
+fn pairs_of<'a>(answers: &'a [Answer], classes: &[String]) -> Result<Vec<Pair<'a>>, MetricError> {
+    let known: HashSet<&str> = classes.iter().map(String::as_str).collect();
+    each(answers, |answer| match answer.target()? {
+        target if known.contains(target) => Ok((&*answer.prediction, target)),
+        target => Err(RowProblem::NotAClass {
+            target: target.into(),
+            classes: format!("`{}`", classes.join("`, `")),
+        }),
     })
 }
 
-/// F1 of one class; 0 where it is neither predicted nor wanted.
-fn class_f1(pairs: &[Pair], class: &str) -> f64 {
-    let count = |holds: &dyn Fn(&Pair) -> bool| pairs.iter().filter(|pair| holds(pair)).count();
-    let predicted = count(&|(prediction, _)| *prediction == class);
-    let wanted = count(&|(_, target)| *target == class);
-    let hit = count(&|pair| *pair == (class, class));
-    if predicted + wanted == 0 { 0.0 } else { 2.0 * hit as f64 / (predicted + wanted) as f64 }
+fn binary_pairs(answers: &[Answer]) -> Result<Vec<Pair<'_>>, MetricError> {
+    each(answers, |answer| match answer.target()? {
+        target @ ("0" | "1") => Ok((&*answer.prediction, target)),
+        target => Err(RowProblem::NotBinary { target: target.into() }),
+    })
+}
+
+/// How often a class is predicted, wanted, and both at once.
+#[derive(Debug, Default)]
+struct Counts {
+    predicted: usize,
+    wanted: usize,
+    hit: usize,
+}
+
+impl Counts {
+    /// F1; 0 where the class is neither predicted nor wanted.
+    fn f1(&self) -> f64 {
+        match self.predicted + self.wanted {
+            0 => 0.0,
+            sum => 2.0 * self.hit as f64 / sum as f64,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Correlations of predictions and targets that are numbers written as text.
 
-use super::{Answer, MetricError, each, mean};
+use super::{Answer, MetricError, RowProblem, each, mean};
 
 /// What a prediction that is no number counts as; the scales that are scored start at 0.
 const UNREADABLE: f64 = -1.0;
@@ -17,13 +17,13 @@ pub(super) fn spearman(answers: &[Answer]) -> Result<f64, MetricError> {
 
 /// Predictions and targets as numbers.
 fn numbers(answers: &[Answer]) -> Result<(Vec<f64>, Vec<f64>), MetricError> {
-    let pairs = each(answers, |row, answer| {
-        let text = answer.target(row)?;
+    let pairs = each(answers, |answer| {
+        let text = answer.target()?;
         match number(text) {
             Some(target) if target.is_finite() => {
                 Ok((number(&answer.prediction).unwrap_or(UNREADABLE), target))
             }
-            _ => Err(MetricError::NotANumber { row, target: text.into() }),
+            _ => Err(RowProblem::NotANumber { target: text.into() }),
         }
     })?;
     Ok(pairs.into_iter().unzip())

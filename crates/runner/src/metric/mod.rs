@@ -11,7 +11,7 @@ use std::str::FromStr;
 use peft_model::peft::nearest;
 use serde::{Deserialize, Serialize};
 
-pub use error::MetricError;
+pub use error::{MetricError, RowProblem};
 use question_answering::{exact_match, token_f1};
 
 /// A generated text beside what the task wants.
@@ -27,23 +27,23 @@ pub struct Answer {
 
 impl Answer {
     /// Every accepted answer.
-    fn targets(&self, row: usize) -> Result<&[String], MetricError> {
+    fn targets(&self) -> Result<&[String], RowProblem> {
         if self.targets.is_empty() {
-            return Err(MetricError::NoTarget { row });
+            return Err(RowProblem::NoTarget);
         }
         Ok(&self.targets)
     }
 
     /// The one accepted answer.
-    fn target(&self, row: usize) -> Result<&str, MetricError> {
-        match self.targets(row)? {
+    fn target(&self) -> Result<&str, RowProblem> {
+        match self.targets()? {
             [target] => Ok(target),
-            several => Err(MetricError::SeveralTargets { row, found: several.len() }),
+            several => Err(RowProblem::SeveralTargets { found: several.len() }),
         }
     }
 
-    fn group(&self, row: usize) -> Result<&str, MetricError> {
-        self.group.as_deref().ok_or(MetricError::NoGroup { row })
+    fn group(&self) -> Result<&str, RowProblem> {
+        self.group.as_deref().ok_or(RowProblem::NoGroup)
     }
 }
 
@@ -55,10 +55,13 @@ pub enum Metric {
     Accuracy,
     /// F1 of class `1`; a prediction other than `0` and `1` counts as the wrong one of the two.
     F1,
-    /// Unweighted mean of every class's F1. The classes are the distinct targets of the rows scored, so an
-    /// invalid prediction is a miss for its row's class and no class of its own.
+    /// Unweighted mean of every class's F1, as scikit-learn's `f1_score` with `labels` and `zero_division=0`:
+    /// a declared class that no row has, or that predictions alone have, counts as 0, and a prediction that
+    /// is no class is a miss for its row's class and no class of its own. Where nobody declares the classes,
+    /// they are the distinct targets and predictions, as in `f1_score` without `labels`.
     MacroF1,
-    /// Matthews correlation; with more than two labels, invalid ones included, Gorodkin's R_K (2004).
+    /// Matthews correlation; with more than two labels, Gorodkin's R_K (2004). A prediction that is no label
+    /// counts as a label of its own, as in scikit-learn.
     Matthews,
     /// Pearson's r; a prediction that is no number counts as -1.
     Pearson,
@@ -127,18 +130,24 @@ impl Metric {
         matches!(self, ExactMatch | SquadF1 | ExactMatchFirst | SquadF1First | RecordExactMatch | RecordF1)
     }
 
-    /// Scores a split: 0 to 100, correlations -100 to 100, and 0 where the formula is undefined.
+    /// Whether the score depends on which classes there are, beside those of the rows.
+    pub const fn uses_classes(self) -> bool {
+        matches!(self, Self::MacroF1)
+    }
+
+    /// Scores a split: 0 to 100, correlations -100 to 100, and 0 where the formula is undefined. `classes` are
+    /// the distinct labels of the task, where they are declared.
     ///
     /// # Errors
     /// When there are no rows, or a row lacks what the metric needs.
-    pub fn score(self, answers: &[Answer]) -> Result<f64, MetricError> {
+    pub fn score(self, answers: &[Answer], classes: Option<&[String]>) -> Result<f64, MetricError> {
         if answers.is_empty() {
             return Err(MetricError::Empty);
         }
         let share = match self {
             Self::Accuracy => classification::accuracy(answers),
             Self::F1 => classification::binary_f1(answers),
-            Self::MacroF1 => classification::macro_f1(answers),
+            Self::MacroF1 => classification::macro_f1(answers, classes),
             Self::Matthews => classification::matthews(answers),
             Self::Pearson => correlation::pearson(answers),
             Self::Spearman => correlation::spearman(answers),
@@ -193,9 +202,10 @@ impl From<Metric> for &'static str {
 /// Reads something off every row.
 fn each<'a, T>(
     answers: &'a [Answer],
-    read: impl Fn(usize, &'a Answer) -> Result<T, MetricError>,
+    read: impl Fn(&'a Answer) -> Result<T, RowProblem>,
 ) -> Result<Vec<T>, MetricError> {
-    answers.iter().enumerate().map(|(row, answer)| read(row, answer)).collect()
+    let rows = answers.iter().enumerate();
+    rows.map(|(row, answer)| read(answer).map_err(|problem| MetricError::Row { row, problem })).collect()
 }
 
 fn mean(values: &[f64]) -> f64 {

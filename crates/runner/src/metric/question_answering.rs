@@ -34,19 +34,19 @@ pub(super) fn token_f1(prediction: &str, target: &str) -> f64 {
 
 /// Mean agreement with the best of the accepted answers.
 pub(super) fn any_target(answers: &[Answer], agreement: Agreement) -> Result<f64, MetricError> {
-    let scores = each(answers, |row, answer| Ok(best(answer, answer.targets(row)?, agreement)))?;
+    let scores = each(answers, |answer| Ok(best(answer, answer.targets()?, agreement)))?;
     Ok(mean(&scores))
 }
 
 /// Mean agreement with the first accepted answer.
 pub(super) fn first_target(answers: &[Answer], agreement: Agreement) -> Result<f64, MetricError> {
-    let scores = each(answers, |row, answer| Ok(best(answer, &answer.targets(row)?[..1], agreement)))?;
+    let scores = each(answers, |answer| Ok(best(answer, &answer.targets()?[..1], agreement)))?;
     Ok(mean(&scores))
 }
 
 /// [`any_target`] over the first row of each group.
 pub(super) fn first_of_group(answers: &[Answer], agreement: Agreement) -> Result<f64, MetricError> {
-    let mut rows = each(answers, |row, answer| Ok((answer.group(row)?, answer, answer.targets(row)?)))?;
+    let mut rows = each(answers, |answer| Ok((answer.group()?, answer, answer.targets()?)))?;
     let mut seen = HashSet::new();
     rows.retain(|(group, ..)| seen.insert(*group));
     let scores: Vec<f64> =

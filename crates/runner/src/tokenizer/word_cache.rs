@@ -6,8 +6,6 @@ use std::ops::Range;
 use std::sync::RwLock;
 
 use foldhash::fast::RandomState;
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 
 /// Locks, so that threads seldom wait for each other.
 const SHARDS: usize = 64;
@@ -18,7 +16,7 @@ const SHARD_WORDS: usize = 1 << 14;
 /// Ids by word.
 type Shard = HashMap<Box<str>, Box<[u32]>, RandomState>;
 
-/// A cache for tokenizers that cut texts at spaces and treat every word alike.
+/// Ids of words, shared by all threads.
 #[derive(Debug)]
 pub struct WordCache {
     hasher: RandomState,
@@ -26,24 +24,12 @@ pub struct WordCache {
 }
 
 impl WordCache {
-    /// A cache, if a tokenizer's words do not depend on their neighbours.
-    pub fn for_tokenizer(tokenizer: &tokenizers::Tokenizer) -> Option<Self> {
-        let first = match tokenizer.get_pre_tokenizer()? {
-            PreTokenizerWrapper::Sequence(sequence) => sequence.as_ref().first()?,
-            single => single,
-        };
-        let cuts_at_spaces = match first {
-            PreTokenizerWrapper::WhitespaceSplit(_) => true,
-            PreTokenizerWrapper::Metaspace(metaspace) => {
-                metaspace.get_split() && metaspace.get_prepend_scheme() == PrependScheme::Always
-            }
-            _ => false,
-        };
-        let new = || Self {
+    /// An empty cache.
+    pub fn new() -> Self {
+        Self {
             hasher: RandomState::default(),
             shards: std::iter::repeat_with(RwLock::default).take(SHARDS).collect(),
-        };
-        cuts_at_spaces.then(new)
+        }
     }
 
     /// Appends the ids of a word, which `encode` gives for a new one.
@@ -86,32 +72,5 @@ impl<'a> Met<'a> {
         cache.extend(&mut self.ids, word, encode);
         self.words.insert(word, start..self.ids.len());
         ids.extend_from_slice(&self.ids[start..]);
-    }
-}
-
-/// The words of a text, if tokenizing them one by one gives what tokenizing the text gives.
-///
-/// Not so where spaces come together or at the ends, where `<` may begin a special token, and where a
-/// character may be normalised together with its neighbours.
-pub fn words(text: &str) -> Option<impl Iterator<Item = &str>> {
-    let plain = |c| matches!(c, ' '..='~' | '\u{c0}'..='\u{24f}' | '\u{2010}'..='\u{2027}') && c != '<';
-    let apart = !text.is_empty() && !text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  ");
-    (apart && text.chars().all(plain)).then(|| text.split(' '))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_texts_whose_words_stand_alone_are_cut() {
-        for text in ["a", "a b", "it's 12.5 % – “no” … café", "(x) [y] {z}"] {
-            assert_eq!(words(text).unwrap().collect::<Vec<_>>().join(" "), text);
-        }
-        for text in
-            ["", " a", "a ", "a  b", "a\tb", "a\nb", "a <extra_id_0>", "e\u{301}", "ﬁ", "a\u{a0}b", "中"]
-        {
-            assert!(words(text).is_none(), "{text:?}");
-        }
     }
 }

@@ -48,11 +48,16 @@ pub fn predict<E>(
     Ok(predictions)
 }
 
-/// Scores one run's predictions.
+/// Scores one run's predictions; `classes` are those of the task.
 ///
 /// # Errors
 /// When a metric cannot take the task's targets.
-pub fn score(split: &Split, predictions: &[String], metrics: &[Metric]) -> Result<Scores, MetricError> {
+pub fn score(
+    split: &Split,
+    predictions: &[String],
+    metrics: &[Metric],
+    classes: &[String],
+) -> Result<Scores, MetricError> {
     let answers: Vec<Answer> = split
         .examples
         .iter()
@@ -63,5 +68,5 @@ pub fn score(split: &Split, predictions: &[String], metrics: &[Metric]) -> Resul
             group: example.group.clone(),
         })
         .collect();
-    metrics.iter().map(|&metric| Ok((metric.to_string(), metric.score(&answers)?))).collect()
+    metrics.iter().map(|&metric| Ok((metric.to_string(), metric.score(&answers, Some(classes))?))).collect()
 }

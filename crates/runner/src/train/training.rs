@@ -235,7 +235,8 @@ fn score_split(
         progress.scoring(what, done, split.len());
         interrupt::check()
     })?;
-    predictions.iter().map(|predictions| Ok(score(split, predictions, job.metrics)?)).collect()
+    let classes = &job.data.classes;
+    predictions.iter().map(|predictions| Ok(score(split, predictions, job.metrics, classes)?)).collect()
 }
 
 /// The sum of two batches' gradients.

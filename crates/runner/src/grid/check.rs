@@ -1,0 +1,76 @@
+//! What can be known of a task's rows before anything trains on them.
+
+use anyhow::Result;
+
+use super::{ceiling, written};
+use crate::data::{Split, TaskData};
+use crate::task::{Example, Role, Task};
+use crate::tokenizer::Tokenizer;
+
+/// Rows below which a test split is called small.
+const SMALL: usize = 30;
+
+/// Rows from which a better limit is guessed.
+const SAMPLE: usize = 1000;
+
+/// Checks that scores of a task would mean something, and says on standard error what lessens them.
+///
+/// # Errors
+/// When its targets or its metrics make scores meaningless; the message names the key.
+pub fn check(task: &Task, data: &TaskData, tokenizer: &Tokenizer) -> Result<()> {
+    for (role, split) in
+        [(Role::Train, &data.train), (Role::Validation, &data.validation), (Role::Test, &data.test)]
+    {
+        written::check(task, role, split, tokenizer)?;
+        if role != Role::Train {
+            ceiling::check(task, role, split, data)?;
+        }
+        report_truncation(task, role, split, tokenizer);
+    }
+    let rows = data.test.len();
+    if rows < SMALL {
+        crate::progress::say!(
+            "warning: {}: the test split has only {rows} rows, so that one of them is worth {:.1} points",
+            task.name,
+            100.0 / rows as f64
+        );
+    }
+    Ok(())
+}
+
+fn report_truncation(task: &Task, role: Role, split: &Split, tokenizer: &Tokenizer) {
+    let limits = &task.spec.limits;
+    let source: fn(&Example) -> &str = |example| &example.source;
+    let target: fn(&Example) -> &str = |example| &example.target;
+    for (what, cut, limit, text) in [
+        ("source", &split.truncated_sources, limits.source_tokens, source),
+        ("target", &split.truncated_targets, limits.target_tokens, target),
+    ] {
+        if cut.is_empty() {
+            continue;
+        }
+        let hint = match 2 * cut.len() > split.len() {
+            true => {
+                let longest = length_of_most(split, text, tokenizer);
+                format!("; with `limits.{what}_tokens = {longest}` few would be")
+            }
+            false => String::new(),
+        };
+        crate::progress::say!(
+            "note: {}: {} of {} {} {what}s are longer than {limit} tokens and were cut{hint}",
+            task.name,
+            cut.len(),
+            split.len(),
+            role.name()
+        );
+    }
+}
+
+/// Tokens that 95 % of the texts do not exceed, judged by the first of them.
+fn length_of_most(split: &Split, text: fn(&Example) -> &str, tokenizer: &Tokenizer) -> usize {
+    let texts: Vec<&str> = split.examples.iter().take(SAMPLE).map(text).collect();
+    let encoded = tokenizer.encode_all(&texts, usize::MAX);
+    let mut lengths: Vec<usize> = encoded.iter().map(|encoded| encoded.ids.len()).collect();
+    lengths.sort_unstable();
+    lengths[(lengths.len() - 1) * 95 / 100]
+}

@@ -1,0 +1,240 @@
+//! Reading a `tokenizer.json` that may hold anything: the tokenizers library trusts it.
+
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokenizers::{Model, ModelWrapper, Tokenizer};
+
+use super::charsmap;
+
+/// Bytes that no tokenizer of a T5 comes near; read, they are a hundred times as many.
+const LARGEST: usize = 64 << 20;
+
+/// How many times longer a normalizer or a decoder may make a text.
+const MOST_GROWTH: f64 = 1e6;
+
+/// Texts with what tokenizers stumble over.
+const TRIALS: [&str; 6] = [
+    "",
+    "The quick brown fox, 12.5",
+    " \t\r\n\u{a0}\u{200b}",
+    "é e\u{301} ﬁ ﷺ 中文 😀 \u{10fffd}",
+    "<a>{b}[c]\\~^`|",
+    "</s> <unk> <0x0A>",
+];
+
+/// What is checked before the library sees the rest.
+#[derive(Deserialize)]
+struct Outline {
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    decoder: Value,
+    model: ModelOutline,
+}
+
+#[derive(Deserialize)]
+struct ModelOutline {
+    #[serde(default)]
+    unk_id: Option<u64>,
+}
+
+/// Reads a tokenizer, which then encodes any text, whole and without padding.
+///
+/// # Errors
+/// When the library cannot read it, would panic or run out of memory, or when some text would have no ids.
+pub fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
+    if bytes.len() > LARGEST {
+        return Err(format!("it has {} MB; at most {} MB are read", bytes.len() >> 20, LARGEST >> 20));
+    }
+    if bytes.starts_with(b"version https://git-lfs") {
+        return Err("it is a Git LFS pointer, not the file itself; get that with `git lfs pull`".into());
+    }
+    let outline: Outline = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    check_charsmaps(&outline.normalizer)?;
+    for (key, steps) in [("normalizer", &outline.normalizer), ("decoder", &outline.decoder)] {
+        if growth(steps) > MOST_GROWTH {
+            return Err(format!("`{key}` could make a text more than a million times longer"));
+        }
+    }
+    caught(|| {
+        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|e| e.to_string())?;
+        // Truncation and padding are ours: files in the wild carry leftovers of someone's training.
+        tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
+        tokenizer.with_padding(None);
+        check_model(tokenizer.get_model(), &outline.model)?;
+        try_out(&tokenizer)?;
+        Ok(tokenizer)
+    })
+}
+
+fn check_charsmaps(normalizer: &Value) -> Result<(), String> {
+    match normalizer {
+        Value::Object(keys) => keys.iter().try_for_each(|(key, value)| match (key.as_str(), value) {
+            ("precompiled_charsmap", Value::String(charsmap)) => {
+                charsmap::check(charsmap).map_err(|problem| format!("`precompiled_charsmap`: {problem}"))
+            }
+            _ => check_charsmaps(value),
+        }),
+        Value::Array(values) => values.iter().try_for_each(check_charsmaps),
+        _ => Ok(()),
+    }
+}
+
+/// How many times longer the steps of a normalizer or decoder may make a text, about.
+fn growth(steps: &Value) -> f64 {
+    let of_all = |values: &[Value]| values.iter().map(growth).product();
+    match steps {
+        Value::Array(values) => of_all(values),
+        Value::Object(keys) => {
+            let content = keys.get("content").and_then(Value::as_str).map_or(0, str::len);
+            let own = match keys.get("type").and_then(Value::as_str) {
+                Some("Replace") => content.max(1) as f64,
+                Some("ByteLevel") => 2.0,
+                _ => 1.0,
+            };
+            own * keys.values().map(growth).product::<f64>()
+        }
+        _ => 1.0,
+    }
+}
+
+/// Every model must know what to do with a character that it does not know.
+fn check_model(model: &ModelWrapper, outline: &ModelOutline) -> Result<(), String> {
+    let known = |piece: &str| match model.token_to_id(piece) {
+        Some(_) => Ok(()),
+        None => Err(format!("`model.unk_token` is `{piece}`, which is not in the vocabulary")),
+    };
+    match model {
+        ModelWrapper::Unigram(_) if outline.unk_id.is_none() => {
+            Err("`model.unk_id` is missing: the piece that stands for unknown characters".into())
+        }
+        ModelWrapper::Unigram(_) => Ok(()),
+        ModelWrapper::WordPiece(model) => known(&model.unk_token),
+        ModelWrapper::WordLevel(model) => known(&model.unk_token),
+        ModelWrapper::BPE(model) if model.dropout.is_some_and(|dropout| dropout > 0.0) => {
+            Err("`model.dropout` would encode a text differently each time; it must be 0 or null".into())
+        }
+        ModelWrapper::BPE(model) => model.unk_token.as_deref().map_or(Ok(()), known),
+    }
+}
+
+fn try_out(tokenizer: &Tokenizer) -> Result<(), String> {
+    let mut ids = 0;
+    for text in TRIALS {
+        let failed = |e: tokenizers::Error| format!("it fails at the text {text:?}: {e}");
+        let encoding = tokenizer.encode_fast(text, false).map_err(failed)?;
+        tokenizer.decode(encoding.get_ids(), true).map_err(failed)?;
+        ids += encoding.len();
+    }
+    if ids == 0 {
+        return Err("it turns every text into nothing".into());
+    }
+    Ok(())
+}
+
+/// Does work that may panic; a panic becomes an error and is not printed.
+fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                usual(info);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(false);
+    result.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("for no known reason");
+        Err(format!("the tokenizers library panics: {text}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::embedded;
+
+    fn pocket() -> Value {
+        serde_json::from_slice(embedded::bytes("models/pocket/tokenizer.json").unwrap()).unwrap()
+    }
+
+    /// Why the pocket model's tokenizer is refused when a key, given as a JSON pointer, holds something else.
+    fn refusal(pointer: &str, value: Value) -> String {
+        let mut json = pocket();
+        *json.pointer_mut(pointer).unwrap() = value;
+        let problem = parse(json.to_string().as_bytes()).unwrap_err();
+        assert!(!problem.contains('\n'), "{problem}");
+        problem
+    }
+
+    #[test]
+    fn what_is_no_tokenizer_is_refused_in_a_line() {
+        let whole = pocket().to_string();
+        for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
+            assert!(parse(&whole.as_bytes()[..cut]).is_err(), "{cut} bytes");
+        }
+        let deep = format!("{{\"model\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        for (bytes, part) in [
+            ("null", "invalid type"),
+            ("{}", "missing field `model`"),
+            (&deep, "recursion limit"),
+            ("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS pointer"),
+        ] {
+            let problem = parse(bytes.as_bytes()).unwrap_err();
+            assert!(problem.contains(part), "{problem}");
+        }
+        assert!(parse(&vec![b' '; LARGEST + 1]).unwrap_err().contains("at most 64 MB"));
+    }
+
+    #[test]
+    fn a_model_that_cannot_encode_every_text_is_refused() {
+        let word_level =
+            |vocabulary: Value| json!({"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"});
+        let bpe = |dropout: f64, unknown: &str| json!({"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": dropout, "unk_token": unknown});
+        for (model, part) in [
+            (json!({"type": "Unigram", "vocab": [["a", -1.0]]}), "`model.unk_id` is missing"),
+            (json!({"type": "Unigram", "vocab": [], "unk_id": null}), "`model.unk_id` is missing"),
+            (json!({"type": "Unigram", "vocab": [["a", -1.0]], "unk_id": 1}), "UnkIdNotInVocabulary"),
+            (
+                json!({"type": "Unigram", "vocab": [["a", -1.0]], "unk_id": -1}),
+                "`model.unk_id`: invalid value",
+            ),
+            (word_level(json!({})), "`model.unk_token` is `<unk>`"),
+            (bpe(0.1, "a"), "`model.dropout`"),
+            (bpe(0.0, "b"), "`model.unk_token` is `b`"),
+            (json!({"type": "BPE", "vocab": {}, "merges": []}), "every text into nothing"),
+        ] {
+            let mut json = pocket();
+            json["model"] = model;
+            json["added_tokens"] = json!([]);
+            let problem = parse(json.to_string().as_bytes()).unwrap_err();
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
+
+    #[test]
+    fn steps_that_would_take_all_memory_or_panic_are_refused() {
+        let charsmap = |text: &str| json!({"type": "Precompiled", "precompiled_charsmap": text});
+        let nested = json!({"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": [charsmap("/////w==")]}]});
+        for normalizer in [charsmap("/////w=="), charsmap("AAAA"), charsmap("?"), nested] {
+            let problem = refusal("/normalizer", normalizer);
+            assert!(problem.contains("`precompiled_charsmap`: it"), "{problem}");
+        }
+        let doubling = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"});
+        let problem = refusal("/normalizer", json!({"type": "Sequence", "normalizers": vec![doubling; 60]}));
+        assert!(problem.contains("a million times longer"), "{problem}");
+        let problem = refusal("/pre_tokenizer", json!({"type": "FixedLength", "length": 0}));
+        assert!(problem.contains("the tokenizers library panics"), "{problem}");
+    }
+}
