@@ -12,6 +12,9 @@ use super::{Bench, DATASET, README, ROWS, TRAIN, assert_rows, dataset, fetch};
 
 const CONTENT: &[u8] = b"# Data\n";
 
+/// Puts something into a place, which may lead to a victim.
+type Plant = fn(&Path, &Path);
+
 #[test]
 fn what_is_planted_where_a_file_arrives_is_neither_followed_nor_replaced() {
     let link = |place: &Path, victim: &Path| symlink(victim, place).unwrap();
@@ -21,7 +24,7 @@ fn what_is_planted_where_a_file_arrives_is_neither_followed_nor_replaced() {
     let fifo =
         |place: &Path, _: &Path| assert!(Command::new("mkfifo").arg(place).status().unwrap().success());
     let folder = |place: &Path, _: &Path| fs::create_dir(place).unwrap();
-    let kinds: [&dyn Fn(&Path, &Path); 6] = [&link, &dangling, &hard_link, &full, &fifo, &folder];
+    let kinds: [Plant; 6] = [link, dangling, hard_link, full, fifo, folder];
     for plant in kinds {
         for ending in ["", ".lock"] {
             let bench = Bench::new();
