@@ -17,7 +17,8 @@ fn a_suite_runs_and_leaves_whole_files() {
     for part in ["Tiny suite", "lora", "prompt-tuning", "average", "seeds", "comparison.parquet"] {
         assert!(table.contains(part), "{table}");
     }
-    assert_eq!(files(&w.path("out")), ["adapters", "cells", "comparison.parquet", "comparison.svg"]);
+    let parts = ["adapters", "cells", "comparison.parquet", "comparison.svg", "suites"];
+    assert_eq!(files(&w.path("out")), parts);
     let cells = files(&w.path("out/cells"));
     assert_eq!(cells.len(), 4, "two methods, two seeds: {cells:?}");
     let store = Store::open(&w.path("out")).unwrap();
@@ -313,7 +314,7 @@ fn rows_that_do_not_fit_the_task_are_explained() {
     w.edit("rows/validation.csv", "the book was very good,1", "the book was very good,7");
     assert_refused(
         &w.train("lora", &[]),
-        &["tiny.toml", "validation.csv", "row 1", "`label` holds `7`", "0, 1"],
+        &["tiny.toml", "validation.csv, line 3", "`label` holds `7`", "0, 1"],
     );
     let w = Workspace::new();
     w.edit("tiny.toml", "{text}", "{text|pad-punct}");

@@ -219,8 +219,8 @@ mod tests {
         let data = TaskData { train: split(&[(256, 3); 40]), ..data() };
         for method in peft::METHODS {
             let demand = demand(method.name, json!({}), TrainSettings::default(), &data);
-            // Full fine-tuning of T5-base: 222,903,552 values, gradients, and moments.
-            assert!(demand.bytes(1) < 5_000_000_000, "{demand:?}");
+            // Full fine-tuning of T5-base: 222,903,552 values, gradients, and moments, beside a batch.
+            assert!(demand.bytes(1) < 6_000_000_000, "{demand:?}");
         }
     }
 

@@ -346,6 +346,7 @@ fn without_a_network_the_cache_serves_and_what_it_lacks_is_told() {
 fn a_hub_that_never_answers_is_no_network() {
     let bench = Bench::new();
     assert_rows(bench.fetch(TRAIN));
+    bench.hub.put("datasets/owner/other", "main", &[("train.parquet", b"rows")]);
     bench.hub.spoil("GET", "/revision/", 9, Fault::Stall(0, Duration::from_secs(60)));
     let hub = Hub::new(HubSettings { timeout: Duration::from_millis(100), ..bench.settings() });
     let error = hub.resolve(&Repo::dataset("owner/other")).unwrap_err();
@@ -632,8 +633,10 @@ fn a_model_without_weights_or_with_a_broken_index() {
     let shards = |name: &str| format!(r#"{{"weight_map": {{"a": "{name}"}}}}"#);
     let bad = ["[1]", "{}", &shards("../../../x"), &shards("/etc/passwd"), &shards("")];
     for (number, index) in bad.into_iter().enumerate() {
-        for name in ["model.safetensors.index.json", "pytorch_model.bin.index.json"] {
-            let repo = format!("o/bad-{number}-{}", name.len());
+        for (kind, name) in
+            [("safe", "model.safetensors.index.json"), ("torch", "pytorch_model.bin.index.json")]
+        {
+            let repo = format!("o/bad-{number}-{kind}");
             let files = [("config.json", &b"{}"[..]), (name, index.as_bytes())];
             bench.hub.put(&format!("models/{repo}"), "main", &files);
             let error = bench.client().model_files(&Repo::model(repo)).unwrap_err();
