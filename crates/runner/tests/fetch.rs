@@ -189,6 +189,7 @@ fn what_lacks_its_data_names_the_command_that_fetches_it() {
         if fetched.status.success() {
             assert_success(&bench.workspace.run(&[arguments, few].concat()));
         }
+    }
 }
 
 #[test]
