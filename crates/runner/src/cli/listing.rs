@@ -1,6 +1,7 @@
 //! Lists of names with a few words on each, for a terminal of 80 columns.
 
-const WIDTH: usize = 80;
+/// Columns of a terminal that nobody has made wider.
+pub const WIDTH: usize = 80;
 
 /// Where what is said of a name begins.
 const INDENT: usize = 22;

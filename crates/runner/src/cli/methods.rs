@@ -2,14 +2,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use peft_model::peft::{self, METHODS};
 use peft_model::t5::{Backbone, T5Config};
 use serde_json::Map;
 
 use super::fetch::Fetch;
-use super::output;
 use super::run::DEFAULT_SUITE;
+use super::{listing, output};
 use crate::hub::{Hub, Progress};
 use crate::model;
 use crate::results::thousands;
@@ -35,6 +35,7 @@ impl Methods {
         let total = Backbone::num_parameters(&config);
         let mut table = Table::new();
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(listing::WIDTH as u16);
         table.set_header(["method", "title", "trainable", "share", "paper"]);
         for registered in METHODS {
             let built = peft::build(registered.name, &Map::new())?;
