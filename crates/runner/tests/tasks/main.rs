@@ -45,7 +45,14 @@ fn the_dataset_of_the_readme_is_shown_and_runs() {
     let workspace = reviews();
     let shown = workspace.run(&["tasks", "show", "reviews.toml", "--model", "model"]);
     assert_success(&shown);
-    for part in ["source: review: the film", "train: 40 rows", "median", "bad: ", "longer than 256 and cut"] {
+    for part in [
+        "source: review: the film",
+        "reviews.csv, line ",
+        "train: 40 rows",
+        "median",
+        "bad: ",
+        "longer than 256 and cut",
+    ] {
         assert!(stdout(&shown).contains(part), "{part}: {}", stdout(&shown));
     }
     let run =
@@ -99,10 +106,12 @@ fn every_kind_of_file_gives_the_same_rows() {
     let workspace = reviews();
     let expected = dump(&workspace, "train");
     let (texts, stars): (Vec<String>, Vec<i64>) = (0..50).map(review).unzip();
-    let table = |line: &dyn Fn((&String, &i64)) -> String| texts.iter().zip(&stars).map(line).collect::<String>();
+    let table =
+        |line: &dyn Fn((&String, &i64)) -> String| texts.iter().zip(&stars).map(line).collect::<String>();
     let tsv = table(&|(text, stars)| format!("{text}\t{stars}\n"));
     workspace.write("reviews.tsv", &format!("text\tstars\n{tsv}"));
-    let json = |(text, stars): (&String, &i64)| format!("{}\n", serde_json::json!({"stars": stars, "text": text}));
+    let json =
+        |(text, stars): (&String, &i64)| format!("{}\n", serde_json::json!({"stars": stars, "text": text}));
     workspace.write("reviews.jsonl", &table(&json));
     let file = fs::File::create(workspace.path("reviews.parquet")).unwrap();
     ParquetWriter::new(file).finish(&mut df!("text" => &texts, "stars" => &stars).unwrap()).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use peft_bench::task::{Dialect, Rows, Template, Value};
-use polars::prelude::{AnyValue, Column, DataFrame, DataType, NamedFrom, ParquetWriter};
+use polars::prelude::{AnyValue, Column, DataFrame, DataType, ParquetWriter};
 use serde_json::{Map, Value as Json};
 
 use crate::rows::{cells, columns_of, labelled, targets};
