@@ -50,13 +50,16 @@ pub(super) fn delimited(
         Quote::Auto => quotes::style(text, separator)?,
     };
     let table = read(text, separator, style, wanted);
-    // Backslashes can hide ends of fields, so that rows run into each other.
-    let backslashes = if table.is_ok() { "\\\"\"" } else { "\\\"" };
-    let escaped = style == Style::Doubled && text.contains(backslashes);
-    if escaped && quotes::fits(text, separator, Style::Escaped).is_ok() {
-        return Err(
-            "its quotes have backslashes before them, as in `\\\"`; write them doubled, `\"\"`".into()
-        );
+    if style == Style::Doubled {
+        // Backslashes can hide ends of fields, so that rows run into each other.
+        if (table.is_err() || text.contains("\\\"\"")) && quotes::are_escaped(text, separator) {
+            return Err(quotes::ESCAPED.into());
+        }
+        let fits = |style| quotes::fits(text, separator, style).is_ok();
+        if table.is_err() && !fits(Style::Doubled) && fits(Style::Raw) {
+            let advice = "if quotes are text, say so: `quote = \"none\"` in [data]";
+            return table.map_err(|problem| format!("{problem}; {advice}"));
+        }
     }
     table
 }

@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use spec::Templates;
 
 use crate::files::FileError;
+use crate::terminal::printable;
 
 /// What can be wrong with a task or its rows.
 #[derive(Debug, thiserror::Error)]
@@ -242,22 +243,25 @@ fn label(labels: &Labels, row: Row) -> Result<(String, String), String> {
 /// Most characters of a text in a message.
 const SHOWN: usize = 200;
 
-/// The beginning of a text, without characters that command a terminal.
+/// The beginning of a text, on one line and without what commands a terminal.
 fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for (place, character) in text.chars().enumerate() {
-        match character {
-            _ if place == SHOWN => return shown + "...",
-            control if control.is_control() => shown.extend(control.escape_default()),
-            plain => shown.push(plain),
-        }
-    }
-    shown
+    let (start, more) = match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => (&text[..end], "..."),
+        None => (text, ""),
+    };
+    printable(start).replace('\n', "\\n") + more
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_in_a_message_is_short_and_one_line() {
+        assert_eq!(shown("é\n\u{1b}[31m"), "é\\n\\x1b[31m");
+        assert_eq!(shown(&"é".repeat(200)), "é".repeat(200));
+        assert_eq!(shown(&"é".repeat(201)), "é".repeat(200) + "...");
+    }
 
     #[test]
     fn the_threshold_itself_is_in_the_lower_class() {

@@ -12,6 +12,7 @@ use polars_arrow::bitmap::Bitmap;
 use polars_arrow::datatypes::{ArrowDataType, Field};
 use polars_arrow::types::NativeType;
 use polars_parquet::parquet::page::CompressedPage;
+use polars_parquet::parquet::schema::types::PrimitiveType;
 use polars_parquet::read::schema::{FileMetadata, ParquetType, parquet_to_arrow_schema};
 use polars_parquet::read::{
     BasicDecompressor, ColumnChunkMetadata, PageReader, PhysicalType, PrimitiveLogicalType, RowGroupMetadata,
@@ -21,6 +22,9 @@ use polars_parquet::read::{
 use super::rows::Value;
 use super::table::{Column, Table};
 use crate::{files, memory, panics};
+
+/// Most levels of lists and records in a column.
+const MOST_LEVELS: usize = 100;
 
 /// Reads the wanted columns of a file.
 pub(super) fn parquet(path: &Path, wanted: &[String]) -> Result<Table, String> {
@@ -59,7 +63,9 @@ fn read_column(
     parquet: &ParquetType,
     column: &mut Column,
 ) -> Result<(), String> {
-    let field = field(parquet).ok_or("it is a record without fields")?;
+    if is_deeper(parquet, MOST_LEVELS) {
+        return Err(format!("it is nested in more than {MOST_LEVELS} levels"));
+    }
     let chunks: Vec<&ColumnChunkMetadata> =
         group.columns_under_root_iter(parquet.name()).ok_or("the file has no data of it")?.collect();
     let (mut pages, mut types) = (Vec::new(), Vec::new());
@@ -70,6 +76,7 @@ fn read_column(
         pages.push(BasicDecompressor::new(reader(), Vec::new()));
         types.push(&chunk.descriptor().descriptor.primitive_type);
     }
+    let field = field(parquet, &types).ok_or("it is a record without fields")?;
     let (arrays, _) = column_iter_to_arrays(pages, types, field, None).map_err(|e| brief(&e))?;
     let before = column.values.len();
     for array in arrays {
@@ -115,23 +122,47 @@ fn check_pages(chunk: &ColumnChunkMetadata, reader: impl Fn() -> PageReader) -> 
     memory::ensure(|| format!("{held} values"), needed).map_err(|e| e.to_string())
 }
 
+/// Whether a column has more levels than this.
+fn is_deeper(parquet: &ParquetType, levels: usize) -> bool {
+    match parquet {
+        ParquetType::GroupType { fields, .. } => {
+            levels == 0 || fields.iter().any(|field| is_deeper(field, levels - 1))
+        }
+        ParquetType::PrimitiveType(_) => false,
+    }
+}
+
 /// The column by Parquet's own types: those that Arrow adds are stored in the same way, but not every decoder
 /// knows each.
-fn field(parquet: &ParquetType) -> Option<Field> {
+fn field(parquet: &ParquetType, leaves: &[&PrimitiveType]) -> Option<Field> {
     let schema = parquet_to_arrow_schema(std::slice::from_ref(parquet));
     let mut field = schema.iter_values().next()?.clone();
-    if let ParquetType::PrimitiveType(primitive) = parquet {
-        field.dtype = match (primitive.logical_type, primitive.physical_type) {
-            (Some(PrimitiveLogicalType::Float16), PhysicalType::FixedLenByteArray(2)) => {
-                ArrowDataType::Float16
-            }
-            (Some(PrimitiveLogicalType::Json | PrimitiveLogicalType::Enum), PhysicalType::ByteArray) => {
-                ArrowDataType::Utf8View
-            }
-            _ => field.dtype,
-        };
-    }
+    tell_leaves(&mut field.dtype, &mut leaves.iter());
     Some(field)
+}
+
+/// Puts the kinds of its leaves into a column's where Arrow has others for them.
+fn tell_leaves<'a>(kind: &mut ArrowDataType, leaves: &mut impl Iterator<Item = &'a &'a PrimitiveType>) {
+    use ArrowDataType as Kind;
+    match kind {
+        Kind::LargeList(inner) | Kind::Map(inner, _) => tell_leaves(&mut inner.dtype, leaves),
+        Kind::Struct(fields) => fields.iter_mut().for_each(|field| tell_leaves(&mut field.dtype, leaves)),
+        leaf => {
+            let primitive = leaves.next().map(|leaf| (leaf.logical_type, leaf.physical_type));
+            match primitive {
+                Some((Some(PrimitiveLogicalType::Float16), PhysicalType::FixedLenByteArray(2))) => {
+                    *leaf = Kind::Float16;
+                }
+                Some((
+                    Some(PrimitiveLogicalType::Json | PrimitiveLogicalType::Enum),
+                    PhysicalType::ByteArray,
+                )) => {
+                    *leaf = Kind::Utf8View;
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// The values of an array; those of kinds without text keep their kind's name alone.

@@ -2,6 +2,10 @@
 
 use super::delimited::{Records, Style};
 
+/// What to do about quotes that have backslashes before them.
+pub(super) const ESCAPED: &str = "its quotes have backslashes before them, as in `\\\"`; write them doubled, `\"\"`, \
+                                  or say `quote = \"none\"` in [data] if quotes are text";
+
 /// The style that a file's quotes show.
 ///
 /// Who writes fields in quotes doubles the quotes in them, and leaves none in a field without; so text with
@@ -14,6 +18,7 @@ pub(super) fn style(text: &str, separator: char) -> Result<Style, String> {
         return Ok(Style::Raw);
     }
     match (fits(text, separator, Style::Doubled), fits(text, separator, Style::Raw)) {
+        (Err(_), _) if are_escaped(text, separator) => Err(ESCAPED.into()),
         (Ok(_), Err(_)) => Ok(Style::Doubled),
         (Err(_), Ok(_)) => Ok(Style::Raw),
         (Ok(signs), Ok(_)) => signs.style().ok_or_else(|| {
@@ -24,6 +29,11 @@ pub(super) fn style(text: &str, separator: char) -> Result<Style, String> {
              `\"none\"` or `'\"'`"
         )),
     }
+}
+
+/// Whether fields stand in quotes, and the quotes in them behind backslashes.
+pub(super) fn are_escaped(text: &str, separator: char) -> bool {
+    text.contains("\\\"") && fits(text, separator, Style::Escaped).is_ok_and(|signs| signs.doubled)
 }
 
 /// What the quotes of a file look like that could enclose its fields.

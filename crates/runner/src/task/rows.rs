@@ -58,7 +58,8 @@ impl Value {
             Value::Text(text) | Value::Digits(text) => Ok(text),
             Value::Boolean(b) => Ok(b.to_string()),
             Value::Integer(i) => Ok(i.to_string()),
-            Value::Number(x) => Ok(x.to_string()),
+            // Unlike its display, this keeps 1.0 apart from 1, and is short for 1e300.
+            Value::Number(x) => Ok(format!("{x:?}")),
             Value::Null => Err(format!("column `{path}` is empty")),
             other @ Value::Other(_) => {
                 Err(format!("column `{path}` holds {}, which has no text; store it as text", other.kind()))

@@ -96,7 +96,8 @@ fn nearest_fifth(value: &Value) -> Result<Value, String> {
 fn number(value: &Value) -> Result<f64, String> {
     match value {
         Value::Integer(i) => Ok(*i as f64),
-        Value::Number(x) => Ok(*x),
+        Value::Number(x) if x.is_finite() => Ok(*x),
+        Value::Number(x) => Err(format!("needs a number, found {x}")),
         Value::Text(text) | Value::Digits(text) => match text.parse() {
             Ok(x) if f64::is_finite(x) => Ok(x),
             _ => Err(format!("needs a number, found `{}`", shown(text))),

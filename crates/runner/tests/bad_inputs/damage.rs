@@ -18,6 +18,8 @@ use crate::harness::{Case, check};
 /// Damaged copies of every file; each is one more process or call.
 const COPIES: u64 = 60;
 
+const PARQUET: &[u8] = include_bytes!("../fixtures/parquet/written-snappy-dictionary.parquet");
+
 /// A file with one byte changed, cut somewhere, or with a stretch of it doubled.
 fn damaged(bytes: &[u8], copy: u64) -> Vec<u8> {
     let mut rng = keyed_rng(copy, "damage");
@@ -77,6 +79,7 @@ fn damaged_files_are_refused_or_survived_by_the_program() {
     let train = "run tiny-suite.toml --method lora --seed 1 --steps 1 --out out";
     let targets = [
         ("rows/train.csv", train),
+        ("rows/train.parquet", train),
         ("tiny-suite.toml", train),
         ("recipe.toml", "pretrain recipe.toml --out out"),
         ("adapter/adapter.json", crate::adapters::SCORE),
@@ -87,6 +90,10 @@ fn damaged_files_are_refused_or_survived_by_the_program() {
         (0..COPIES / 6).map(move |copy| {
             let case = Case::new(format!("{file}, damaged copy {copy}")).with(crate::adapters::write);
             let case = case.with(crate::recipes::write).command(command).may_succeed();
+            let case = match file {
+                "rows/train.parquet" => case.write(file, PARQUET).edit("tiny.toml", "rows/train.csv", file),
+                _ => case,
+            };
             case.with(move |w| w.write_bytes(file, &damaged(&fs::read(w.path(file)).unwrap(), copy)))
         })
     });
