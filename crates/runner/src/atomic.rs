@@ -117,7 +117,7 @@ pub mod death {
         LEFT.store(step, SeqCst);
     }
 
-    pub(super) fn step() {
+    pub(crate) fn step() {
         let last = LEFT.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
         if last == Ok(1) {
             std::process::abort();

@@ -122,7 +122,7 @@ fn ensure_memory(name: &str, config: &T5Config, device: &Device) -> Result<(), T
 /// # Errors
 /// When the hub lacks some of them, or they cannot be had.
 pub fn fetch(id: &str, hub: &Hub) -> Result<Option<Fetched>, HubError> {
-    let name = id.strip_suffix(RANDOM).unwrap_or(id);
+    let name = shape(id);
     match Place::of(name) {
         Place::Hub if name == id => hub.model_files(&Repo::model(name)).map(Some),
         Place::Hub => hub.model_shape(&Repo::model(name)).map(Some),
@@ -139,12 +139,17 @@ pub fn tokenizer(id: &str, hub: &Hub) -> Result<Tokenizer, ModelError> {
     Ok(Tokenizer::from_bytes(&bytes, &path, T5Config::t5_base().eos_token_id, usize::MAX)?)
 }
 
+/// The model whose shape and tokenizer a model has: another one where its weights are random.
+fn shape(id: &str) -> &str {
+    id.strip_suffix(RANDOM).filter(|name| !name.is_empty()).unwrap_or(id)
+}
+
 /// Where a model's `tokenizer.json` is, and its bytes.
 ///
 /// # Errors
 /// When there is none.
 pub fn tokenizer_file(id: &str, hub: &Hub) -> Result<(PathBuf, Vec<u8>), ModelError> {
-    let name = id.strip_suffix(RANDOM).unwrap_or(id);
+    let name = shape(id);
     let path = match Place::of(name) {
         Place::Folder(folder) => folder.join("tokenizer.json"),
         Place::Embedded(files) => return Ok((files.folder.join("tokenizer.json"), files.tokenizer.to_vec())),
@@ -166,7 +171,7 @@ fn read_tokenizer(path: PathBuf) -> Result<(PathBuf, Vec<u8>), ModelError> {
 /// # Errors
 /// When there is no readable `config.json`.
 pub fn config(id: &str, hub: &Hub) -> Result<T5Config, ModelError> {
-    let name = id.strip_suffix(RANDOM).unwrap_or(id);
+    let name = shape(id);
     match Place::of(name) {
         Place::Folder(folder) => Ok(T5Config::from_folder(&folder)?),
         Place::Embedded(files) => Ok(files.config()?),

@@ -3,10 +3,12 @@
 mod common;
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
-use common::{Workspace, assert_refused, assert_success};
+use common::{Workspace, assert_refused, assert_success, stderr};
+use peft_bench::atomic::death;
 use peft_bench::hub::{Hub, HubSettings, Progress};
 use peft_bench::model::Model;
 use peft_bench::pretrain::{Examples, Recipe, Report, held_out_loss};
@@ -105,18 +107,130 @@ fn a_killed_pretraining_goes_on_to_the_same_bits() {
     assert_success(&workspace.run(&arguments));
     let weights = |folder: &str| fs::read(workspace.path(folder).join("model.safetensors")).unwrap();
     assert_eq!(weights("whole"), weights("killed"));
+    assert_eq!(weights("whole"), interrupted(&workspace));
+}
+
+/// The weights after every signal that asks for an end has come once.
+fn interrupted(workspace: &Workspace) -> Vec<u8> {
+    let arguments = ["pretrain", "tiny-recipe.toml", "--out", "interrupted"];
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let log = workspace.path("log");
+        let mut command = workspace.command(&arguments);
+        let mut process = command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+        let started = Instant::now();
+        while !fs::read_to_string(&log).unwrap().contains("pretraining") {
+            assert!(started.elapsed() < Duration::from_secs(60), "no training began");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let id = process.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        assert_eq!(process.wait().unwrap().code(), Some(code));
+        let message = fs::read_to_string(&log).unwrap();
+        assert!(message.contains("is kept") && message.contains("run the same command again"), "{message}");
+        assert!(workspace.path("interrupted/state.safetensors").exists());
+    }
+    assert_success(&workspace.run(&arguments));
+    fs::read(workspace.path("interrupted/model.safetensors")).unwrap()
+}
+
+/// Pretrains in this process, which then dies at a step of writing; in a process of its own.
+fn pretrain_until(workspace: &Workspace, step: usize) -> bool {
+    let command = workspace.command(&[]);
+    let (folder, variables) = (command.get_current_dir().unwrap().to_owned(), command.get_envs());
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    for (key, value) in variables {
+        value.map(|value| child.env(key, value));
+    }
+    child.args(["--exact", "a_pretraining_that_dies_while_it_writes_leaves_no_half_model"]);
+    child.current_dir(folder).env(DEATH, step.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
+    child.status().unwrap().success()
+}
+
+const DEATH: &str = "PRETRAIN_TEST_DEATH";
+
+#[test]
+fn a_pretraining_that_dies_while_it_writes_leaves_no_half_model() {
+    if let Ok(step) = std::env::var(DEATH) {
+        death::at(step.parse().unwrap());
+        let arguments = ["peft-bench", "pretrain", "tiny-recipe.toml", "--out", "m"];
+        let _ = peft_bench::cli::run(arguments.map(Into::into));
+        return;
+    }
+    let workspace = workspace();
+    for (from, to) in
+        [("steps = 90", "steps = 3"), ("steps = 10", "steps = 1"), ("passages = 200", "passages = 50")]
+    {
+        workspace.edit("tiny-recipe.toml", from, to);
+    }
+    assert_success(&workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "m"]));
+    let model = |names: &[&str]| -> Vec<Vec<u8>> {
+        names.iter().map(|name| fs::read(workspace.path("m").join(name)).unwrap_or_default()).collect()
+    };
+    let names = ["config.json", "tokenizer.json", "model.safetensors"];
+    let old = model(&names);
+    workspace.edit("tiny-recipe.toml", "d_ff = 24", "d_ff = 32");
+    let mut seen = Vec::new();
+    for step in 1.. {
+        assert!(step < 50, "writing has fewer steps");
+        let lived = pretrain_until(&workspace, step);
+        let (weights, now) = (workspace.path("m/model.safetensors"), model(&names));
+        seen.push((weights.exists(), now == old));
+        if weights.exists() && now != old {
+            let backbone = Backbone::load(&workspace.path("m"), &Device::flex(), DType::F32).unwrap();
+            assert_eq!(backbone.config().d_ff, 32);
+            let report: serde_json::Value =
+                serde_json::from_str(&workspace.read("m/pretraining.json")).unwrap();
+            assert_eq!(report["recipe"]["model"]["d_ff"], 32);
+        }
+        if lived {
+            break;
+        }
+    }
+    for state in [(true, true), (false, false), (true, false)] {
+        assert!(seen.contains(&state), "no death in between: {seen:?}");
+    }
+    let left = common::files(&workspace.path("m"));
+    assert_eq!(left, ["config.json", "model.safetensors", "pretraining.json", "tokenizer.json"]);
+}
+
+#[test]
+fn a_pretraining_outlives_a_state_that_cannot_be_written() {
+    let workspace = workspace();
+    let program = workspace.command(&[]);
+    // The state is larger than 80 blocks of 512 or 1024 bytes, the model's files are smaller.
+    let limited = "trap '' XFSZ; ulimit -f 80; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", limited]).arg(program.get_program());
+    command.args(["pretrain", "tiny-recipe.toml", "--out", "m", "--checkpoint-every", "0"]);
+    let output = command.current_dir(program.get_current_dir().unwrap()).output().unwrap();
+    assert_success(&output);
+    assert!(stderr(&output).contains("cannot write m/state.safetensors"), "{}", stderr(&output));
+    let backbone = Backbone::load(&workspace.path("m"), &Device::flex(), DType::F32);
+    assert!(backbone.is_ok(), "{backbone:?}");
+}
+
+#[test]
+fn a_model_that_diverged_is_not_published() {
+    let workspace = workspace();
+    workspace.edit("tiny-recipe.toml", "steps = 90", "steps = 2");
+    workspace.edit("tiny-recipe.toml", "learning_rate = 1e-2", "learning_rate = 1e30");
+    let output = workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "m"]);
+    assert_refused(&output, &["tiny-recipe.toml", "`phases.learning_rate`"]);
+    assert!(!workspace.path("m/model.safetensors").exists());
 }
 
 #[test]
 fn a_recipe_goes_on_from_a_model() {
     let workspace = workspace();
     assert_success(&workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "m"]));
-    workspace.edit("tiny-recipe.toml", "seed = 3", "seed = 3\nstart = \"m\"");
+    let start = workspace.path("m").display().to_string();
+    workspace.edit("tiny-recipe.toml", "seed = 3", &format!("seed = 3\nstart = {start:?}"));
     let refused = workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "n"]);
     assert_refused(&refused, &["local_attention", "start"]);
     workspace.edit("tiny-recipe.toml", "local_attention = 4.0", "local_attention = 0.0");
     assert_success(&workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "n"]));
     assert_eq!(workspace.read("m/tokenizer.json"), workspace.read("n/tokenizer.json"));
+    assert_eq!(report(&workspace, "n").recipe.start.as_deref(), Some("m"), "no folder of its maker");
     let (first, second) = (report(&workspace, "m").held_out, report(&workspace, "n").held_out);
     assert!(second.span_corruption < first.span_corruption, "{first:?}, then {second:?}");
     workspace.edit("tiny-recipe.toml", "d_ff = 24", "d_ff = 32");

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
 
 use super::output;
@@ -23,6 +23,8 @@ pub fn read_numbered<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<V
     lines
         .map(|(number, line)| {
             let expected = || format!("{}, line {number}: expected an object with {fields}", path.display());
+            // Serde takes a list for an object's values in the order of its fields.
+            ensure!(line.trim_start().starts_with('{'), expected());
             Ok((number, serde_json::from_str(line).with_context(expected)?))
         })
         .collect()

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use clap::Args;
 
 use super::output;
@@ -23,10 +23,10 @@ pub struct Pretrain {
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
     /// Seconds between checkpoints from which an interrupted pretraining goes on
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, allow_negative_numbers = true)]
     checkpoint_every: u64,
     /// Train nothing: print so many held-out examples, one JSON line each, for `peft-bench score`
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     examples: Option<usize>,
 }
 
@@ -42,7 +42,11 @@ impl Pretrain {
         let mut progress = progress::for_stderr(&recipe.title);
         let interval = Duration::from_secs(self.checkpoint_every);
         let hub = Hub::from_env(Progress::detect())?;
-        let report = pretrain(&recipe, &folder, interval, &hub, &self.device.open()?, progress.as_mut())?;
+        let pretrained = pretrain(&recipe, &folder, interval, &hub, &self.device.open()?, progress.as_mut());
+        let report = pretrained.map_err(|error| match error.is_of_recipe() {
+            true => Error::new(error).context(self.recipe),
+            false => error.into(),
+        })?;
         output::line(format_args!(
             "{}: {} parameters, {} steps, {:.1} million tokens in {:.0} s; held-out loss {:.4} (span corruption), {:.4} (supervised)",
             folder.display(),

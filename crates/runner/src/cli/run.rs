@@ -37,13 +37,13 @@ pub struct Run {
     #[arg(long = "method", value_name = "M")]
     methods: Vec<String>,
     /// Seed, instead of the suite's (repeatable)
-    #[arg(long = "seed", value_name = "S", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long = "seed", value_name = "S", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seeds: Vec<u64>,
     /// Backbone, instead of the suite's: a folder or a hub id
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: Option<String>,
     /// Number of updates, instead of the suite's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     steps: Option<u64>,
     /// Any setting, instead of the suite's (repeatable): methods.NAME.KEY, training.KEY, seeds, shots, ...; values as
     /// in TOML, words without quotes
@@ -56,7 +56,7 @@ pub struct Run {
     #[arg(long, default_value = "cpu")]
     device: Option<DeviceName>,
     /// Seconds between checkpoints from which an interrupted run goes on
-    #[arg(long, value_name = "SECONDS", default_value = "60",
+    #[arg(long, value_name = "SECONDS", default_value = "60", allow_negative_numbers = true,
           value_parser = clap::value_parser!(u64).range(..=YEAR))]
     checkpoint_every: Option<u64>,
 }

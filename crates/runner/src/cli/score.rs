@@ -44,10 +44,10 @@ pub struct Score {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Most tokens to generate; 0 generates nothing
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(..=MOST_NEW_TOKENS))]
+    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(..=MOST_NEW_TOKENS))]
     max_new_tokens: u32,
     /// Longest source in tokens; longer ones are cut [default: 256, or what the adapter can take]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=LONGEST_SOURCE))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(2..=LONGEST_SOURCE))]
     max_source_length: Option<u32>,
     /// cpu or cuda
     #[arg(long, default_value = "cpu")]

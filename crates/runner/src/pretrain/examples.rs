@@ -34,6 +34,7 @@ impl<'a> Examples<'a> {
         let missing = |name: &String| PretrainError::Sentinel {
             start: recipe.start.clone().unwrap_or_default(),
             missing: name.clone(),
+            asked: recipe.tokenizer.sentinels,
         };
         let sentinels = names.map(|name| tokenizer.id(&name).ok_or_else(|| missing(&name)));
         Ok(Self { recipe, tokenizer, sentinels: sentinels.collect::<Result<_, _>>()? })

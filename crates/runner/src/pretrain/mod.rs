@@ -26,11 +26,13 @@ pub enum PretrainError {
     Recipe { path: PathBuf, problem: String },
     #[error("training the tokenizer: {0}")]
     Tokenizer(String),
-    #[error("`tokenizer.sentinels`: the tokenizer of {start} has no `{missing}`; ask for as many as it has")]
-    Sentinel { start: String, missing: String },
+    #[error(
+        "`start`: the tokenizer of {start} has no `{missing}`, but `tokenizer.sentinels` asks for {asked}"
+    )]
+    Sentinel { start: String, missing: String, asked: usize },
     #[error(transparent)]
     TooLarge(#[from] crate::memory::TooLarge),
-    #[error("the loss was {loss} at step {step}; lower `training.learning_rate`")]
+    #[error("the loss was {loss} at step {step}; lower `phases.learning_rate`")]
     Diverged { step: u64, loss: f64 },
     #[error(transparent)]
     State(#[from] crate::train::StateError),
@@ -46,4 +48,19 @@ pub enum PretrainError {
     Shape { start: String, found: String, expected: String },
     #[error(transparent)]
     TokenizerFile(#[from] crate::tokenizer::TokenizerError),
+}
+
+impl PretrainError {
+    /// Whether it is the recipe that must be changed; the message names its keys, but not its file.
+    pub fn is_of_recipe(&self) -> bool {
+        matches!(
+            self,
+            Self::Tokenizer(_)
+                | Self::Sentinel { .. }
+                | Self::TooLarge(_)
+                | Self::Diverged { .. }
+                | Self::Start(_)
+                | Self::Shape { .. }
+        )
+    }
 }

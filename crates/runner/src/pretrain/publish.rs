@@ -8,6 +8,7 @@ use burn::tensor::DType;
 use peft_model::t5::Backbone;
 
 use super::PretrainError;
+use crate::atomic::death;
 
 /// How the names of folders begin in which a model is written before it is moved.
 const STAGING: &str = ".writing-model-";
@@ -15,46 +16,80 @@ const STAGING: &str = ".writing-model-";
 const WEIGHTS: &str = "model.safetensors";
 
 /// The files of a model; the weights come last, for a folder without them is no model.
-const FILES: [&str; 3] = ["tokenizer.json", "config.json", WEIGHTS];
+const FILES: [&str; 4] = [TOKENIZER, "config.json", REPORT, WEIGHTS];
+
+const TOKENIZER: &str = "tokenizer.json";
+
+/// What the pretraining came to.
+const REPORT: &str = "pretraining.json";
 
 /// Makes a folder and tries whether files can be made in it, so that no training ends in front of a closed door.
 ///
 /// # Errors
 /// When it cannot be made or written.
 pub fn prepare(folder: &Path) -> Result<(), PretrainError> {
-    let write = |source| PretrainError::Write { path: folder.into(), source };
-    fs::create_dir_all(folder).map_err(write)?;
+    fs::create_dir_all(folder).map_err(cannot_write(folder))?;
     remove_staging(folder);
-    tempfile::Builder::new().prefix(STAGING).tempdir_in(folder).map(drop).map_err(write)
+    tempfile::Builder::new().prefix(STAGING).tempdir_in(folder).map(drop).map_err(cannot_write(folder))
 }
 
-/// Writes the configuration, the tokenizer and the weights in f16.
-///
-/// # Errors
-/// When the folder cannot be written or the disk is full; the model that was there stays as it was.
-pub fn publish(backbone: &Backbone, tokenizer: &[u8], folder: &Path) -> Result<(), PretrainError> {
-    let write = |path: &Path| {
-        let path = PathBuf::from(path);
-        |source: io::Error| PretrainError::Write { path, source }
-    };
-    let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(folder).map_err(write(folder))?;
-    backbone.save(staging.path(), DType::F16)?;
-    let [tokenizer_path, ..] = FILES.map(|name| staging.path().join(name));
-    fs::write(&tokenizer_path, tokenizer).map_err(write(&tokenizer_path))?;
-    for name in FILES {
-        File::open(staging.path().join(name)).and_then(|file| file.sync_all()).map_err(write(folder))?;
+/// A model in a folder of its own inside of the one that it is for.
+pub struct Staged(tempfile::TempDir);
+
+impl Staged {
+    /// Writes the configuration, the tokenizer and the weights in f16; the model that was there stays as it was.
+    ///
+    /// # Errors
+    /// When the folder cannot be written or the disk is full.
+    pub fn write(backbone: &Backbone, tokenizer: &[u8], folder: &Path) -> Result<Self, PretrainError> {
+        let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(folder);
+        let staged = Self(staging.map_err(cannot_write(folder))?);
+        backbone.save(staged.folder(), DType::F16)?;
+        staged.write_file(TOKENIZER, tokenizer)?;
+        Ok(staged)
     }
-    // A kill must not leave old weights beside a new configuration.
-    match fs::remove_file(folder.join(WEIGHTS)) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(write(&folder.join(WEIGHTS))(e)),
-        _ => {}
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        self.0.path()
     }
-    for name in FILES {
-        let path = folder.join(name);
-        fs::rename(staging.path().join(name), &path).map_err(write(&path))?;
+
+    /// Moves it to its place, with a report beside it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written or the disk is full.
+    pub fn publish(self, report: &[u8], folder: &Path) -> Result<(), PretrainError> {
+        self.write_file(REPORT, report)?;
+        for name in FILES {
+            let path = self.folder().join(name);
+            File::open(&path).and_then(|file| file.sync_all()).map_err(cannot_write(&path))?;
+        }
+        // A kill must not leave old weights beside a new configuration.
+        death::step();
+        let weights = folder.join(WEIGHTS);
+        match fs::remove_file(&weights) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(cannot_write(&weights)(e)),
+            _ => {}
+        }
+        for name in FILES {
+            death::step();
+            let path = folder.join(name);
+            fs::rename(self.folder().join(name), &path).map_err(cannot_write(&path))?;
+        }
+        death::step();
+        // The renames themselves must survive a crash.
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(cannot_write(folder))
     }
-    // The renames themselves must survive a crash.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(write(folder))
+
+    fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), PretrainError> {
+        let path = self.folder().join(name);
+        fs::write(&path, bytes).map_err(cannot_write(&path))
+    }
+}
+
+fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> PretrainError {
+    let path = PathBuf::from(path);
+    |source| PretrainError::Write { path, source }
 }
 
 /// Removes what a pretraining that was killed while it wrote has left.

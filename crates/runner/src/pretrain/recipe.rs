@@ -11,6 +11,7 @@ use crate::embedded;
 use crate::files;
 use crate::footprint;
 use crate::memory::{self, TooLarge};
+use crate::results::portable;
 
 /// How a model is pretrained: what a TOML in `datasets/recipes/` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -168,12 +169,7 @@ impl Recipe {
 
     /// The recipe as others may see it: of a path that begins at the root or at the home folder, only the last name.
     pub fn without_private_paths(&self) -> Self {
-        let public = |start: &String| match Path::new(start) {
-            path if path.is_absolute() || start.starts_with('~') => {
-                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-            }
-            _ => start.clone(),
-        };
+        let public = |start: &String| portable(start);
         Self { start: self.start.as_ref().map(public), ..self.clone() }
     }
 

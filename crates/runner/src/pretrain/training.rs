@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use sha2::{Digest, Sha256};
 
-use super::{Example, Examples, PretrainError, Recipe, publish, tokenizer};
+use super::publish::{self, Staged};
+use super::{Example, Examples, PretrainError, Recipe, tokenizer};
 use crate::atomic;
 use crate::hub::Hub;
 use crate::interrupt;
@@ -213,7 +214,8 @@ impl<'a> Pretraining<'a> {
                 && self.step < steps
                 && let Err(problem) = self.save()
             {
-                progress.note(&format!("{problem}; if it is interrupted now, it begins anew"));
+                progress
+                    .note(&format!("{problem}; an interruption would lose what came after the last state"));
             }
         }
         progress.finish();
@@ -288,27 +290,36 @@ impl<'a> Pretraining<'a> {
         let device = self.backbone.device();
         let config =
             T5Config { dropout_rate: self.recipe.model.dropout_rate, ..self.backbone.config().clone() };
-        publish::publish(&Backbone::from_parameters(&config, &self.parameters, device), tokenizer, folder)?;
-        let shipped = Backbone::load(folder, device, DType::F32)?;
-        let frozen = peft_model::peft::frozen();
-        let none = Parameters::init(Vec::new(), &[0], &shipped);
-        let pass =
-            Pass { backbone: &shipped, method: frozen.method.as_ref(), parameters: &none, dropout: None };
+        let trained = Backbone::from_parameters(&config, &self.parameters, device);
+        let staged = Staged::write(&trained, tokenizer, folder)?;
+        let shipped = Backbone::load(staged.folder(), device, DType::F32)?;
         let report = Report {
             recipe: self.recipe.without_private_paths(),
             start_revision,
             parameters: Backbone::num_parameters(&config),
-            held_out: held_out_loss(&pass, &self.examples.held_out()),
+            held_out: self.shipped_loss(&shipped)?,
             steps: self.step,
             tokens: self.tokens,
             seconds: self.seconds,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let path = folder.join("pretraining.json");
         let text = serde_json::to_string_pretty(&report).expect("plain data serialises") + "\n";
-        atomic::write(&path, text.as_bytes()).map_err(|source| PretrainError::Write { path, source })?;
+        staged.publish(text.as_bytes(), folder)?;
         self.file.remove();
         Ok(report)
+    }
+
+    /// The held-out loss of the model as it is shipped; weights that diverged, or are too large for f16, are not.
+    fn shipped_loss(&self, shipped: &Backbone) -> Result<HeldOut, PretrainError> {
+        let frozen = peft_model::peft::frozen();
+        let none = Parameters::init(Vec::new(), &[0], shipped);
+        let pass =
+            Pass { backbone: shipped, method: frozen.method.as_ref(), parameters: &none, dropout: None };
+        let held_out = held_out_loss(&pass, &self.examples.held_out());
+        match held_out.span_corruption + held_out.supervised {
+            loss if loss.is_finite() => Ok(held_out),
+            loss => Err(PretrainError::Diverged { step: self.step, loss }),
+        }
     }
 }
 

@@ -14,13 +14,12 @@ use super::portable;
 use crate::atomic;
 use crate::checksum::{self, Damage};
 use crate::grid::Cell;
+use crate::memory;
 use crate::tensor_file::{self, Lazy};
 
 /// What can go wrong with an adapter's folder.
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error("{}: {problem}", path.display())]
@@ -28,7 +27,7 @@ pub enum AdapterError {
     #[error("{}: tensor `{tensor}` has shape {found:?}, but the model and the method ask for {expected:?}", path.display())]
     Shape { path: PathBuf, tensor: String, found: Vec<usize>, expected: Vec<usize> },
     #[error(transparent)]
-    Method(#[from] peft_model::Error),
+    Model(#[from] peft_model::Error),
 }
 
 /// What `adapter.json` says.
@@ -111,10 +110,8 @@ impl<'a> Adapter<'a> {
         peft_model::files::refuse_peft_adapter(folder)?;
         let read = |name: &str| {
             let path = folder.join(name);
-            match std::fs::read(&path) {
-                Ok(bytes) => check(path, &bytes).map(|()| bytes),
-                Err(source) => Err(AdapterError::Read { path, source }),
-            }
+            let bytes = peft_model::files::read(&path, memory::available_bytes())?;
+            check(path, &bytes).map(|()| bytes)
         };
         let config: AdapterConfig = serde_json::from_slice(&read(CONFIG)?)
             .map_err(|e| AdapterError::Unreadable { path: folder.join(CONFIG), problem: e.to_string() })?;

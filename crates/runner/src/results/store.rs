@@ -66,6 +66,11 @@ impl Store {
     /// # Errors
     /// When the folder cannot be made.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        for part in ["adapters", "state"].map(|part| folder.join(part)) {
+            if fs::metadata(&part).is_ok_and(|found| !found.is_dir()) {
+                return Err(StoreError::Write { path: part, source: ErrorKind::NotADirectory.into() });
+            }
+        }
         let cells = folder.join("cells");
         if !cells.is_dir() {
             fs::create_dir_all(&cells).map_err(|source| StoreError::Write { path: cells.clone(), source })?;

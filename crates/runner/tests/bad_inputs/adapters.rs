@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::OnceLock;
 
+use peft_bench::checksum;
 use serde_json::{Value, json};
 
 use crate::common::{Workspace, assert_success, files};
@@ -31,11 +32,15 @@ fn case(name: &str) -> Case<'static> {
     Case::new(format!("an adapter with {name}")).with(write).command(SCORE)
 }
 
+/// The adapter with another description, which has its checksum.
 fn config(name: &str, change: impl Fn(&mut Value) + 'static) -> Case<'static> {
     case(name).with(move |w| {
         let mut config: Value = serde_json::from_str(&w.read(CONFIG)).unwrap();
         change(&mut config);
-        w.write(CONFIG, &config.to_string());
+        config[checksum::KEY] = checksum::blank().into();
+        let mut text = config.to_string().into_bytes();
+        checksum::fill_in(&mut text);
+        w.write_bytes(CONFIG, &text);
     })
 }
 
@@ -75,6 +80,7 @@ fn descriptions_that_do_not_fit_are_named() {
         config("a negative rank", |c| c["settings"]["rank"] = json!(-1)).says(&["rank"]),
         config("a list of settings", |c| c["settings"] = json!([])).says(&["adapter.json", "settings"]),
         config("a seed that is text", |c| c["seed"] = json!("x")).says(&["adapter.json", "seed"]),
+        case("an edited seed").edit(CONFIG, "\"seed\": 1", "\"seed\": 2").says(&["adapter.json", "checksum"]),
         case("nonsense for a description").write(CONFIG, "nonsense").says(&["adapter.json"]),
     ]);
 }
@@ -151,12 +157,18 @@ fn texts_without_end_are_refused_before_memory_is_asked_for() {
             .says(&["pairs.jsonl", "target"]),
         Case::new("a long source")
             .write("pairs.jsonl", long(1 << 17, 3))
-            .command(&score("--max-source-length 10000000 --max-new-tokens 1"))
+            .command(&score("--max-source-length 1000000 --max-new-tokens 1"))
             .says(&["pairs.jsonl", "--max-source-length"]),
+        Case::new("a source length beyond any text")
+            .write("pairs.jsonl", long(3, 3))
+            .command(&score("--max-source-length 10000000"))
+            .says(&["--max-source-length"])
+            .usage(),
         Case::new("a long answer")
             .write("pairs.jsonl", long(3, 3))
             .command(&score("--max-new-tokens 100000000000"))
-            .says(&["--max-new-tokens"]),
+            .says(&["--max-new-tokens"])
+            .usage(),
     ]);
 }
 
@@ -169,8 +181,9 @@ fn predictions_that_are_none_are_named_with_their_line() {
         "3",
         "{}",
         "{\"prediction\": \"1\"}",
-        "{\"prediction\": 1, \"target\": \"1\"}",
-        "{\"prediction\": \"1\", \"target\": 1}",
+        "[\"1\", \"1\"]",
+        "{\"prediction\": 1.5, \"target\": \"1\"}",
+        "{\"prediction\": \"1\", \"target\": true}",
         "{\"prediction\": \"1\", \"target\": {}}",
     ];
     let input = |line: &str| {

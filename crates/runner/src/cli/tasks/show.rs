@@ -18,7 +18,7 @@ pub struct Show {
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     pub(super) model: Option<String>,
     /// Rows to print
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, allow_negative_numbers = true)]
     rows: usize,
 }
 
