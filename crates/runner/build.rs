@@ -1,7 +1,7 @@
 //! What the program must know about the files that it is built from.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The code that finds the files of a dataset and turns them into tokens, and the libraries that it builds on.
@@ -37,11 +37,12 @@ fn commit() -> String {
         return version();
     }
     for file in ["HEAD", "logs/HEAD"] {
-        if let Some(path) = git(&["rev-parse", "--git-path", file]) {
+        // A file that is not there would rebuild the program every time.
+        if let Some(path) = git(&["rev-parse", "--git-path", file]).filter(|path| Path::new(path).exists()) {
             println!("cargo:rerun-if-changed={path}");
         }
     }
-    for source in ["src", "../model/src", "../../Cargo.lock"] {
+    for source in ["src", "../model/src", "../pocket/src", "../random/src", "../../Cargo.lock"] {
         println!("cargo:rerun-if-changed={source}");
     }
     git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]).unwrap_or_else(version)

@@ -8,7 +8,8 @@ use tempfile::NamedTempFile;
 
 use crate::lock;
 
-/// Writes a file through a temporary one in the same folder: synced, then renamed.
+/// Writes a file through a temporary one in the same folder: synced, then renamed. What writers of it that were killed
+/// on the way have left is removed.
 ///
 /// # Errors
 /// When the folder cannot be made or written to, or the disk is full; an old file stays as it was.
@@ -23,6 +24,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let folder = folder_of(path);
     fs::create_dir_all(folder)?;
+    remove_abandoned(folder, &temporary(path));
     let mut file = temporary_file(folder, path)?;
     fill(file.as_file_mut())?;
     death::step();
@@ -36,6 +38,7 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -
 
 /// Removes a file, and what writers of it that were killed on the way have left.
 pub fn remove(path: &Path) {
+    death::step();
     // A file that stays costs space and nothing else.
     let _ = fs::remove_file(path);
     remove_abandoned(folder_of(path), &temporary(path));
@@ -55,6 +58,7 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let names = (1..).map(|number| path.with_file_name(format!("{name}.damaged-{number}")));
     let free =
         names.into_iter().find(|name| fs::symlink_metadata(name).is_err()).expect("numbers do not end");
+    death::step();
     fs::rename(path, &free)?;
     Ok(free)
 }
@@ -112,7 +116,7 @@ pub mod death {
 
     static LEFT: AtomicUsize = AtomicUsize::new(0);
 
-    /// Ends the process before the given sync or rename from now on; the first one is 1.
+    /// Ends the process before the given sync, rename or removal from now on; the first one is 1.
     pub fn at(step: usize) {
         LEFT.store(step, SeqCst);
     }
@@ -129,6 +133,14 @@ pub mod death {
 mod tests {
     use super::*;
 
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
     #[test]
     fn replaces_whole_files_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
@@ -143,13 +155,17 @@ mod tests {
     fn removes_what_a_killed_writer_left_of_the_file_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
-        for name in [".writing-state-x1", ".writing-other-x1", "stated"] {
-            fs::write(folder.path().join(name), b"half").unwrap();
-        }
+        let leave = || {
+            for name in [".writing-state-x1", ".writing-other-x1", "stated"] {
+                fs::write(folder.path().join(name), b"half").unwrap();
+            }
+        };
+        leave();
         write(&path, b"whole").unwrap();
+        assert_eq!(names(folder.path()), [".writing-other-x1", "state", "stated"]);
+        leave();
         remove(&path);
-        assert!(!path.exists() && !folder.path().join(".writing-state-x1").exists());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(names(folder.path()), [".writing-other-x1", "stated"]);
     }
 
     #[test]
@@ -165,10 +181,7 @@ mod tests {
             file.write_all(b"whole")
         })
         .unwrap();
-        let mut names: Vec<_> =
-            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        assert_eq!(names, [".writing-b-x1", "c", "other"]);
+        assert_eq!(names(folder.path()), [".writing-b-x1", "c", "other"]);
     }
 
     #[test]

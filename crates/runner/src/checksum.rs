@@ -32,7 +32,7 @@ pub fn blank() -> String {
 
 /// Where in a file the digits stand.
 pub fn place(bytes: &[u8]) -> Option<Range<usize>> {
-    let start = MARK.len() + bytes.windows(MARK.len()).position(|window| window == MARK.as_bytes())?;
+    let start = MARK.len() + find(bytes, MARK)?;
     (start + DIGITS <= bytes.len()).then_some(start..start + DIGITS)
 }
 
@@ -51,11 +51,18 @@ pub fn fill_in(bytes: &mut [u8]) {
 /// # Errors
 /// When it has no checksum, or one of another content.
 pub fn check(bytes: &[u8]) -> Result<(), Damage> {
-    let place = place(bytes).ok_or(Damage::Missing)?;
+    let Some(place) = place(bytes) else {
+        // A damaged checksum is not the lack of one.
+        return Err(if find(bytes, KEY).is_some() { Damage::Wrong } else { Damage::Missing });
+    };
     match bytes[place.clone()] == *of(bytes, &place).as_bytes() {
         true => Ok(()),
         false => Err(Damage::Wrong),
     }
+}
+
+fn find(bytes: &[u8], text: &str) -> Option<usize> {
+    bytes.windows(text.len()).position(|window| window == text.as_bytes())
 }
 
 fn of(bytes: &[u8], place: &Range<usize>) -> String {
@@ -83,5 +90,17 @@ mod tests {
         }
         assert!(check(&[&bytes[..], b"x"].concat()).is_err());
         assert!((0..bytes.len()).all(|len| check(&bytes[..len]).is_err()));
+    }
+
+    #[test]
+    fn a_damaged_checksum_is_not_the_lack_of_one() {
+        assert_eq!(check(b"{\"method\": \"lora\"}"), Err(Damage::Missing));
+        let mut bytes = format!("{{\"{KEY}\": \"{}\"}}", blank()).into_bytes();
+        fill_in(&mut bytes);
+        for place in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[place] ^= 1;
+            assert_eq!(check(&changed), Err(Damage::Wrong), "byte {place}");
+        }
     }
 }

@@ -48,6 +48,16 @@ pub fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+/// All bytes of a regular file.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// The text of a file of rows, without a byte order mark.
 ///
 /// # Errors

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{atomic, checksum};
+use crate::{atomic, checksum, files};
 
 /// A tensor of f32 whose values are asked for when its turn comes.
 pub struct Lazy<'a> {
@@ -38,14 +37,15 @@ pub fn write(path: &Path, tensors: &[Lazy], description: &[(&str, String)]) -> i
     let header = header(tensors, description);
     let digits = checksum::place(&header).expect("a header has room for it");
     atomic::write_with(path, |file| {
-        let mut file = Hashing { inner: BufWriter::with_capacity(1 << 20, file), digest: Sha256::new() };
+        let mut file = Hashing { inner: BufWriter::new(file), digest: Sha256::new() };
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         for tensor in tensors {
             let values = (tensor.values)();
             assert_eq!(values.len(), tensor.shape.iter().product::<usize>(), "{}", tensor.name);
-            for value in values.iter() {
-                file.write_all(&value.to_le_bytes())?;
+            for values in values.chunks(VALUES_AT_A_TIME) {
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                file.write_all(&bytes)?;
             }
         }
         let Hashing { inner: mut file, digest } = file;
@@ -54,6 +54,9 @@ pub fn write(path: &Path, tensors: &[Lazy], description: &[(&str, String)]) -> i
         file.flush()
     })
 }
+
+/// Values that are bytes, too, at one time.
+const VALUES_AT_A_TIME: usize = 1 << 16;
 
 /// A writer that knows the digest of what went through it.
 struct Hashing<W> {
@@ -78,7 +81,7 @@ impl<W: Write> Write for Hashing<W> {
 /// # Errors
 /// When the file cannot be read.
 pub fn peek(path: &Path) -> io::Result<BTreeMap<String, String>> {
-    let mut file = File::open(path)?;
+    let mut file = files::open(path)?;
     let mut start = Vec::new();
     (&mut file).take(size_of::<u64>() as u64).read_to_end(&mut start)?;
     let length = start.as_slice().try_into().map_or(0, u64::from_le_bytes);

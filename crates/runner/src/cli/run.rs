@@ -169,13 +169,18 @@ impl<'a> Desk<'a> {
 
 impl Watcher for Desk<'_> {
     fn training(&mut self, cells: &[PlannedCell]) -> Box<dyn progress::Progress> {
-        self.tally.training(cells)
+        let planned: Vec<PlannedCell> =
+            cells.iter().filter(|cell| self.work.contains_key(&cell.id)).cloned().collect();
+        self.tally.training(&planned)
     }
 
     fn finished(&mut self, records: &[Record]) -> Result<()> {
         let new: Vec<&Record> = records.iter().filter(|record| !self.tally.knows(record)).collect();
+        // What an interrupted run of more seeds had begun is finished, and not counted.
         for record in &new {
-            self.tally.finished(record, self.work.get(&record.cell).copied().unwrap_or_default());
+            if let Some(&work) = self.work.get(&record.cell) {
+                self.tally.finished(record, work);
+            }
         }
         if new.is_empty() {
             return Ok(());

@@ -316,3 +316,110 @@ fn versions(device: DeviceName) -> String {
     })
     .to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let text = String::from;
+        Record {
+            cell: text("0123456789abcdef"),
+            suite: text("suite"),
+            task: text("task"),
+            task_title: text("Task"),
+            group: text("Group"),
+            method: text("lora"),
+            seed: u64::MAX,
+            status: Status::Completed,
+            metric: text("accuracy"),
+            score: Some(100.0 / 3.0),
+            selection_metric: text("mean of accuracy and f1"),
+            selection_score: Some(0.1 + 0.2),
+            best_step: Some(20),
+            test_scores: text("{\"accuracy\":33.3}"),
+            validation_scores: text("{}"),
+            trainable_parameters: 7,
+            train_seconds: 1.5,
+            evaluate_seconds: 0.5,
+            runs_side_by_side: 3,
+            peak_memory_bytes: Some(1 << 40),
+            losses: vec![(10, 2.5), (20, f64::MIN_POSITIVE)],
+            validation_curve: vec![(20, 1.0 / 3.0)],
+            train_rows: 4,
+            validation_rows: 5,
+            test_rows: 6,
+            truncated_sources: 0,
+            model: text("model"),
+            model_revision: text("1"),
+            dataset_revision: text("2"),
+            settings: text("{}"),
+            training: text("{}"),
+            task_spec: text("{}"),
+            versions: versions(DeviceName::Cpu),
+            timestamp: host::timestamp(),
+            commit: host::COMMIT.into(),
+            cpu: host::cpu(),
+            threads: host::threads() as u32,
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_back_to_the_bit() {
+        let completed = record();
+        let diverged = Record {
+            status: Status::Diverged("the loss was NaN by step 10".into()),
+            score: None,
+            selection_score: None,
+            best_step: None,
+            peak_memory_bytes: None,
+            losses: Vec::new(),
+            validation_curve: Vec::new(),
+            ..record()
+        };
+        for record in [completed, diverged] {
+            assert_eq!(Record::from_frame(&record.to_frame().unwrap()).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn a_table_of_no_or_two_rows_is_no_record() {
+        let frame = record().to_frame().unwrap();
+        assert!(Record::from_frame(&frame.head(Some(0))).unwrap_err().to_string().contains("0 rows"));
+        let two = frame.vstack(&frame).unwrap();
+        assert!(Record::from_frame(&two).unwrap_err().to_string().contains("2 rows"));
+    }
+
+    #[test]
+    fn the_columns_are_those_that_the_readme_documents() {
+        let readme = include_str!("../../../../results/README.md");
+        let section = readme.split("\n## ").find(|section| section.starts_with("Columns of a cell"));
+        let kind = |dtype: &DataType| match dtype {
+            DataType::String => "text".to_string(),
+            DataType::List(inner) => format!("list of {inner}"),
+            other => other.to_string(),
+        };
+        let documented: Vec<(&str, &str)> = section
+            .unwrap()
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+            .map(|(name, rest)| (name, rest.split(" | ").next().unwrap()))
+            .collect();
+        let frame = record().to_frame().unwrap();
+        let columns: Vec<(&str, String)> =
+            frame.columns().iter().map(|column| (column.name().as_str(), kind(column.dtype()))).collect();
+        let columns: Vec<(&str, &str)> = columns.iter().map(|(name, kind)| (*name, kind.as_str())).collect();
+        assert_eq!(documented, columns);
+    }
+
+    #[test]
+    fn a_record_says_when_by_what_and_where_it_was_made() {
+        let Record { timestamp, commit, cpu, threads, .. } = record();
+        let time = chrono::DateTime::parse_from_rfc3339(&timestamp).unwrap();
+        assert!(timestamp.ends_with('Z') && (chrono::Utc::now() - time.to_utc()).num_seconds() < 60);
+        let hash = commit.strip_suffix("-dirty").unwrap_or(&commit);
+        let is_commit = hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(is_commit || hash == concat!("v", env!("CARGO_PKG_VERSION")), "{commit}");
+        assert!(!cpu.is_empty() && threads > 0);
+    }
+}

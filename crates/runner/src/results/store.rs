@@ -13,7 +13,7 @@ use super::parquet::{from_parquet, to_parquet};
 use crate::grid::Cell;
 use crate::progress::say;
 use crate::train::{self, StateFile};
-use crate::{atomic, host, lock};
+use crate::{atomic, files, host, lock};
 
 /// What can go wrong with a results folder.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,12 @@ pub struct Store {
     folder: PathBuf,
     /// The folder itself, so that one which takes its place is told from it.
     opened: Arc<File>,
+    /// Whether nothing in it may change.
+    read_only: bool,
 }
+
+/// The ending of states' names.
+const STATE: &str = "safetensors";
 
 /// Cells that this process alone computes for as long as this lives.
 #[derive(Debug, Default)]
@@ -76,10 +81,11 @@ impl Store {
             fs::create_dir_all(&cells).map_err(|source| StoreError::Write { path: cells.clone(), source })?;
         }
         let opened = File::open(folder).map_err(|source| StoreError::Read { path: folder.into(), source })?;
-        let store = Self { folder: folder.into(), opened: Arc::new(opened) };
-        let adapters = entries(&folder.join("adapters"));
-        for written in [folder.into(), cells, store.state_folder()].iter().chain(&adapters) {
-            atomic::sweep(written);
+        let store = Self { folder: folder.into(), opened: Arc::new(opened), read_only: false };
+        let adapters = folder.join("adapters");
+        for parent in [folder, &adapters] {
+            entries(parent).iter().for_each(|written| atomic::sweep(written));
+            atomic::sweep(parent);
         }
         store.remove_finished_states();
         Ok(store)
@@ -97,7 +103,7 @@ impl Store {
             }
             Err(source) => return Err(StoreError::Read { path: folder.into(), source }),
         };
-        let store = Self { folder: folder.into(), opened };
+        let store = Self { folder: folder.into(), opened, read_only: true };
         match store.ids()?.is_empty() {
             true => Err(StoreError::NoCells { path: folder.into() }),
             false => Ok(store),
@@ -115,13 +121,13 @@ impl Store {
     }
 
     /// Reads the result of a cell, if there is one. A file that is not as it was written, or of another cell, is set
-    /// aside with a note: the cell has no result then.
+    /// aside with a note, unless nothing may change: the cell has no result then.
     ///
     /// # Errors
     /// When there is a file that cannot be read, or not be set aside.
     pub fn read(&self, cell: &str) -> Result<Option<Record>, StoreError> {
         let path = self.cell_path(cell);
-        let bytes = match fs::read(&path) {
+        let bytes = match files::bytes(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StoreError::Read { path, source }),
@@ -130,6 +136,10 @@ impl Store {
             Ok(record) => return Ok(Some(record)),
             Err(problem) => problem,
         };
+        if self.read_only {
+            say!("note: the result {} is left out: {problem}", path.display());
+            return Ok(None);
+        }
         match atomic::set_aside(&path) {
             Ok(aside) => {
                 let (path, aside) = (path.display(), aside.display());
@@ -306,7 +316,7 @@ impl Store {
 
     fn state_path(&self, owner: &str) -> PathBuf {
         let name: String = Sha256::digest(owner).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        self.state_folder().join(format!("{name}.safetensors"))
+        self.state_folder().join(format!("{name}.{STATE}"))
     }
 
     /// The ids and seeds of cells that train side by side in a state on disk: of these, where these do, else of any
@@ -317,19 +327,30 @@ impl Store {
         if fs::symlink_metadata(self.state_path(&own)).is_ok() {
             return Some(owned(&own));
         }
-        let states = entries(&self.state_folder());
-        let owners = states.iter().filter_map(|path| Some((path, train::owner(path).ok()??)));
-        let fitting = owners.filter(|(path, owner)| **path == self.state_path(owner));
         let ids: Vec<String> = cells.iter().map(Cell::id).collect();
-        fitting.map(|(_, owner)| owned(&owner)).find(|group| group.iter().any(|(id, _)| ids.contains(id)))
+        let mut states = self.states().into_iter().map(|(_, owner)| owned(&owner));
+        states.find(|group| group.iter().any(|(id, _)| ids.contains(id)))
+    }
+
+    /// The states on disk, and whose they are. One that does not say so is set aside, where it can be.
+    fn states(&self) -> Vec<(PathBuf, String)> {
+        let mut states = Vec::new();
+        for path in entries(&self.state_folder()) {
+            match train::owner(&path) {
+                Ok(Some(owner)) if path == self.state_path(&owner) => states.push((path, owner)),
+                Ok(_) if path.extension().is_some_and(|ending| ending == STATE) => {
+                    let _ = train::set_aside(&path, "it does not say whose it is, so it is damaged");
+                }
+                _ => {}
+            }
+        }
+        states
     }
 
     /// Removes the states of which every cell has its result.
     pub fn remove_finished_states(&self) {
-        for path in entries(&self.state_folder()) {
-            if let Ok(Some(owner)) = train::peek_owner(&path)
-                && owned(&owner).iter().all(|(cell, _)| self.cell_path(cell).exists())
-            {
+        for (path, owner) in self.states() {
+            if owned(&owner).iter().all(|(cell, _)| self.cell_path(cell).exists()) {
                 atomic::remove(&path);
             }
         }
@@ -369,9 +390,12 @@ fn owned(owner: &str) -> Vec<(String, u64)> {
 
 fn record(cell: &str, bytes: &[u8]) -> Result<Record, String> {
     let record = Record::from_frame(&from_parquet(bytes)?).map_err(|e| e.to_string())?;
-    match record.cell == cell {
-        true => Ok(record),
-        false => Err(format!("it is the result of cell {}", record.cell)),
+    if record.cell != cell {
+        return Err(format!("it is the result of cell {}", record.cell));
+    }
+    match record.score.filter(|score| !score.is_finite()) {
+        None => Ok(record),
+        Some(score) => Err(format!("its score is {score}")),
     }
 }
 

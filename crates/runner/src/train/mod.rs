@@ -20,7 +20,7 @@ pub use outcome::{Best, Outcome, RunOutcome, Status};
 pub use schedule::linear;
 pub use selection::{Criterion, Selection};
 pub use settings::{Interval, NamedInterval, TrainSettings};
-pub use state::{Snapshot, State, StateError, StateFile, owner, peek_owner};
+pub use state::{Snapshot, State, StateError, StateFile, owner, set_aside};
 
 use crate::data::TaskData;
 use crate::interrupt::{self, Interrupted};
@@ -48,6 +48,18 @@ pub struct Job<'a> {
     pub criterion: &'a Criterion,
     pub settings: &'a TrainSettings,
     pub runs: &'a [RunSettings],
+}
+
+impl Job<'_> {
+    /// Updates between scores of the validation split.
+    fn validation_interval(&self) -> u64 {
+        self.settings.evaluate_every.updates(self.settings.updates_per_epoch(self.data.train.len()))
+    }
+
+    /// Whether the validation split is scored after so many updates.
+    fn is_validation_due(&self, step: u64) -> bool {
+        step > 0 && (step.is_multiple_of(self.validation_interval()) || step == self.settings.steps)
+    }
 }
 
 /// What ends a training early.

@@ -59,14 +59,21 @@ impl RunOutcome {
 
 #[cfg(test)]
 mod tests {
+    use peft_model::random::keyed_rng;
+    use rand::Rng;
+
     use super::*;
 
     #[test]
     fn a_run_is_read_back_from_a_state_to_the_bit() {
         let mut outcome = RunOutcome::new(7);
         outcome.status = Status::Diverged { step: 10, loss: f64::NAN.to_string() };
-        // Scores and losses of which serde_json reads some one unit in the last place off.
-        let values: Vec<f64> = (0..=878).map(|right| 100.0 * f64::from(right) / 878.0).collect();
+        // Scores of which serde_json reads some one unit in the last place off, and numbers of all sizes.
+        let scores = (0..=878).map(|right| 100.0 * f64::from(right) / 878.0);
+        let mut rng = keyed_rng(1, "numbers in a state");
+        let numbers = (0..10_000).map(|_| f64::from_bits(rng.random())).filter(|number| !number.is_nan());
+        let extremes = [0.0, -0.0, f64::MAX, f64::MIN_POSITIVE, f64::INFINITY, f64::NEG_INFINITY];
+        let values: Vec<f64> = scores.chain(numbers).chain(extremes).collect();
         outcome.losses = (0..).zip(values.iter().copied()).collect();
         outcome.validation = (0..).zip(values.iter().map(|value| value / 3.0)).collect();
         let scores: Scores = values.iter().map(|value| (value.to_string(), *value)).collect();
@@ -75,7 +82,11 @@ mod tests {
         let text = serde_json::to_string(&outcome).unwrap();
         let back: RunOutcome = serde_json::from_str(&text).unwrap();
         assert_eq!((&back.status, back.seed), (&outcome.status, outcome.seed));
-        assert_eq!((&back.losses, &back.validation), (&outcome.losses, &outcome.validation));
+        let bits = |curve: &[(u64, f64)]| -> Vec<(u64, u64)> {
+            curve.iter().map(|(step, value)| (*step, value.to_bits())).collect()
+        };
+        assert_eq!(bits(&back.losses), bits(&outcome.losses));
+        assert_eq!(bits(&back.validation), bits(&outcome.validation));
         let (back, best) = (back.best.unwrap(), outcome.best.unwrap());
         assert_eq!((back.step, back.validation, back.test), (best.step, best.validation, best.test));
     }

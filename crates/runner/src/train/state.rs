@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::AdamW;
 use crate::tensor_file::{self, Lazy};
-use crate::{atomic, checksum};
+use crate::{atomic, checksum, files};
 
 /// What can go wrong with a state file.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +97,7 @@ impl StateFile {
         optimizer: &AdamW,
         check: impl FnOnce(&State<M>) -> Result<(), String>,
     ) -> Result<Option<State<M>>, StateError> {
-        let bytes = match std::fs::read(&self.path) {
+        let bytes = match files::bytes(&self.path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StateError::Read { path: self.path.clone(), source }),
@@ -105,7 +105,7 @@ impl StateFile {
         let state = from_bytes(&bytes, &self.owner, parameters, optimizer);
         match state.and_then(|state| check(&state).map(|()| state)) {
             Ok(state) => Ok(Some(state)),
-            Err(problem) => self.set_aside(&problem).map(|()| None),
+            Err(problem) => set_aside(&self.path, &problem).map(|()| None),
         }
     }
 
@@ -113,32 +113,26 @@ impl StateFile {
     pub fn remove(&self) {
         atomic::remove(&self.path);
     }
-
-    fn set_aside(&self, problem: &str) -> Result<(), StateError> {
-        let path = || self.path.clone();
-        let aside =
-            atomic::set_aside(&self.path).map_err(|source| StateError::SetAside { path: path(), source })?;
-        let (path, aside) = (self.path.display(), aside.display());
-        crate::progress::say!("note: the training state {path} is set aside as {aside}: {problem}");
-        Ok(())
-    }
 }
 
-/// Whose state a file says it is, if it is a state file. That it is whole is not checked.
+/// Gives a state that cannot be gone on from another name, with a note that says why.
 ///
 /// # Errors
-/// When it cannot be read.
-pub fn peek_owner(path: &Path) -> std::io::Result<Option<String>> {
-    Ok(tensor_file::peek(path)?.remove(OWNER))
+/// When the folder cannot be written to.
+pub fn set_aside(path: &Path, problem: &str) -> Result<(), StateError> {
+    let aside =
+        atomic::set_aside(path).map_err(|source| StateError::SetAside { path: path.into(), source })?;
+    let (path, aside) = (path.display(), aside.display());
+    crate::progress::say!("note: the training state {path} is set aside as {aside}: {problem}");
+    Ok(())
 }
 
-/// Whose state a file is, if it is a state file and whole.
+/// Whose state a file says it is, if it is a state file. That it is whole is checked when it is gone on from.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn owner(path: &Path) -> std::io::Result<Option<String>> {
-    let Some(owner) = peek_owner(path)? else { return Ok(None) };
-    Ok(checksum::check(&std::fs::read(path)?).is_ok().then_some(owner))
+    Ok(tensor_file::peek(path)?.remove(OWNER))
 }
 
 fn tensors<'a, M>(snapshot: &'a Snapshot<M>) -> Vec<Lazy<'a>> {

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use peft_model::dropout::Dropout;
 use peft_model::peft::{Gradients, Parameters};
 use peft_model::t5::{Batch, Pass, target_loss};
@@ -19,11 +19,11 @@ pub(super) struct Training<'a> {
     pub(super) job: &'a Job<'a>,
     pub(super) parameters: Parameters,
     pub(super) optimizer: AdamW,
-    /// Which run each row of the parameters belongs to.
+    /// Which run each row of the parameters belongs to: those that have not diverged.
     pub(super) alive: Vec<usize>,
     batches: Vec<EpochCache>,
     pub(super) outcomes: Vec<RunOutcome>,
-    /// Losses of the updates since the last look, on the device: `[runs]` each.
+    /// Losses of the living runs since the last look, on the device: `[runs]` for each batch.
     pub(super) recent: Vec<Tensor<1>>,
     pub(super) train_time: Duration,
     pub(super) evaluate_time: Duration,
@@ -117,11 +117,7 @@ impl<'a> Training<'a> {
 
     /// Records the mean loss since the last look, and ends the runs whose loss is not finite.
     pub fn look_at_losses(&mut self, step: u64, progress: &mut dyn Progress) {
-        let recent: Vec<Vec<f32>> = self
-            .recent
-            .drain(..)
-            .map(|losses| losses.try_into_vec_as().expect("losses are floats"))
-            .collect();
+        let recent: Vec<Vec<f32>> = self.recent.drain(..).map(to_host).collect();
         let mean = |position: usize| {
             recent.iter().map(|losses| f64::from(losses[position])).sum::<f64>() / recent.len() as f64
         };
@@ -133,29 +129,34 @@ impl<'a> Training<'a> {
             }
         }
         progress.loss(means.iter().sum::<f64>() / means.len() as f64);
-        let finite: Vec<usize> = (0..means.len()).filter(|&i| means[i].is_finite()).collect();
-        if finite.len() < means.len() {
-            self.keep(&finite);
-        }
+        self.leave_diverged();
     }
 
-    /// Goes on with some of the living runs only.
-    fn keep(&mut self, positions: &[usize]) {
+    /// Goes on with the living runs that have not diverged.
+    fn leave_diverged(&mut self) {
+        let completed = |&position: &usize| self.outcomes[self.alive[position]].status == Status::Completed;
+        let positions: Vec<usize> = (0..self.alive.len()).filter(completed).collect();
+        if positions.len() == self.alive.len() {
+            return;
+        }
         self.alive = positions.iter().map(|&position| self.alive[position]).collect();
         if !positions.is_empty() {
-            self.parameters = self.parameters.select(positions);
-            self.optimizer = self.optimizer.select(positions);
+            self.parameters = self.parameters.select(&positions);
+            self.optimizer = self.optimizer.select(&positions);
+            let device = self.job.backbone.device();
+            let of_living = |losses: Tensor<1>| {
+                let losses = to_host(losses);
+                let living: Vec<f32> = positions.iter().map(|&position| losses[position]).collect();
+                Tensor::from_data(TensorData::new(living, [positions.len()]), device)
+            };
+            self.recent = self.recent.drain(..).map(of_living).collect();
         }
     }
 
     /// Whether the validation after so many updates is still to come; one that was interrupted is.
     pub fn owes_validation(&self, step: u64) -> bool {
-        let settings = self.job.settings;
-        let per_epoch = settings.updates_per_epoch(self.job.data.train.len());
-        let every = settings.evaluate_every.updates(per_epoch);
-        let due = step > 0 && (step.is_multiple_of(every) || step == settings.steps);
         let last = self.alive.first().and_then(|&run| self.outcomes[run].validation.last());
-        due && !self.is_over() && last.is_none_or(|&(last, _)| last < step)
+        self.job.is_validation_due(step) && !self.is_over() && last.is_none_or(|&(last, _)| last < step)
     }
 
     /// Scores every living run on the validation split, and keeps it where it is the best so far.
@@ -182,6 +183,7 @@ impl<'a> Training<'a> {
                 outcome.best = Some(Best { step, validation: scores, test: Scores::new(), values });
             }
         }
+        self.leave_diverged();
         self.evaluate_time += started.elapsed();
         Ok(())
     }
@@ -237,6 +239,11 @@ fn score_split(
     })?;
     let classes = &job.data.classes;
     predictions.iter().map(|predictions| Ok(score(split, predictions, job.metrics, classes)?)).collect()
+}
+
+/// A loss of each run.
+pub(super) fn to_host(losses: Tensor<1>) -> Vec<f32> {
+    losses.try_into_vec_as().expect("losses are floats")
 }
 
 /// The sum of two batches' gradients.

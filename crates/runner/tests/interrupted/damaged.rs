@@ -1,0 +1,159 @@
+//! Results and adapters that are not as they were written.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use burn::tensor::{DType, Device};
+use peft_bench::results::Adapter;
+use peft_model::t5::T5Config;
+use polars::prelude::*;
+
+use crate::common::{Workspace, assert_refused, assert_success, files, stderr};
+use crate::results::{cells, results};
+
+fn frame(bytes: &[u8]) -> DataFrame {
+    ParquetReader::new(Cursor::new(bytes)).finish().unwrap()
+}
+
+/// A table as any program writes it.
+fn parquet(mut frame: DataFrame) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
+    bytes
+}
+
+fn with_score(bytes: &[u8], score: f64) -> Vec<u8> {
+    let mut frame = frame(bytes);
+    frame.with_column(Column::new("score".into(), [score])).unwrap();
+    parquet(frame)
+}
+
+type Damage = (&'static str, fn(&[u8]) -> Vec<u8>);
+
+const DAMAGES: [Damage; 10] = [
+    ("another score", |bytes| with_score(bytes, 99.9)),
+    ("a score that is no number", |bytes| with_score(bytes, f64::NAN)),
+    ("no rows", |bytes| parquet(frame(bytes).head(Some(0)))),
+    ("two rows", |bytes| parquet(frame(bytes).vstack(&frame(bytes)).unwrap())),
+    ("no checksum", |bytes| parquet(frame(bytes))),
+    ("a column too few", |bytes| parquet(frame(bytes).drop("losses").unwrap())),
+    ("a flipped bit", |bytes| {
+        let mut bytes = bytes.to_vec();
+        bytes[100] ^= 1;
+        bytes
+    }),
+    ("half of it", |bytes| bytes[..bytes.len() / 2].to_vec()),
+    ("nothing in it", |_| Vec::new()),
+    ("text", |_| b"not a table".to_vec()),
+];
+
+#[test]
+fn a_result_that_is_not_as_it_was_written_is_set_aside_and_computed_anew() {
+    let w = Workspace::new();
+    w.edit("tiny-suite.toml", "seeds = [1, 2]", "seeds = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]");
+    let arguments = ["run", "tiny-suite.toml", "--method", "lora", "--out", "out"];
+    assert_success(&w.run(&arguments));
+    let undisturbed = results(&w, "out");
+    let cells = cells(&w.path("out"));
+    let path = |cell: &str| format!("out/cells/{cell}.parquet");
+    let read = |cell: &str| fs::read(w.path(&path(cell))).unwrap();
+    let (last, rest) = cells.split_last().unwrap();
+    assert_eq!(rest.len(), DAMAGES.len());
+    for ((what, damage), cell) in DAMAGES.iter().zip(rest) {
+        let whole = read(cell);
+        let damaged = damage(&whole);
+        assert_ne!(damaged, whole, "{what}");
+        w.write_bytes(&path(cell), &damaged);
+    }
+    // One of another seed, which is whole.
+    let other = w.run(&["run", "tiny-suite.toml", "--method", "lora", "--out", "other", "--seed", "12"]);
+    assert_success(&other);
+    let other = fs::read_dir(w.path("other/cells")).unwrap().next().unwrap().unwrap().path();
+    fs::copy(other, w.path(&path(last))).unwrap();
+
+    // A report trusts none, and changes nothing.
+    let before = files(&w.path("out/cells"));
+    let report = w.run(&["report", "out"]);
+    assert_success(&report);
+    assert_eq!(stderr(&report).matches("is left out").count(), cells.len(), "{}", stderr(&report));
+    assert_eq!(files(&w.path("out/cells")), before);
+
+    let again = w.run(&arguments);
+    assert_success(&again);
+    for cell in &cells {
+        let note = format!(
+            "note: the result out/cells/{cell}.parquet is set aside as out/cells/{cell}.parquet.damaged-1"
+        );
+        assert_eq!(stderr(&again).matches(&note).count(), 1, "{}", stderr(&again));
+        assert!(w.path(&format!("out/cells/{cell}.parquet.damaged-1")).exists());
+    }
+    assert!(stderr(&again).contains("11 runs"), "{}", stderr(&again));
+    assert_eq!(results(&w, "out"), undisturbed);
+}
+
+#[test]
+fn a_result_that_cannot_be_read_is_an_error() {
+    let w = Workspace::new();
+    let arguments = ["run", "tiny-suite.toml", "--method", "lora", "--out", "out"];
+    assert_success(&w.run(&arguments));
+    let path = w.path(&format!("out/cells/{}.parquet", cells(&w.path("out"))[0]));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_refused(&w.run(&arguments), &["cannot read", path.file_name().unwrap().to_str().unwrap()]);
+    fs::remove_dir(&path).unwrap();
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the path is a string that ends in NUL.
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+    assert_refused(&w.run(&arguments), &["cannot read", "not a regular file"]);
+}
+
+#[test]
+fn an_adapter_with_any_byte_changed_is_refused() {
+    let w = Workspace::new();
+    assert_success(&w.train("prompt-tuning", &["--seed", "1", "--out", "out"]));
+    let folder = w.path("out/adapters").join(&files(&w.path("out/adapters"))[0]);
+    let config = T5Config::from_folder(&w.path("model")).unwrap();
+    let load = || {
+        Adapter::load(&folder, &config, &|_| Vec::new(), &Device::flex(), DType::F32)
+            .map(|(config, ..)| config)
+            .map_err(|problem| problem.to_string())
+    };
+    load().unwrap();
+    for name in files(&folder) {
+        let path = folder.join(&name);
+        let whole = fs::read(&path).unwrap();
+        for place in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[place] ^= 1 << (place % 8);
+            fs::write(&path, changed).unwrap();
+            let problem = load().expect_err(&format!("{name}, byte {place}"));
+            assert!(problem.contains(&name), "{problem}");
+        }
+        fs::write(&path, whole).unwrap();
+    }
+    load().unwrap();
+
+    w.write("pairs.jsonl", "{\"source\": \"sentence: the film was good\", \"target\": \"1\"}\n");
+    let tensors = folder.join("adapter.safetensors");
+    let mut changed = fs::read(&tensors).unwrap();
+    *changed.last_mut().unwrap() ^= 1;
+    fs::write(&tensors, changed).unwrap();
+    let score = |folder: &Path| {
+        w.run(&["score", "--model", "model", "--input", "pairs.jsonl", "--adapter", folder.to_str().unwrap()])
+    };
+    assert_refused(&score(&folder), &["adapter.safetensors", "checksum"]);
+}
+
+#[test]
+fn the_tensors_of_another_cell_are_refused() {
+    let w = Workspace::new();
+    assert_success(&w.train("lora", &["--out", "out"]));
+    let cells = cells(&w.path("out"));
+    let [one, other] = [0, 1].map(|i| w.path(&format!("out/adapters/{}/adapter.safetensors", cells[i])));
+    fs::copy(other, one).unwrap();
+    w.write("pairs.jsonl", "{\"source\": \"sentence: the film was good\", \"target\": \"1\"}\n");
+    let adapter = format!("out/adapters/{}", cells[0]);
+    let score = w.run(&["score", "--model", "model", "--input", "pairs.jsonl", "--adapter", &adapter]);
+    assert_refused(&score, &["adapter.safetensors", &cells[0], &cells[1]]);
+}

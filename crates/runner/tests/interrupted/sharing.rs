@@ -1,0 +1,86 @@
+//! Several processes on one folder.
+
+use std::fs::{self, File};
+
+use crate::common::{Workspace, assert_success, files};
+use crate::results::{cells, results};
+use crate::running::Running;
+
+/// Four groups: two methods on two tasks.
+fn workspace(steps: &str) -> Workspace {
+    let w = Workspace::new();
+    w.write("second.toml", &w.read("tiny.toml").replace("\"Tiny\"", "\"Second\""));
+    w.edit("tiny-suite.toml", "tasks = [\"tiny.toml\"]", "tasks = [\"tiny.toml\", \"second.toml\"]");
+    w.edit("tiny-suite.toml", "steps = 12", steps);
+    w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = 40");
+    w
+}
+
+const GROUPS: usize = 4;
+
+fn arguments(out: &str) -> [&str; 6] {
+    ["run", "tiny-suite.toml", "--checkpoint-every", "0", "--out", out]
+}
+
+/// Updates that a process did, by what it said of each training: where it went on, and where it ended.
+fn updates(said: &str) -> Vec<(u64, u64)> {
+    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+    let begun = said.lines().filter(|line| line.contains(" steps, 2 runs"));
+    let begun =
+        begun.map(|line| line.split_once("going on after ").map_or(0, |(_, rest)| number(rest).unwrap()));
+    let ended = said.lines().filter(|line| line.contains(" steps in "));
+    let ended = ended.map(|line| number(line.split_once(": ").unwrap().1).unwrap());
+    begun.zip(ended.map(Some).chain([None])).filter_map(|(begun, ended)| Some((begun, ended?))).collect()
+}
+
+#[test]
+fn four_processes_on_one_folder_do_the_work_of_one() {
+    let w = workspace("steps = 80");
+    assert_success(&w.run(&arguments("alone")));
+    let mut processes: Vec<Running> = (0..4).map(|_| Running::start(&w, &arguments("shared"))).collect();
+    let said: Vec<String> = processes.iter_mut().map(|process| process.ended(0)).collect();
+    let done: Vec<(u64, u64)> = said.iter().flat_map(|said| updates(said)).collect();
+    assert_eq!(done, [(0, 80); GROUPS], "{said:#?}");
+    assert_eq!(results(&w, "shared"), results(&w, "alone"));
+    assert!(!w.path("shared/state").exists(), "{:?}", files(&w.path("shared/state")));
+}
+
+#[test]
+fn what_a_killed_process_had_done_others_go_on_from() {
+    let w = workspace("steps = 200");
+    assert_success(&w.run(&arguments("alone")));
+    let mut first = Running::start(&w, &arguments("shared"));
+    let state = w.path("shared/state");
+    first.wait_until("a state", |_| files(&state).iter().any(|name| name.ends_with(".safetensors")));
+    let mut others: Vec<Running> = (0..3).map(|_| Running::start(&w, &arguments("shared"))).collect();
+    others[0].wait_for("steps, 2 runs");
+    let killed = first.kill();
+    let lost = updates(&killed);
+    let said: Vec<String> = others.iter_mut().map(|process| process.ended(0)).collect();
+    let done: Vec<(u64, u64)> = said.iter().flat_map(|said| updates(said)).collect();
+    assert_eq!(done.len() + lost.len(), GROUPS, "{killed}\n{said:#?}");
+    assert_eq!(done.iter().filter(|(begun, _)| *begun > 0).count(), 1, "{killed}\n{said:#?}");
+    assert!(done.iter().all(|(_, ended)| *ended == 200));
+    assert_eq!(results(&w, "shared"), results(&w, "alone"));
+}
+
+#[test]
+fn who_waits_says_for_whom_and_can_be_interrupted() {
+    let w = Workspace::new();
+    let arguments = ["run", "tiny-suite.toml", "--method", "lora", "--seed", "1", "--out", "out"];
+    assert_success(&w.run(&arguments));
+    let cell = cells(&w.path("out")).remove(0);
+    fs::remove_file(w.path(&format!("out/cells/{cell}.parquet"))).unwrap();
+    w.write(&format!("out/state/{cell}.lock"), "process 7 on moon");
+    let lock = File::open(w.path(&format!("out/state/{cell}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let mut waiting = Running::start(&w, &arguments);
+    waiting.wait_for("waiting for process 7 on moon, which computes lora on");
+    waiting.send(libc::SIGTERM);
+    waiting.ended(143);
+    let mut waiting = Running::start(&w, &arguments);
+    waiting.wait_for("waiting for process 7 on moon");
+    drop(lock);
+    waiting.ended(0);
+    assert_eq!(cells(&w.path("out")), [cell]);
+}

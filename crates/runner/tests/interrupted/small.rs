@@ -1,0 +1,216 @@
+//! A training of a few milliseconds in this process, which can be ended after any update as a kill would end it.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use burn::tensor::{DType, Device};
+use peft_bench::checksum;
+use peft_bench::data::{Split, TaskData};
+use peft_bench::metric::Metric;
+use peft_bench::progress::{Progress, Silent};
+use peft_bench::task::Example;
+use peft_bench::tokenizer::Tokenizer;
+use peft_bench::train::{
+    Generation, Interval, Job, Outcome, RunSettings, Selection, StateFile, Status, TrainError, TrainSettings,
+    predict, train,
+};
+use peft_model::peft::{Built, Parameters, build};
+use peft_model::t5::{Backbone, Pass};
+use serde_json::{Value, json};
+
+use crate::common::Workspace;
+
+pub const SEEDS: [u64; 2] = [7, 8];
+pub const STEPS: u64 = 23;
+pub const EVALUATE_EVERY: u64 = 4;
+
+/// Two runs of LoRA side by side, for [`STEPS`] updates of two batches each.
+pub struct Small {
+    workspace: Workspace,
+    backbone: Backbone,
+    tokenizer: Tokenizer,
+    method: Built,
+    data: TaskData,
+    settings: TrainSettings,
+}
+
+/// All that a training comes to but times, to the bit.
+pub type Bits = Vec<(u64, Status, Vec<(u64, u64)>, Vec<(u64, u64)>, Option<BestBits>)>;
+type BestBits = (u64, Vec<(String, u64)>, Vec<(String, u64)>, Vec<Vec<u32>>);
+
+impl Small {
+    pub fn new() -> Self {
+        let workspace = Workspace::new();
+        let folder = workspace.path("model");
+        let backbone = Backbone::load(&folder, &Device::flex(), DType::F32).unwrap();
+        let config = backbone.config();
+        let path = folder.join("tokenizer.json");
+        let tokenizer = Tokenizer::load(&path, config.eos_token_id, config.vocab_size).unwrap();
+        let settings = TrainSettings {
+            steps: STEPS,
+            batch_size: 4,
+            accumulation: 2,
+            warmup_steps: 2,
+            evaluate_every: Interval::Updates(EVALUATE_EVERY),
+            eval_batch_size: 16,
+            ..TrainSettings::default()
+        };
+        let method = lora(0.05);
+        let split = |rows| Arc::new(split(rows, &tokenizer));
+        let data = TaskData {
+            train: split(20),
+            validation: split(12),
+            test: split(13),
+            probes: Vec::new(),
+            classes: vec!["0".into(), "1".into()],
+            revision: "small".into(),
+            max_new_tokens: 2,
+        };
+        Self { workspace, backbone, tokenizer, method, data, settings }
+    }
+
+    /// The same with runs that stay what they are, so that all scores of a split are equal: `right` of so many.
+    pub fn standing_still(right: usize, rows: usize) -> Self {
+        let mut small = Self { method: lora(1e-30), ..Self::new() };
+        let mut validation = split(rows, &small.tokenizer);
+        let declared = small.method.method.parameters(small.backbone.config());
+        let parameters = Parameters::init(declared, &SEEDS, &small.backbone);
+        let pass = Pass {
+            backbone: &small.backbone,
+            method: small.method.method.as_ref(),
+            parameters: &parameters,
+            dropout: None,
+        };
+        let generation = Generation { batch_size: 16, max_new_tokens: 2 };
+        let predictions: Result<_, ()> =
+            predict(&pass, &validation, &small.tokenizer, generation, |_| Ok(()));
+        for (row, (example, prediction)) in
+            validation.examples.iter_mut().zip(&predictions.unwrap()[0]).enumerate()
+        {
+            let answer = if row < right { prediction } else { "no model says this" };
+            example.answers = vec![answer.into()];
+        }
+        small.data.validation = Arc::new(validation);
+        small
+    }
+
+    /// Where the state goes.
+    pub fn state(&self) -> PathBuf {
+        self.workspace.path("state.safetensors")
+    }
+
+    /// Trains to the end, from the state where there is one; writes none.
+    pub fn train(&self) -> Result<Bits, TrainError> {
+        self.run(Duration::MAX, &mut Silent).map(|outcome| bits(&outcome))
+    }
+
+    /// Trains on from the state, where there is one, and ends as by a kill in the given update, counted from where it
+    /// went on. The state is that of the update before.
+    pub fn die_in(&self, update: u64) {
+        let mut kill = Kill { left: update };
+        let ended = catch_unwind(AssertUnwindSafe(|| self.run(Duration::ZERO, &mut kill).map(|_| ())));
+        assert!(ended.is_err(), "it came to the end");
+    }
+
+    fn run(&self, interval: Duration, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
+        let metrics = toml::from_str("select = \"accuracy\"\nalso = [\"f1\"]").unwrap();
+        let rates = self.method.method.learning_rates();
+        let runs = SEEDS.map(|seed| RunSettings { seed, rates: rates.clone() });
+        let job = Job {
+            backbone: &self.backbone,
+            tokenizer: &self.tokenizer,
+            method: self.method.method.as_ref(),
+            data: &self.data,
+            metrics: &[Metric::Accuracy, Metric::F1],
+            criterion: &Selection::First.criterion(&metrics),
+            settings: &self.settings,
+            runs: &runs,
+        };
+        train(&job, StateFile::new(self.state(), "small", interval), progress)
+    }
+}
+
+/// Ends the training without a word.
+struct Kill {
+    left: u64,
+}
+
+impl Progress for Kill {
+    fn step(&mut self) {
+        self.left -= 1;
+        if self.left == 0 {
+            resume_unwind(Box::new("killed"));
+        }
+    }
+
+    fn start(&mut self, _done: u64, _steps: u64, _what: &str) {}
+    fn examples(&mut self, _rows: usize) {}
+    fn loss(&mut self, _loss: f64) {}
+    fn scoring(&mut self, _split: &str, _done: usize, _rows: usize) {}
+    fn note(&mut self, line: &str) {
+        panic!("{line}");
+    }
+    fn finish(&mut self) {}
+}
+
+fn lora(learning_rate: f64) -> Built {
+    let settings = json!({"rank": 2, "alpha": 2.0, "learning_rate": learning_rate});
+    build("lora", settings.as_object().unwrap()).unwrap()
+}
+
+fn split(rows: usize, tokenizer: &Tokenizer) -> Split {
+    let example = |row: usize| {
+        let (word, label) = if row.is_multiple_of(3) { ("bad", "0") } else { ("good", "1") };
+        let noun = ["film", "book", "red", "green"][row % 4];
+        Example {
+            row: row as u32,
+            source: format!("sentence: the {noun} was {}{word}", "very ".repeat(row % 5)),
+            target: label.into(),
+            answers: vec![label.into()],
+            group: None,
+            class: Some(label.into()),
+        }
+    };
+    Split::new((0..rows).map(example).collect(), tokenizer, 64, 8)
+}
+
+fn bits(outcome: &Outcome) -> Bits {
+    let curve = |curve: &[(u64, f64)]| curve.iter().map(|(step, value)| (*step, value.to_bits())).collect();
+    let scores = |scores: &peft_bench::train::Scores| {
+        scores.iter().map(|(name, score)| (name.clone(), score.to_bits())).collect()
+    };
+    let values =
+        |values: &[Vec<f32>]| values.iter().map(|v| v.iter().map(|v| v.to_bits()).collect()).collect();
+    let runs = outcome.runs.iter().map(|run| {
+        let best = run.best.as_ref();
+        let best = best.map(|b| (b.step, scores(&b.validation), scores(&b.test), values(&b.values)));
+        (run.seed, run.status.clone(), curve(&run.losses), curve(&run.validation), best)
+    });
+    runs.collect()
+}
+
+/// Changes the header of a state file, whose checksum is right again then.
+pub fn forge(path: &Path, change: impl FnOnce(&mut Value)) {
+    let bytes = fs::read(path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let (header, values) = bytes[8..].split_at(length);
+    let mut header: Value = serde_json::from_slice(header).unwrap();
+    change(&mut header["__metadata__"]);
+    let mut header = header.to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut forged = [&(header.len() as u64).to_le_bytes()[..], &header, values].concat();
+    checksum::fill_in(&mut forged);
+    fs::write(path, forged).unwrap();
+}
+
+/// Changes what a state file says of the training.
+pub fn forge_state(path: &Path, change: impl FnOnce(&mut Value)) {
+    forge(path, |description| {
+        let mut state: Value = serde_json::from_str(description["state"].as_str().unwrap()).unwrap();
+        change(&mut state);
+        description["state"] = state.to_string().into();
+    });
+}
