@@ -21,7 +21,6 @@ fn assert_harmless(output: &Output) {
 fn titles_names_and_rows_command_no_terminal() {
     let workspace = Workspace::new();
     workspace.edit("tiny-suite.toml", "\"Tiny suite\"", "\"Tiny \\u001b[2J\\u0007 suite\"");
-    workspace.edit("tiny.toml", "\"Tiny\"", "\"Tiny \\u001b[2J\\u202e task\"");
     workspace.edit("rows/train.csv", "the film was bad", &format!("the film was {CLEAR} bad"));
     let show = workspace.run(&["tasks", "show", "tiny.toml", "--model", "model"]);
     assert_success(&show);
@@ -31,6 +30,10 @@ fn titles_names_and_rows_command_no_terminal() {
     assert_success(&run);
     assert!(stdout(&run).contains("Tiny \\x1b[2J\\x07 suite"), "{}", stdout(&run));
     assert_harmless(&run);
+    workspace.edit("tiny.toml", "\"Tiny\"", "\"Tiny \\u001b[2J\\u202e task\"");
+    let refused = workspace.run(&["tasks", "show", "tiny.toml", "--model", "model"]);
+    assert_refused(&refused, &["tiny.toml", "`title`", "control characters"]);
+    assert_harmless(&refused);
 }
 
 #[test]
