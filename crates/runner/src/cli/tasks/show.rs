@@ -35,8 +35,10 @@ impl Show {
             if role == Role::Train {
                 for example in examples.iter().take(self.rows) {
                     output::line(format_args!(
-                        "\nrow {}\n  source: {}\n  target: {}",
-                        example.row, example.source, example.target
+                        "\n{}\n  source: {}\n  target: {}",
+                        example.place(),
+                        example.source,
+                        example.target
                     ))?;
                 }
             }
