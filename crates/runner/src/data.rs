@@ -46,7 +46,7 @@ pub struct TaskData {
 }
 
 impl Split {
-    /// Tokenises examples.
+    /// Tokenizes examples.
     pub fn new(
         examples: Vec<Example>,
         tokenizer: &Tokenizer,
@@ -109,7 +109,7 @@ impl Split {
 }
 
 impl TaskData {
-    /// Loads and tokenises the three roles of a task, or takes them from the cache.
+    /// Loads and tokenizes the three roles of a task, or takes them from the cache.
     ///
     /// # Errors
     /// When rows cannot be read or do not fit the task's specification.
@@ -124,7 +124,7 @@ impl TaskData {
         let mut split = |task: &Task, role| {
             let source = task.source(role, hub)?;
             let revision = source.revision()?;
-            let split = tokenise(task, role, &source, &revision, tokenizer, target_limit, cache);
+            let split = tokenize(task, role, &source, &revision, tokenizer, target_limit, cache);
             if !revisions.contains(&revision) {
                 revisions.push(revision);
             }
@@ -167,7 +167,7 @@ fn classes(task: &Task, splits: [&Split; 3]) -> Vec<String> {
     words.into_iter().filter(|word| seen.insert(*word)).map(String::from).collect()
 }
 
-fn tokenise(
+fn tokenize(
     task: &Task,
     role: Role,
     source: &RowSource,
@@ -254,6 +254,7 @@ mod tests {
         let answers = ["the old dog , or not", "one two three four five six"].map(String::from).to_vec();
         let example = Example {
             row: 0,
+            line: None,
             source: "who?".into(),
             target: answers[0].clone(),
             answers,

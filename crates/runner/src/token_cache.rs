@@ -1,4 +1,4 @@
-//! Tokenised splits on disk, found by what they were made from, so that a second run need not make them.
+//! Tokenized splits on disk, found by what they were made from, so that a second run need not make them.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,13 +17,13 @@ pub const VARIABLE: &str = "PEFT_BENCH_CACHE";
 /// Bytes of the checksum that a file begins with.
 const CHECKSUM: usize = 32;
 
-/// A folder of tokenised splits.
+/// A folder of tokenized splits.
 #[derive(Debug, Clone)]
 pub struct TokenCache {
     folder: Option<PathBuf>,
 }
 
-/// Everything that a tokenised split follows from.
+/// Everything that a tokenized split follows from.
 #[derive(Debug, Serialize)]
 pub struct Key<'a> {
     pub task: &'a TaskSpec,
@@ -80,7 +80,7 @@ impl TokenCache {
 impl Key<'_> {
     /// SHA-256 over the key and over the code that makes splits.
     fn file_name(&self) -> String {
-        let key = serde_json::to_vec(self).expect("plain data serialises");
+        let key = serde_json::to_vec(self).expect("plain data serializes");
         let code = concat!(env!("CARGO_PKG_VERSION"), " ", env!("PREPROCESSING_DIGEST"));
         let digest = Sha256::new().chain_update(code).chain_update(key).finalize();
         format!("{digest:x}.tokens")
@@ -138,6 +138,7 @@ mod tests {
         Split {
             examples: vec![task::Example {
                 row: 7,
+                line: Some(9),
                 source: "ein Süßer 😀".into(),
                 target: "1".into(),
                 answers: vec!["1".into(), "eins".into()],

@@ -1,6 +1,10 @@
-//! Metrics against scikit-learn, scipy and the definitions in fixtures/metrics/make.py, and by their properties.
+//! Metrics against scikit-learn, scipy and the definitions in fixtures/metrics/make.py, by their properties, and
+//! through the command line.
 
-use peft_bench::metric::{Answer, Metric, MetricError};
+mod common;
+
+use common::{Workspace, assert_refused, assert_success, stdout};
+use peft_bench::metric::{Answer, Metric, MetricError, RowProblem};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,6 +17,9 @@ const TOLERANCE: f64 = 1e-9;
 struct Case {
     name: String,
     scores: BTreeMap<Metric, f64>,
+    /// Macro-F1 for declarations of the classes.
+    #[serde(rename = "macro-f1")]
+    by_classes: Vec<(Option<Vec<String>>, f64)>,
     rows: Vec<(String, Vec<String>, Option<String>)>,
 }
 
@@ -32,10 +39,17 @@ fn scores_agree_with_the_reference() {
         let rows = case.rows.into_iter();
         let answers: Vec<Answer> =
             rows.map(|(prediction, targets, group)| Answer { prediction, targets, group }).collect();
-        for (metric, expected) in case.scores {
-            let score = metric.score(&answers).unwrap();
+        let plain = case.scores.into_iter().map(|(metric, expected)| (metric, None, expected));
+        let by_classes = case.by_classes.into_iter();
+        let by_classes = by_classes.map(|(classes, expected)| (Metric::MacroF1, classes, expected));
+        for (metric, classes, expected) in plain.chain(by_classes) {
+            let score = metric.score(&answers, classes.as_deref()).unwrap();
             let error = (score - expected).abs();
-            assert!(error < TOLERANCE, "{}: {metric} is {score}, expected {expected}", case.name);
+            assert!(
+                error < TOLERANCE,
+                "{}: {metric} over {classes:?} is {score}, expected {expected}",
+                case.name
+            );
             let (largest, count) = worst.entry(metric).or_default();
             (*largest, *count) = (largest.max(error), *count + 1);
         }
@@ -66,8 +80,13 @@ fn for_many(check: impl Fn(Vec<Answer>, &mut ChaCha8Rng)) {
     }
 }
 
+/// The score where nobody declares the classes.
+fn score(metric: Metric, answers: &[Answer]) -> f64 {
+    metric.score(answers, None).unwrap()
+}
+
 fn assert_same(metric: Metric, a: &[Answer], b: &[Answer]) {
-    let (a, b) = (metric.score(a).unwrap(), metric.score(b).unwrap());
+    let (a, b) = (score(metric, a), score(metric, b));
     assert!((a - b).abs() < TOLERANCE, "{metric}: {a} and {b}");
 }
 
@@ -102,7 +121,7 @@ fn scores_stay_within_their_bounds() {
                 Metric::Matthews | Metric::Pearson | Metric::Spearman => -100.0,
                 _ => 0.0,
             };
-            let score = metric.score(&answers).unwrap();
+            let score = score(metric, &answers);
             assert!((lowest..=100.0).contains(&score), "{metric}: {score}");
         }
     });
@@ -136,7 +155,7 @@ fn right_predictions_score_100() {
             answer.prediction = answer.targets[0].clone();
         }
         for metric in Metric::ALL {
-            let score = metric.score(&answers).unwrap();
+            let score = score(metric, &answers);
             assert!((score - 100.0).abs() < TOLERANCE, "{metric}: {score}");
         }
     });
@@ -184,8 +203,8 @@ fn correlations_ignore_scale_and_ranks_ignore_shape() {
         assert_same(Metric::Spearman, &plain, &rows(|p| 7.0 * p - 3.0));
         assert_same(Metric::Spearman, &plain, &rows(f64::exp));
         for metric in [Metric::Pearson, Metric::Spearman] {
-            let reversed = metric.score(&rows(|p| -p)).unwrap();
-            assert!((metric.score(&plain).unwrap() + reversed).abs() < TOLERANCE, "{metric}");
+            let reversed = score(metric, &rows(|p| -p));
+            assert!((score(metric, &plain) + reversed).abs() < TOLERANCE, "{metric}");
         }
     });
 }
@@ -198,10 +217,7 @@ fn more_accepted_answers_never_lower_a_score() {
             answer.targets.push(["0", "1", "x", "y z"].choose(rng).unwrap().to_string());
         }
         for metric in [Metric::ExactMatch, Metric::SquadF1, Metric::RecordExactMatch, Metric::RecordF1] {
-            assert!(
-                metric.score(&generous).unwrap() >= metric.score(&answers).unwrap() - TOLERANCE,
-                "{metric}"
-            );
+            assert!(score(metric, &generous) >= score(metric, &answers) - TOLERANCE, "{metric}");
         }
         for metric in [Metric::ExactMatchFirst, Metric::SquadF1First] {
             assert_same(metric, &answers, &generous);
@@ -233,12 +249,36 @@ fn unknown_names_are_explained() {
 }
 
 #[test]
+fn macro_f1_averages_over_the_declared_classes() {
+    let rows = |pairs: &[(&str, &str)]| -> Vec<Answer> {
+        pairs.iter().map(|(prediction, target)| answer(prediction, &[target], None)).collect()
+    };
+    let classes = ["0", "1", "2"].map(String::from);
+    let score = |answers: &[Answer]| Metric::MacroF1.score(answers, Some(&classes)).unwrap();
+    // Class 2 has no row: 2/3, 2/3 and 0.
+    let absent = rows(&[("0", "0"), ("1", "1"), ("0", "1")]);
+    assert!((score(&absent) - 400.0 / 9.0).abs() < TOLERANCE);
+    // Class 2 is only predicted, and no class has the prediction `x`.
+    let predicted = rows(&[("0", "0"), ("1", "1"), ("2", "1"), ("x", "0")]);
+    assert!((score(&predicted) - 400.0 / 9.0).abs() < TOLERANCE);
+    let error = Metric::MacroF1.score(&rows(&[("0", "0"), ("3", "3")]), Some(&classes)).unwrap_err();
+    assert_eq!(error.to_string(), "row 2 has the target `3`, which is none of the classes `0`, `1`, `2`");
+    for metric in Metric::ALL.into_iter().filter(|metric| !metric.uses_classes()) {
+        let grouped = [answer("1", &["1"], Some("q")), answer("1", &["0"], Some("q"))];
+        assert_eq!(metric.score(&grouped, Some(&classes)), metric.score(&grouped, None), "{metric}");
+    }
+}
+
+#[test]
 fn rows_that_cannot_be_scored_are_named() {
     let good = answer("1", &["1"], Some("q"));
-    let fails = |metric: Metric, bad: Answer| metric.score(&[good.clone(), bad]).unwrap_err();
+    let fails = |metric: Metric, bad: Answer| match metric.score(&[good.clone(), bad], None).unwrap_err() {
+        MetricError::Row { row: 1, problem } => problem,
+        other => panic!("{metric}: {other}"),
+    };
     for metric in Metric::ALL {
-        assert_eq!(metric.score(&[]).unwrap_err(), MetricError::Empty);
-        assert_eq!(fails(metric, answer("1", &[], Some("q"))), MetricError::NoTarget { row: 1 });
+        assert_eq!(metric.score(&[], None).unwrap_err(), MetricError::Empty);
+        assert_eq!(fails(metric, answer("1", &[], Some("q"))), RowProblem::NoTarget);
     }
     for metric in [
         Metric::Accuracy,
@@ -250,22 +290,96 @@ fn rows_that_cannot_be_scored_are_named() {
         Metric::MultircF1a,
         Metric::MultircExactMatch,
     ] {
-        let error = fails(metric, answer("1", &["1", "0"], Some("q")));
-        assert_eq!(error, MetricError::SeveralTargets { row: 1, found: 2 });
+        let problem = fails(metric, answer("1", &["1", "0"], Some("q")));
+        assert_eq!(problem, RowProblem::SeveralTargets { found: 2 });
     }
     for metric in [Metric::F1, Metric::MultircF1a, Metric::MultircExactMatch] {
-        let error = fails(metric, answer("1", &["2"], Some("q")));
-        assert_eq!(error, MetricError::NotBinary { row: 1, target: "2".into() });
+        let problem = fails(metric, answer("1", &["2"], Some("q")));
+        assert_eq!(problem, RowProblem::NotBinary { target: "2".into() });
     }
     for metric in [Metric::Pearson, Metric::Spearman] {
         for target in ["", "3,5", "nan", "inf"] {
-            let error = fails(metric, answer("1", &[target], None));
-            assert_eq!(error, MetricError::NotANumber { row: 1, target: target.into() });
+            let problem = fails(metric, answer("1", &[target], None));
+            assert_eq!(problem, RowProblem::NotANumber { target: target.into() });
         }
     }
     for metric in [Metric::MultircExactMatch, Metric::RecordExactMatch, Metric::RecordF1] {
-        assert_eq!(fails(metric, answer("1", &["1"], None)), MetricError::NoGroup { row: 1 });
+        assert_eq!(fails(metric, answer("1", &["1"], None)), RowProblem::NoGroup);
     }
-    let message = fails(Metric::Pearson, answer("1", &["3,5"], None)).to_string();
-    assert_eq!(message, "row 1 (from 0) has the target `3,5`; a correlation needs a finite number");
+    let bad = answer("1", &["3,5"], None);
+    let message = Metric::Pearson.score(&[good, bad], None).unwrap_err().to_string();
+    assert_eq!(message, "row 2 has the target `3,5`; a correlation needs a finite number");
+}
+
+#[test]
+fn predictions_made_elsewhere_are_scored() {
+    let w = Workspace::new();
+    w.write(
+        "pairs.jsonl",
+        "{\"prediction\": \"1\", \"target\": \"1\"}\n{\"prediction\": \"0\", \"target\": \"1\"}\n\
+         {\"prediction\": \"The cat!\", \"target\": [\"dog\", \"cat\"]}\n",
+    );
+    let score = |name: &str| w.run(&["metric", name, "--input", "pairs.jsonl"]);
+    let exact = score("exact-match");
+    assert_success(&exact);
+    let value: f64 = stdout(&exact).trim().parse().unwrap();
+    assert!((value - 200.0 / 3.0).abs() < 1e-9);
+    assert_refused(&score("exact-mach"), &["did you mean `exact-match`"]);
+    assert_refused(&score("record-f1"), &["pairs.jsonl", "group"]);
+    w.write("pairs.jsonl", "{\"prediction\": \"1\", \"target\": \"1\"}\n{\"prediction\": \"0\"}\n");
+    assert_refused(&score("accuracy"), &["pairs.jsonl, line 2", "target"]);
+}
+
+/// What the command line gives for rows of a prediction and a target each.
+fn scored(metric: &str, rows: &[(&str, &str)], labels: &str) -> std::process::Output {
+    let w = Workspace::new();
+    let line =
+        |(prediction, target)| serde_json::json!({"prediction": prediction, "target": target}).to_string();
+    w.write("pairs.jsonl", &rows.iter().copied().map(line).collect::<Vec<_>>().join("\n"));
+    w.run(&["metric", metric, "--input", "pairs.jsonl", "--labels", labels])
+}
+
+#[test]
+fn the_command_line_declares_the_classes() {
+    let absent = [("0", "0"), ("1", "1"), ("0", "1")];
+    let predicted = [("0", "0"), ("1", "1"), ("2", "1"), ("x", "0")];
+    let words = [("no", "no"), ("New York", "New York"), ("no", "New York")];
+    for (rows, labels, expected) in [
+        (&absent[..], "0,1,2", 400.0 / 9.0),
+        (&absent, "2, 1 ,0", 400.0 / 9.0),
+        (&absent, "0,1", 200.0 / 3.0),
+        (&predicted, "0,1,2", 400.0 / 9.0),
+        (&words, "no,New York,yes", 400.0 / 9.0),
+    ] {
+        let output = scored("macro-f1", rows, labels);
+        assert_success(&output);
+        let score: f64 = stdout(&output).trim().parse().unwrap();
+        assert!((score - expected).abs() < TOLERANCE, "{rows:?} over {labels}: {score}");
+    }
+}
+
+#[test]
+fn classes_that_do_not_fit_are_refused() {
+    let rows = [("0", "0"), ("1", "1"), ("0", "3")];
+    let refused = |metric: &str, labels: &str, parts: &[&str]| {
+        assert_refused(&scored(metric, &rows, labels), parts);
+    };
+    refused("macro-f1", "0,1,2", &["pairs.jsonl, line 3", "the target `3`", "`0`, `1`, `2`"]);
+    refused("macro-f1", "0,1,0", &["--labels 0,1,0", "class `0` is named twice"]);
+    refused("macro-f1", "0,,1", &["--labels 0,,1", "a class has no name"]);
+    for metric in Metric::ALL.into_iter().filter(|metric| !metric.uses_classes()) {
+        refused(metric.name(), "0,1,2,3", &["--labels is for macro-f1", metric.name()]);
+    }
+}
+
+#[test]
+fn rows_are_named_by_their_lines() {
+    let w = Workspace::new();
+    w.write(
+        "pairs.jsonl",
+        "\n{\"prediction\": \"1\", \"target\": \"1\"}\n\n{\"prediction\": \"0\", \"target\": [\"0\", \"1\"]}\n",
+    );
+    let score = |metric| w.run(&["metric", metric, "--input", "pairs.jsonl"]);
+    assert_refused(&score("accuracy"), &["pairs.jsonl, line 4", "2 targets", "exactly one"]);
+    assert_refused(&score("record-f1"), &["pairs.jsonl, line 2", "no group"]);
 }

@@ -1,60 +1,74 @@
-//! What perfect answers score: less than 100 where a metric cannot be reached.
+//! What perfect answers score, and none: less than 100 where a metric cannot be reached, more than 0 where it is
+//! reached without a word.
 
-use anyhow::{Context, Result};
+use std::collections::HashMap;
 
 use crate::data::{Split, TaskData};
-use crate::metric::{Answer, Metric};
-use crate::task::{Example, Role, Task};
-use crate::train::score;
+use crate::metric::{Answer, Metric, MetricError};
+use crate::progress::say;
+use crate::task::{Example, Role, Task, TaskError};
 
-/// Scores a split's own answers; a ceiling below 100 is told on standard error.
+/// A difference of scores that is rounding.
+const NOTHING: f64 = 1e-6;
+
+/// Scores a split's own answers, and empty ones; what cannot be reached, or is reached by saying nothing, is told on
+/// standard error.
 ///
 /// # Errors
-/// When a metric cannot take the answers, when none gets anything for them, or when they are all one that no
-/// training row has.
-pub fn check(task: &Task, role: Role, split: &Split, data: &TaskData) -> Result<()> {
-    let name = role.name();
+/// When a metric cannot take the answers or takes two labels for the same, when all answers are one that no training
+/// row has, or when the metric that selects or the one in tables gets nothing for perfect answers or everything for
+/// empty ones.
+pub fn check(task: &Task, role: Role, split: &Split, data: &TaskData) -> Result<(), TaskError> {
     check_only_answer(task, role, split, &data.train)?;
+    let (name, rows) = (role.name(), split.len());
+    let wrong = |problem: String| task.wrong(format!("`metrics`: {problem}"));
     for metric in task.spec.metrics.all() {
-        let perfect: Vec<String> =
-            split.examples.iter().map(|example| best(example, metric).to_string()).collect();
-        let scores = score(split, &perfect, &[metric], &data.classes)
-            .with_context(|| format!("`metrics` of {} do not fit its {name} split", task.name))?;
-        let ceiling = scores[metric.name()];
-        if ceiling <= NOTHING {
-            return Err(task
-                .wrong(format!(
-                    "`metrics`: {metric} gives perfect answers on the {name} split {ceiling:.2}{}",
-                    reason(split, metric, &data.classes)
-                ))
-                .into());
+        let tell = |problem: String, is_fatal: bool| {
+            let matters = metric == task.spec.metrics.select || metric == task.spec.metrics.reported();
+            if is_fatal && matters {
+                return Err(wrong(problem));
+            }
+            say!("note: {}: {problem}", task.name);
+            Ok(())
+        };
+        check_labels(task, metric).map_err(wrong)?;
+        let score = perfect_score(split, metric, &data.classes)
+            .map_err(|problem| wrong(format!("{metric} does not fit the {name} split: {problem}")))?;
+        if score < 100.0 - NOTHING {
+            let reason = reason(split, metric, &data.classes);
+            tell(
+                format!("{metric} gives perfect answers on the {name} split {score:.2}{reason}"),
+                score <= NOTHING,
+            )?;
         }
-        if ceiling < 100.0 - NOTHING {
-            crate::progress::say!(
-                "note: {}: {metric} gives perfect answers on the {name} split {ceiling:.2}{}",
-                task.name,
-                reason(split, metric, &data.classes)
-            );
+        let silent: Vec<&Example> =
+            split.examples.iter().filter(|example| takes_silence(example, metric)).collect();
+        if let [first, ..] = silent[..] {
+            let count = silent.len();
+            tell(
+                format!(
+                    "{metric} takes an empty answer for right on {count} of {rows} {name} rows, for without \
+                     articles and punctuation nothing is left of answers such as `{}` ({})",
+                    first.answers[0],
+                    first.place()
+                ),
+                count == rows,
+            )?;
         }
     }
     Ok(())
 }
 
-/// A difference of scores that is rounding.
-const NOTHING: f64 = 1e-6;
-
 /// One answer to every row can be learned, but not where no training row has it: hidden labels are such.
-fn check_only_answer(task: &Task, role: Role, split: &Split, train: &Split) -> Result<()> {
+fn check_only_answer(task: &Task, role: Role, split: &Split, train: &Split) -> Result<(), TaskError> {
     let name = role.name();
     let Some(only) = only_answer(split) else { return Ok(()) };
     if !train.examples.iter().any(|example| example.answers[0] == only) {
-        return Err(task
-            .wrong(format!(
-                "`split`: every answer of the {name} split is `{only}`, which no training row has; are its labels hidden?"
-            ))
-            .into());
+        return Err(task.wrong(format!(
+            "`split`: every answer of the {name} split is `{only}`, which no training row has; are its labels hidden?"
+        )));
     }
-    crate::progress::say!(
+    say!(
         "note: {}: every answer of the {name} split is `{only}`, so that always giving it is right",
         task.name
     );
@@ -68,55 +82,81 @@ fn only_answer(split: &Split) -> Option<&str> {
     (split.len() > 1 && answers.all(|answer| answer == first)).then_some(first)
 }
 
-/// The accepted answer that scores most.
+/// Labels are different answers, and must stay so when a metric compares them.
+fn check_labels(task: &Task, metric: Metric) -> Result<(), String> {
+    let mut first = HashMap::new();
+    for word in task.spec.labels.iter().flat_map(|labels| labels.words()) {
+        let earlier = *first.entry(metric.compared(word)).or_insert(word);
+        if earlier != word {
+            return Err(format!(
+                "{metric} takes the labels `{earlier}` and `{word}` for the same; take a metric that compares all of \
+                 a text, such as accuracy"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What a split's own answers score.
+fn perfect_score(split: &Split, metric: Metric, classes: &[String]) -> Result<f64, String> {
+    let answers: Vec<Answer> =
+        split.examples.iter().map(|example| answered(example, best(example, metric))).collect();
+    metric.score(&answers, Some(classes)).map_err(|error| match error {
+        MetricError::Row { row, problem } => format!("{} has {problem}", split.examples[row].place()),
+        other => other.to_string(),
+    })
+}
+
+fn answered(example: &Example, answer: &str) -> Answer {
+    Answer { prediction: answer.into(), targets: example.answers.clone(), group: example.group.clone() }
+}
+
+/// Whether an answer to a single row gets anything.
+fn is_right(example: &Example, answer: &str, metric: Metric) -> bool {
+    metric.score(&[answered(example, answer)], None).is_ok_and(|score| score > NOTHING)
+}
+
+/// The first accepted answer that gets anything.
 fn best(example: &Example, metric: Metric) -> &str {
     match &example.answers[..] {
         [only] => only,
-        several => {
-            let scores =
-                |answer: &&String| own_score(example, answer, metric).is_some_and(|score| score > NOTHING);
-            several.iter().find(scores).unwrap_or(&several[0])
-        }
+        several => several.iter().find(|answer| is_right(example, answer, metric)).unwrap_or(&several[0]),
     }
 }
 
-/// What an answer to a single row scores.
-fn own_score(example: &Example, answer: &str, metric: Metric) -> Option<f64> {
-    let row =
-        Answer { prediction: answer.into(), targets: example.answers.clone(), group: Some(String::new()) };
-    metric.score(&[row], None).ok()
+/// Whether an empty answer is right for a row that wants another one.
+fn takes_silence(example: &Example, metric: Metric) -> bool {
+    let vanishes = |answer: &String| metric.compared(answer).is_empty() && !answer.trim().is_empty();
+    example.answers.iter().any(vanishes) && is_right(example, "", metric)
 }
 
 /// Why perfect answers do not score 100, as the end of a sentence.
 fn reason(split: &Split, metric: Metric, classes: &[String]) -> String {
+    let answers = || split.examples.iter().map(|example| &*example.answers[0]);
+    let vanishing: Vec<&Example> =
+        split.examples.iter().filter(|example| metric.compared(best(example, metric)).is_empty()).collect();
+    if let [first, ..] = vanishing[..] {
+        return format!(
+            ", for without articles and punctuation nothing is left of {} of its {} answers, such as `{}` ({})",
+            vanishing.len(),
+            split.len(),
+            first.answers[0],
+            first.place()
+        );
+    }
     if metric.uses_classes() {
-        let absent = classes.iter().filter(|class| split.examples.iter().all(|e| e.answers[0] != **class));
-        let absent: Vec<&str> = absent.map(String::as_str).collect();
+        let absent: Vec<&String> =
+            classes.iter().filter(|class| answers().all(|answer| answer != **class)).collect();
         return format!(
             ", for it averages over all {} classes, and no row has {} of them, such as `{}`",
             classes.len(),
             absent.len(),
-            absent.first().unwrap_or(&"")
+            absent.first().map_or("", |class| class)
         );
     }
-    if metric.compares_words() {
-        let reaches = |example: &Example| own_score(example, best(example, metric), metric);
-        let unreachable: Vec<&Example> =
-            split.examples.iter().filter(|e| reaches(e).is_some_and(|score| score <= NOTHING)).collect();
-        if let [first, ..] = unreachable[..] {
-            return format!(
-                ", for without articles and punctuation nothing is left of {} of its {} answers, such as `{}` (row {})",
-                unreachable.len(),
-                split.len(),
-                first.answers[0],
-                first.row + 1
-            );
-        }
-    }
-    match split.examples.first() {
-        Some(first) if split.examples.iter().all(|example| example.answers[0] == first.answers[0]) => {
-            format!(", for every answer is `{}`; are its labels hidden?", first.answers[0])
-        }
-        _ => String::new(),
+    match only_answer(split) {
+        Some(only) => format!(", for every answer is `{only}`; are its labels hidden?"),
+        None if split.len() == 1 => ", for it has only one row".into(),
+        None => String::new(),
     }
 }

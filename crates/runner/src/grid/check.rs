@@ -10,7 +10,7 @@ use crate::tokenizer::Tokenizer;
 /// Rows below which a test split is called small.
 const SMALL: usize = 30;
 
-/// Rows from which a better limit is guessed.
+/// Most rows from which a better limit is guessed.
 const SAMPLE: usize = 1000;
 
 /// Checks that scores of a task would mean something, and says on standard error what lessens them.
@@ -66,9 +66,10 @@ fn report_truncation(task: &Task, role: Role, split: &Split, tokenizer: &Tokeniz
     }
 }
 
-/// Tokens that 95 % of the texts do not exceed, judged by the first of them.
+/// Tokens that 95 % of the texts do not exceed, judged by some from all over the split.
 fn length_of_most(split: &Split, text: fn(&Example) -> &str, tokenizer: &Tokenizer) -> usize {
-    let texts: Vec<&str> = split.examples.iter().take(SAMPLE).map(text).collect();
+    let some = split.examples.iter().step_by(split.len().div_ceil(SAMPLE));
+    let texts: Vec<&str> = some.map(text).collect();
     let encoded = tokenizer.encode_all(&texts, usize::MAX);
     let mut lengths: Vec<usize> = encoded.iter().map(|encoded| encoded.ids.len()).collect();
     lengths.sort_unstable();

@@ -3,6 +3,7 @@
 //! Targets of free text are compared as the tokenizer writes them back, as in the reference. What it has no
 //! piece for is missing on both sides, so where that is all that tells targets apart, a guess is right.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use tokenizers::NormalizedString;
@@ -39,19 +40,22 @@ pub fn check(task: &Task, role: Role, split: &Split, tokenizer: &Tokenizer) -> R
 
 /// A target, and what is left of it when it is written back.
 struct Written<'a> {
-    row: u32,
-    target: &'a str,
-    written: String,
+    example: &'a Example,
+    written: Cow<'a, str>,
 }
 
 impl Written<'_> {
+    fn target(&self) -> &str {
+        &self.example.target
+    }
+
     fn has_vanished(&self) -> bool {
-        self.written.is_empty() && !self.target.trim().is_empty()
+        self.written.is_empty() && !self.target().trim().is_empty()
     }
 
     /// Whether more is missing than white space, case, and forms of characters that Unicode calls compatible.
     fn has_lost(&self) -> bool {
-        let wanted = close_up(single_spaced(self.target));
+        let wanted = close_up(single_spaced(self.target()));
         let words = |text: &str| text.split_whitespace().count();
         wanted != self.written
             && (letters(&wanted) != letters(&self.written) || words(&self.written) < words(&wanted))
@@ -60,7 +64,7 @@ impl Written<'_> {
 
 impl std::fmt::Display for Written<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{:?} (row {}) becomes {:?}", self.target, self.row + 1, self.written)
+        write!(f, "{:?} ({}) becomes {:?}", self.target(), self.example.place(), self.written)
     }
 }
 
@@ -77,10 +81,10 @@ impl<'a> Targets<'a> {
         let write = |(index, example): (usize, &'a Example)| {
             // Whole, even where the limit cuts what is compared: that is told elsewhere.
             let written = match split.truncated_targets.binary_search(&(index as u32)) {
-                Ok(_) => tokenizer.decode_cleaned(&tokenizer.encode(&example.target, usize::MAX).ids),
-                Err(_) => example.answers[0].clone(),
+                Ok(_) => written_back(&example.target, tokenizer).into(),
+                Err(_) => example.answers[0].as_str().into(),
             };
-            Written { row: example.row, target: &example.target, written }
+            Written { example, written }
         };
         let given = split.examples.iter().enumerate();
         let given = given.filter(|(_, example)| Some(&*example.target) != placeholder);
@@ -90,7 +94,7 @@ impl<'a> Targets<'a> {
     /// Why no score of them would mean anything.
     fn refusal(&self) -> Option<String> {
         let (role, rows) = (self.role.name(), self.rows);
-        let distinct: HashSet<&str> = self.all.iter().map(|target| target.target).collect();
+        let distinct: HashSet<&str> = self.all.iter().map(Written::target).collect();
         let labels = distinct.len() * ROWS_PER_LABEL <= rows;
         let tolerated = if labels { 0 } else { rows / FREE_TEXT_PART };
         let vanished: Vec<&Written> = self.all.iter().filter(|target| target.has_vanished()).collect();
@@ -106,10 +110,10 @@ impl<'a> Targets<'a> {
         if let Some((one, other)) = alike.first().filter(|_| alike.len() > tolerated) {
             return Some(format!(
                 "with this model's tokenizer {} of {rows} {role} targets become another one, so that either would be \
-                 right: {one}, as does {:?} (row {})",
+                 right: {one}, as does {:?} ({})",
                 alike.len(),
-                other.target,
-                other.row + 1
+                other.target(),
+                other.example.place()
             ));
         }
         self.loss().filter(|(lost, _)| 2 * lost > rows).map(|(_, loss)| loss)
@@ -133,8 +137,8 @@ impl<'a> Targets<'a> {
 fn alike<'a>(targets: &'a [Written<'a>], labels: bool) -> Vec<(&'a Written<'a>, &'a Written<'a>)> {
     // Free text may differ in what its metrics ignore; labels may not.
     let name = |target: &Written| match labels {
-        true => single_spaced(target.target),
-        false => letters(target.target),
+        true => single_spaced(target.target()),
+        false => letters(target.target()),
     };
     let mut first: HashMap<&str, (&Written, String)> = HashMap::new();
     let mut alike = Vec::new();
@@ -146,6 +150,11 @@ fn alike<'a>(targets: &'a [Written<'a>], labels: bool) -> Vec<(&'a Written<'a>, 
         }
     }
     alike
+}
+
+/// A text as a model would write it.
+fn written_back(text: &str, tokenizer: &Tokenizer) -> String {
+    tokenizer.decode_cleaned(&tokenizer.encode(text, usize::MAX).ids)
 }
 
 fn single_spaced(text: &str) -> String {
@@ -171,17 +180,28 @@ mod tests {
         Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap()
     }
 
+    fn example(row: usize, target: &str) -> Example {
+        Example {
+            row: row as u32,
+            line: None,
+            source: String::new(),
+            target: target.into(),
+            answers: vec![target.into()],
+            group: None,
+            class: None,
+        }
+    }
+
     /// What is said of a split with these targets, many times over.
     fn problem(targets: &[&str], times: usize) -> Option<String> {
         let tokenizer = tokenizer();
-        let all: Vec<Written> = (0..)
-            .zip(targets.repeat(times))
-            .map(|(row, target)| {
-                let written = tokenizer.decode_cleaned(&tokenizer.encode(target, usize::MAX).ids);
-                Written { row, target, written }
-            })
-            .collect();
-        Targets { role: Role::Test, rows: all.len(), all }.refusal()
+        let targets = targets.repeat(times);
+        let examples: Vec<Example> =
+            targets.iter().enumerate().map(|(row, target)| example(row, target)).collect();
+        let written =
+            |example| Written { example, written: written_back(&example.target, &tokenizer).into() };
+        Targets { role: Role::Test, rows: examples.len(), all: examples.iter().map(written).collect() }
+            .refusal()
     }
 
     fn refused(targets: &[&str], times: usize, part: &str) {
@@ -199,7 +219,7 @@ mod tests {
     #[test]
     fn targets_that_become_alike_are_refused() {
         refused(&["good", "good{"], 20, "20 of 40 test targets become another one");
-        refused(&["a dog", "a\ndog{", "it"], 1, "either would be right");
+        refused(&["a dog", "a dog{", "it"], 1, "either would be right");
         refused(&["no", "n{o"], 1, "\"n{o\" (row 2) becomes \"no\", as does \"no\" (row 1)");
     }
 
@@ -228,7 +248,9 @@ mod tests {
 
     #[test]
     fn white_space_case_and_compatible_forms_are_no_loss() {
-        let lost = |target, written: &str| Written { row: 0, target, written: written.into() }.has_lost();
+        let lost = |target, written: &'static str| {
+            Written { example: &example(0, target), written: written.into() }.has_lost()
+        };
         for (target, written) in [
             ("a  b\n", "a b"),
             ("don 't , no", "don 't, no"),

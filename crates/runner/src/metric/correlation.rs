@@ -36,26 +36,26 @@ fn number(text: &str) -> Option<f64> {
 
 /// Pearson's r; 0 where it is undefined: one side is constant, or not all finite.
 fn correlation(x: &[f64], y: &[f64]) -> f64 {
-    match (standardised(x), standardised(y)) {
+    match (standardized(x), standardized(y)) {
         (Some(x), Some(y)) => x.iter().zip(&y).map(|(x, y)| x * y).sum::<f64>().clamp(-1.0, 1.0),
         _ => 0.0,
     }
 }
 
-/// The values centred, then scaled to length 1; none where that cannot be done.
-fn standardised(values: &[f64]) -> Option<Vec<f64>> {
+/// The values centered, then scaled to length 1; none where that cannot be done.
+fn standardized(values: &[f64]) -> Option<Vec<f64>> {
     // A constant's mean can be off by rounding, which would leave noise of length 1.
     if values.iter().all(|value| *value == values[0]) {
         return None;
     }
     let mean = mean(values);
-    let mut centred: Vec<f64> = values.iter().map(|value| value - mean).collect();
+    let mut centered: Vec<f64> = values.iter().map(|value| value - mean).collect();
     // Dividing by the largest first keeps the squares from overflowing.
-    let largest = centred.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-    centred.iter_mut().for_each(|value| *value /= largest);
-    let length = centred.iter().map(|value| value * value).sum::<f64>().sqrt();
-    centred.iter_mut().for_each(|value| *value /= length);
-    centred.iter().all(|value| value.is_finite()).then_some(centred)
+    let largest = centered.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    centered.iter_mut().for_each(|value| *value /= largest);
+    let length = centered.iter().map(|value| value * value).sum::<f64>().sqrt();
+    centered.iter_mut().for_each(|value| *value /= length);
+    centered.iter().all(|value| value.is_finite()).then_some(centered)
 }
 
 /// Ranks from 1, equal values sharing the mean of theirs; all NaN if any value is.

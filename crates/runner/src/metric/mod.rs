@@ -5,6 +5,7 @@ mod correlation;
 mod error;
 mod question_answering;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,7 +13,7 @@ use peft_model::peft::nearest;
 use serde::{Deserialize, Serialize};
 
 pub use error::{MetricError, RowProblem};
-use question_answering::{exact_match, token_f1};
+use question_answering::{exact_match, normalize, token_f1};
 
 /// A generated text beside what the task wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +68,9 @@ pub enum Metric {
     Pearson,
     /// Spearman's rho, ties sharing their mean rank; a prediction that is no number counts as -1.
     Spearman,
-    /// Share of predictions equal to any accepted answer after SQuAD v1.1's normalisation.
+    /// Share of predictions equal to any accepted answer after SQuAD v1.1's normalization.
     ExactMatch,
-    /// Token F1 after SQuAD v1.1's normalisation, best over the accepted answers.
+    /// Token F1 after SQuAD v1.1's normalization, best over the accepted answers.
     SquadF1,
     /// [`Metric::ExactMatch`] against the first accepted answer only, as the reference scores MRQA.
     ExactMatchFirst,
@@ -128,6 +129,11 @@ impl Metric {
     pub const fn compares_words(self) -> bool {
         use Metric::*;
         matches!(self, ExactMatch | SquadF1 | ExactMatchFirst | SquadF1First | RecordExactMatch | RecordF1)
+    }
+
+    /// What is compared of a text: its words after SQuAD's normalization, or all of it.
+    pub fn compared(self, text: &str) -> Cow<'_, str> {
+        if self.compares_words() { normalize(text).into() } else { text.into() }
     }
 
     /// Whether the score depends on which classes there are, beside those of the rows.

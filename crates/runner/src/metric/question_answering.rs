@@ -1,4 +1,4 @@
-//! Scores of free text after SQuAD v1.1's normalisation (Rajpurkar et al., 2016).
+//! Scores of free text after SQuAD v1.1's normalization (Rajpurkar et al., 2016).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::{Answer, MetricError, each, mean};
 
-/// How well a prediction agrees with one accepted answer, both normalised: 0 to 1.
+/// How well a prediction agrees with one accepted answer, both normalized: 0 to 1.
 type Agreement = fn(&str, &str) -> f64;
 
 pub(super) fn exact_match(prediction: &str, target: &str) -> f64 {
@@ -55,15 +55,15 @@ pub(super) fn first_of_group(answers: &[Answer], agreement: Agreement) -> Result
 }
 
 fn best(answer: &Answer, targets: &[String], agreement: Agreement) -> f64 {
-    let prediction = normalise(&answer.prediction);
-    targets.iter().map(|target| agreement(&prediction, &normalise(target))).fold(0.0, f64::max)
+    let prediction = normalize(&answer.prediction);
+    targets.iter().map(|target| agreement(&prediction, &normalize(target))).fold(0.0, f64::max)
 }
 
 /// Lower case, without ASCII punctuation and English articles, words joined by single spaces.
 ///
 /// What bounds a word is what the reference's `regex` package says: a combining mark belongs to it. The
 /// official script's `re` differs there.
-fn normalise(text: &str) -> String {
+pub(super) fn normalize(text: &str) -> String {
     static ARTICLE: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"\b(a|an|the)\b").expect("a valid pattern"));
     let mut text = text.to_lowercase();
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn normalising_removes_case_punctuation_articles_and_white_space() {
+    fn normalizing_removes_case_punctuation_articles_and_white_space() {
         for (text, normal) in [
             ("The Cat,  a dog\tand AN owl.", "cat dog and owl"),
             ("", ""),
@@ -96,8 +96,8 @@ mod tests {
             ("x\u{1f}y\u{85}z\u{a0}a\u{3000}w\u{200b}v", "x y z w\u{200b}v"),
             ("a\u{301} a\u{200d} a² aé", "a\u{301} a\u{200d} ² aé"),
         ] {
-            assert_eq!(normalise(text), normal, "{text:?}");
-            assert_eq!(normalise(normal), normal, "{text:?} again");
+            assert_eq!(normalize(text), normal, "{text:?}");
+            assert_eq!(normalize(normal), normal, "{text:?} again");
         }
     }
 

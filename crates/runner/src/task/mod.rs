@@ -67,6 +67,8 @@ pub enum TaskError {
 pub struct Example {
     /// Index in the dataset's split.
     pub row: u32,
+    /// The line on which the row begins, from 1, where its file has lines.
+    pub line: Option<u32>,
     pub source: String,
     pub target: String,
     /// Every answer that counts as right, the row's own target first.
@@ -75,6 +77,16 @@ pub struct Example {
     pub group: Option<String>,
     /// The raw class, for tasks with classes: labels, or the two sides of `few_shot_threshold`.
     pub class: Option<String>,
+}
+
+impl Example {
+    /// Where the row is, for messages: its line, or its number counted from 1 where there are no lines.
+    pub fn place(&self) -> String {
+        match self.line {
+            Some(line) => format!("line {line}"),
+            None => format!("row {}", self.row + 1),
+        }
+    }
 }
 
 /// Rows that one thread turns into examples at a time.
@@ -189,6 +201,7 @@ fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<V
         .into_iter()
         .map(|target| Example {
             row: row.index() as u32,
+            line: row.line().map(|line| line as u32),
             source: source.clone(),
             answers: own_answer_first(&target, answers.as_deref()),
             target,

@@ -92,6 +92,13 @@ struct Part {
     lines: Option<Vec<usize>>,
 }
 
+impl Part {
+    /// The line that a row begins on.
+    fn line(&self, row: usize) -> Option<usize> {
+        self.lines.as_ref()?.get(row - self.start).copied()
+    }
+}
+
 /// One row of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
@@ -174,12 +181,16 @@ impl Rows {
 
     /// Where a row is, for messages: its file and line, or its number counted from 1 where there are no lines.
     pub fn place(&self, row: usize) -> String {
-        let Some(file) = self.files.iter().rev().find(|file| file.start <= row) else { return self.source() };
-        let within = row - file.start;
-        match file.lines.as_ref().and_then(|lines| lines.get(within)) {
+        let Some(file) = self.file(row) else { return self.source() };
+        match file.line(row) {
             Some(line) => format!("{}, line {line}", file.source),
-            None => format!("{}, row {}", file.source, within + 1),
+            None => format!("{}, row {}", file.source, row - file.start + 1),
         }
+    }
+
+    /// The file that a row came from.
+    fn file(&self, row: usize) -> Option<&Part> {
+        self.files.iter().rev().find(|file| file.start <= row)
     }
 
     /// One row.
@@ -200,6 +211,11 @@ impl Row<'_> {
     /// Position in the table.
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// The line of its file on which it begins, for files that have lines.
+    pub fn line(&self) -> Option<usize> {
+        self.rows.file(self.index)?.line(self.index)
     }
 
     /// Whether there is such a column.

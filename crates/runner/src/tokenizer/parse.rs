@@ -1,14 +1,11 @@
 //! Reading a `tokenizer.json` that may hold anything: the tokenizers library trusts it.
 
-use std::cell::Cell;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::Once;
-
 use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::{Model, ModelWrapper, Tokenizer};
 
 use super::charsmap;
+use crate::panics;
 
 /// Bytes that no tokenizer of a T5 comes near; read, they are a hundred times as many.
 const LARGEST: usize = 64 << 20;
@@ -39,7 +36,7 @@ struct Outline {
 #[derive(Deserialize)]
 struct ModelOutline {
     #[serde(default)]
-    unk_id: Option<u64>,
+    unk_id: Value,
 }
 
 /// Reads a tokenizer, which then encodes any text, whole and without padding.
@@ -54,13 +51,16 @@ pub fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
         return Err("it is a Git LFS pointer, not the file itself; get that with `git lfs pull`".into());
     }
     let outline: Outline = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    if !(outline.model.unk_id.is_null() || outline.model.unk_id.is_u64()) {
+        return Err("`model.unk_id` is not the index of a piece".into());
+    }
     check_charsmaps(&outline.normalizer)?;
     for (key, steps) in [("normalizer", &outline.normalizer), ("decoder", &outline.decoder)] {
         if growth(steps) > MOST_GROWTH {
             return Err(format!("`{key}` could make a text more than a million times longer"));
         }
     }
-    caught(|| {
+    let tokenizer = panics::catch(|| {
         let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|e| e.to_string())?;
         // Truncation and padding are ours: files in the wild carry leftovers of someone's training.
         tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
@@ -68,7 +68,8 @@ pub fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
         check_model(tokenizer.get_model(), &outline.model)?;
         try_out(&tokenizer)?;
         Ok(tokenizer)
-    })
+    });
+    tokenizer.unwrap_or_else(|panic| Err(format!("the tokenizers library panics: {panic}")))
 }
 
 fn check_charsmaps(normalizer: &Value) -> Result<(), String> {
@@ -109,7 +110,7 @@ fn check_model(model: &ModelWrapper, outline: &ModelOutline) -> Result<(), Strin
         None => Err(format!("`model.unk_token` is `{piece}`, which is not in the vocabulary")),
     };
     match model {
-        ModelWrapper::Unigram(_) if outline.unk_id.is_none() => {
+        ModelWrapper::Unigram(_) if outline.unk_id.is_null() => {
             Err("`model.unk_id` is missing: the piece that stands for unknown characters".into())
         }
         ModelWrapper::Unigram(_) => Ok(()),
@@ -134,28 +135,6 @@ fn try_out(tokenizer: &Tokenizer) -> Result<(), String> {
         return Err("it turns every text into nothing".into());
     }
     Ok(())
-}
-
-/// Does work that may panic; a panic becomes an error and is not printed.
-fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !QUIET.get() {
-                usual(info);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(work));
-    QUIET.set(false);
-    result.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("for no known reason");
-        Err(format!("the tokenizers library panics: {text}"))
-    })
 }
 
 #[cfg(test)]
@@ -184,7 +163,7 @@ mod tests {
         for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
             assert!(parse(&whole.as_bytes()[..cut]).is_err(), "{cut} bytes");
         }
-        let deep = format!("{{\"model\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        let deep = format!("{{\"normalizer\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         for (bytes, part) in [
             ("null", "invalid type"),
             ("{}", "missing field `model`"),
@@ -208,7 +187,7 @@ mod tests {
             (json!({"type": "Unigram", "vocab": [["a", -1.0]], "unk_id": 1}), "UnkIdNotInVocabulary"),
             (
                 json!({"type": "Unigram", "vocab": [["a", -1.0]], "unk_id": -1}),
-                "`model.unk_id`: invalid value",
+                "`model.unk_id` is not the index",
             ),
             (word_level(json!({})), "`model.unk_token` is `<unk>`"),
             (bpe(0.1, "a"), "`model.dropout`"),

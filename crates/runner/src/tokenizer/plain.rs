@@ -3,7 +3,7 @@
 //! For a text of plain characters, with single spaces between its words, that follows from the tokenizer's
 //! structure:
 //! - no added token can match, for each has a character that is not plain;
-//! - the normalizer turns every character by itself, a space into a space and any other into plain ones;
+//! - every step of the normalizer turns every character by itself, a space into a space and any other into plain ones;
 //! - the pre-tokenizer first cuts at every space, and from there on sees one piece at a time, as models do;
 //! - the post-processor adds the end token and nothing else.
 //!
@@ -29,7 +29,11 @@ pub struct Plain {
 impl Plain {
     /// The plain characters of a tokenizer, if there are any.
     pub fn of(tokenizer: &Tokenizer, eos: u32) -> Option<Self> {
-        if !only_adds_end(tokenizer, eos) || !tokenizer.get_normalizer().is_none_or(works_by_character) {
+        if !only_adds_end(tokenizer, eos) {
+            return None;
+        }
+        let normalizers: Vec<_> = tokenizer.get_normalizer().map(normalizers).unwrap_or_default();
+        if !normalizers.iter().all(|step| works_by_character(step)) {
             return None;
         }
         let mut special = replacements(tokenizer.get_pre_tokenizer()?)?;
@@ -37,12 +41,8 @@ impl Plain {
             special.extend(marks(&pattern(tokenizer, token))?);
         }
         let is_plain = |c| {
-            let inside = |c| is_candidate(c) && c != ' ' && !special.contains(&c);
-            let image = image(tokenizer, c).unwrap_or_default();
-            match c {
-                ' ' => image == " " && !special.contains(&c),
-                _ => inside(c) && !image.is_empty() && image.chars().all(inside),
-            }
+            !special.contains(&c)
+                && image(&normalizers, c).is_some_and(|image| image.chars().all(|c| !special.contains(&c)))
         };
         let table: Box<[bool]> = ('\0'..='\u{2027}').map(|c| is_candidate(c) && is_plain(c)).collect();
         table[' ' as usize].then_some(Self { table })
@@ -75,39 +75,50 @@ fn only_adds_end(tokenizer: &Tokenizer, eos: u32) -> bool {
     }
 }
 
-/// Whether a normalizer turns candidates by themselves, and leaves spaces between words alone.
-fn works_by_character(normalizer: &NormalizerWrapper) -> bool {
-    use NormalizerWrapper::*;
+/// The steps of a normalizer, in order.
+fn normalizers(normalizer: &NormalizerWrapper) -> Vec<&NormalizerWrapper> {
     match normalizer {
+        NormalizerWrapper::Sequence(sequence) => sequence.as_ref().iter().flat_map(normalizers).collect(),
+        single => vec![single],
+    }
+}
+
+/// Whether a step of a normalizer turns candidates by themselves, and leaves single spaces between words alone.
+fn works_by_character(step: &NormalizerWrapper) -> bool {
+    use NormalizerWrapper::*;
+    match step {
         // `Strip` finds nothing to strip in texts without spaces at their ends.
         Precompiled(_) | NFC(_) | NFKC(_) | StripNormalizer(_) => true,
-        Sequence(sequence) => sequence.as_ref().iter().all(works_by_character),
         Replace(replace) => serde_json::to_value(replace)
             .is_ok_and(|replace| replace["pattern"]["Regex"].as_str() == Some(SEVERAL_SPACES)),
         _ => false,
     }
 }
 
-/// What a tokenizer's normalizer makes of a character inside a word.
-fn image(tokenizer: &Tokenizer, c: char) -> Option<String> {
-    let normal = normalized(tokenizer, &format!("a{c}a"));
-    Some(normal.strip_prefix('a')?.strip_suffix('a')?.to_string())
-}
-
-fn normalized(tokenizer: &Tokenizer, text: &str) -> String {
-    let mut text = NormalizedString::from(text);
-    if let Some(normalizer) = tokenizer.get_normalizer() {
-        // The tokenizer goes on with what there is, too.
-        let _ = normalizer.normalize(&mut text);
+/// What the steps of a normalizer make of a character inside a word; none where one of them changes a space, or
+/// makes nothing, a space or what may join with its neighbors of another character.
+fn image(steps: &[&NormalizerWrapper], c: char) -> Option<String> {
+    let mut image = c.to_string();
+    for step in steps {
+        let mut text = NormalizedString::from(format!("a{image}a"));
+        step.normalize(&mut text).ok()?;
+        image = text.get().strip_prefix('a')?.strip_suffix('a')?.into();
+        let stays_apart = match c {
+            ' ' => image == " ",
+            _ => !image.is_empty() && image.chars().all(|c| is_candidate(c) && c != ' '),
+        };
+        if !stays_apart {
+            return None;
+        }
     }
-    text.get().to_string()
+    Some(image)
 }
 
 /// What spaces are replaced by in the course of cutting; none where spaces are not cut at first, or where a
 /// piece's place in the text has a part in what becomes of it.
 fn replacements(pre_tokenizer: &PreTokenizerWrapper) -> Option<HashSet<char>> {
     use PreTokenizerWrapper::*;
-    let steps = steps(pre_tokenizer);
+    let steps = pre_tokenizers(pre_tokenizer);
     let cuts_at_spaces = match steps.first()? {
         WhitespaceSplit(_) => true,
         Metaspace(step) => step.get_split() && step.get_prepend_scheme() == PrependScheme::Always,
@@ -127,19 +138,23 @@ fn replacements(pre_tokenizer: &PreTokenizerWrapper) -> Option<HashSet<char>> {
 }
 
 /// The steps of a pre-tokenizer, in order.
-fn steps(pre_tokenizer: &PreTokenizerWrapper) -> Vec<&PreTokenizerWrapper> {
+fn pre_tokenizers(pre_tokenizer: &PreTokenizerWrapper) -> Vec<&PreTokenizerWrapper> {
     match pre_tokenizer {
-        PreTokenizerWrapper::Sequence(sequence) => sequence.as_ref().iter().flat_map(steps).collect(),
+        PreTokenizerWrapper::Sequence(sequence) => {
+            sequence.as_ref().iter().flat_map(pre_tokenizers).collect()
+        }
         single => vec![single],
     }
 }
 
 /// The text that an added token matches: a piece of the text, or of the normalized text.
 fn pattern(tokenizer: &Tokenizer, token: &AddedToken) -> String {
-    match token.normalized {
-        true => normalized(tokenizer, &token.content),
-        false => token.content.clone(),
+    let mut pattern = NormalizedString::from(token.content.as_str());
+    if let Some(normalizer) = tokenizer.get_normalizer().filter(|_| token.normalized) {
+        // Where it fails, the library goes on with what there is, too.
+        let _ = normalizer.normalize(&mut pattern);
     }
+    pattern.get().to_string()
 }
 
 /// Characters without which a text cannot match a pattern: none where it has one that is never plain, else
@@ -184,8 +199,6 @@ mod tests {
         let charsmap =
             charsmap::made_of(&[("\n", " "), ("ﬁ", "fi"), ("…", "..."), ("‗", " \u{333}"), ("À", "A")]);
         let charsmap = json!({"type": "Precompiled", "precompiled_charsmap": charsmap});
-        let metaspace =
-            json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true});
         tokenizer(|json| {
             json["normalizer"] = match newer {
                 true => json!({"type": "Sequence", "normalizers": [
@@ -195,10 +208,12 @@ mod tests {
                 false => charsmap,
             };
             json["pre_tokenizer"] = match newer {
-                true => metaspace,
-                false => {
-                    json!({"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace]})
+                true => {
+                    json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true})
                 }
+                false => json!({"type": "Sequence", "pretokenizers": [
+                    {"type": "WhitespaceSplit"},
+                    {"type": "Metaspace", "replacement": "▁", "add_prefix_space": true}]}),
             };
         })
     }
@@ -226,6 +241,22 @@ mod tests {
             // Two underlines become a space and a mark.
             assert!(plain.words("a‗b").is_none());
         }
+    }
+
+    #[test]
+    fn a_character_is_not_plain_where_a_step_makes_what_the_next_may_join() {
+        let precompiled = |from: &str, to: &str| json!({"type": "Precompiled", "precompiled_charsmap": charsmap::made_of(&[(from, to)])});
+        let joining = |mark: &str| {
+            tokenizer(|json| {
+                let steps = [precompiled("x", mark), json!({"type": "NFC"}), precompiled(mark, "y")];
+                json["normalizer"] = json!({"type": "Sequence", "normalizers": steps});
+            })
+        };
+        // An equals sign and this mark are one character.
+        let plain = Plain::of(&joining("\u{338}"), 1).unwrap();
+        assert!(plain.words("= x").is_none() && plain.words("= y").is_some());
+        let plain = Plain::of(&joining("z"), 1).unwrap();
+        assert!(plain.words("= x").is_some());
     }
 
     #[test]
