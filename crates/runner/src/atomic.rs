@@ -84,13 +84,7 @@ fn remove_abandoned(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         if is_file && entry.file_name().to_string_lossy().starts_with(prefix) {
-            let path = entry.path();
-            // Removed while the lock is held, which its writer looks at.
-            if let Ok(file) = File::open(&path)
-                && file.try_lock().is_ok()
-            {
-                let _ = fs::remove_file(path);
-            }
+            lock::remove_free(&entry.path());
         }
     }
 }

@@ -34,6 +34,17 @@ pub fn wait(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes a file unless somebody holds its lock. Where there are no locks, it stays.
+pub fn remove_free(path: &Path) {
+    // Removed while the lock is held, so that whoever opened it before sees that it is gone.
+    if let Ok(file) = File::open(path)
+        && file.try_lock().is_ok()
+        && is_at(&file, path)
+    {
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Whether a file of this name is the one that is open.
 pub fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {
@@ -87,6 +98,18 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert!(!is_at(&held, &path));
         assert!(try_lock(&path).unwrap().is_some(), "a new file has a lock of its own");
+    }
+
+    #[test]
+    fn what_nobody_holds_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = try_lock(&path).unwrap().unwrap();
+        remove_free(&path);
+        assert!(path.exists());
+        drop(held);
+        remove_free(&path);
+        assert!(!path.exists());
     }
 
     #[test]

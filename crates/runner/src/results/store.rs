@@ -47,8 +47,9 @@ pub struct Store {
     read_only: bool,
 }
 
-/// The ending of states' names.
+/// How the names of states end, and those of locks.
 const STATE: &str = "safetensors";
+const LOCK: &str = "lock";
 
 /// Cells that this process alone computes for as long as this lives.
 #[derive(Debug, Default)]
@@ -87,6 +88,9 @@ impl Store {
             entries(parent).iter().for_each(|written| atomic::sweep(written));
             atomic::sweep(parent);
         }
+        // Of processes that were killed; whoever has just made one makes it anew.
+        let locks = entries(&store.state_folder()).into_iter().filter(|path| has_ending(path, LOCK));
+        locks.for_each(|path| lock::remove_free(&path));
         store.remove_finished_states();
         Ok(store)
     }
@@ -338,7 +342,7 @@ impl Store {
         for path in entries(&self.state_folder()) {
             match train::owner(&path) {
                 Ok(Some(owner)) if path == self.state_path(&owner) => states.push((path, owner)),
-                Ok(_) if path.extension().is_some_and(|ending| ending == STATE) => {
+                Ok(_) if has_ending(&path, STATE) => {
                     let _ = train::set_aside(&path, "it does not say whose it is, so it is damaged");
                 }
                 _ => {}
@@ -363,7 +367,7 @@ impl Store {
     }
 
     fn lock_path(&self, cell: &str) -> PathBuf {
-        self.state_folder().join(format!("{cell}.lock"))
+        self.state_folder().join(format!("{cell}.{LOCK}"))
     }
 }
 
@@ -397,6 +401,10 @@ fn record(cell: &str, bytes: &[u8]) -> Result<Record, String> {
         None => Ok(record),
         Some(score) => Err(format!("its score is {score}")),
     }
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|found| found == ending)
 }
 
 /// What is in a folder; nothing if it is not there.

@@ -42,8 +42,8 @@ fn read_only(path: &Path) {
 }
 
 fn writable(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
     if path.is_dir() {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
         files(path).iter().for_each(|name| writable(&path.join(name)));
     }
 }

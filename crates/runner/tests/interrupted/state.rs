@@ -9,7 +9,7 @@ use rand::Rng;
 use serde_json::{Value, json};
 
 use crate::common::files;
-use crate::small::{EVALUATE_EVERY, STEPS, Small, forge, forge_state};
+use crate::small::{Bits, EVALUATE_EVERY, STEPS, Small, forge, forge_state};
 
 #[test]
 fn a_training_killed_after_every_update_comes_to_the_same_bits() {
@@ -59,24 +59,33 @@ fn a_resumed_run_on_a_tie_keeps_the_earlier_checkpoint() {
     assert_eq!(small.train().unwrap(), undisturbed);
 }
 
-/// Leaves a state after 14 updates, lets somebody change it, and trains: it is set aside, and the result is that of a
-/// training without it.
-fn assert_not_trusted(small: &Small, what: &str, state: &[u8], change: impl FnOnce(&Path)) {
-    let undisturbed = small.train().unwrap();
-    let path = small.state();
-    fs::write(&path, state).unwrap();
-    change(&path);
-    assert_eq!(small.train().unwrap(), undisturbed, "{what}");
-    let aside = path.with_file_name("state.safetensors.damaged-1");
-    assert!(aside.exists() && !path.exists(), "{what}: {:?}", files(path.parent().unwrap()));
-    fs::remove_file(aside).unwrap();
+/// A training, what it comes to, and its state after 14 updates.
+struct Begun {
+    small: Small,
+    undisturbed: Bits,
+    state: Vec<u8>,
 }
 
-fn state(small: &Small) -> Vec<u8> {
-    small.die_in(15);
-    let bytes = fs::read(small.state()).unwrap();
-    fs::remove_file(small.state()).unwrap();
-    bytes
+impl Begun {
+    fn new() -> Self {
+        let small = Small::new();
+        let undisturbed = small.train().unwrap();
+        small.die_in(15);
+        let state = fs::read(small.state()).unwrap();
+        fs::remove_file(small.state()).unwrap();
+        Self { small, undisturbed, state }
+    }
+
+    /// Goes on from a state that somebody changed: it is set aside, and the result is that of a training without it.
+    fn assert_set_aside(&self, what: &str, change: impl FnOnce(&Path)) {
+        let path = self.small.state();
+        fs::write(&path, &self.state).unwrap();
+        change(&path);
+        assert!(self.small.train().unwrap() == self.undisturbed, "{what}");
+        let aside = path.with_file_name("state.safetensors.damaged-1");
+        assert!(aside.exists() && !path.exists(), "{what}: {:?}", files(path.parent().unwrap()));
+        fs::remove_file(aside).unwrap();
+    }
 }
 
 #[test]
@@ -115,41 +124,36 @@ fn a_state_that_lies_is_set_aside() {
             s["outcomes"][0]["validation"].as_array_mut().unwrap().push(json!([14, "0.0"]));
         }),
     ];
-    let small = Small::new();
-    let honest = state(&small);
+    let begun = Begun::new();
     for (what, lie) in lies {
-        assert_not_trusted(&small, what, &honest, |path| forge_state(path, lie));
+        begun.assert_set_aside(what, |path| forge_state(path, lie));
     }
     // What is forged without a lie is gone on from, so it is not the forging that is seen.
-    fs::write(small.state(), &honest).unwrap();
-    forge_state(&small.state(), |_| {});
-    small.die_in(1);
-    assert_eq!(files(small.state().parent().unwrap()).iter().filter(|n| n.contains("damaged")).count(), 0);
+    let path = begun.small.state();
+    fs::write(&path, &begun.state).unwrap();
+    forge_state(&path, |_| {});
+    assert!(begun.small.train().unwrap() == begun.undisturbed && path.exists());
 }
 
 #[test]
 fn a_damaged_state_is_set_aside() {
-    let small = Small::new();
-    let honest = state(&small);
-    for copy in 0..30 {
+    let begun = Begun::new();
+    let whole = &begun.state;
+    for copy in 0..12 {
         let mut rng = keyed_rng(copy, "damage to a state");
-        let at = rng.random_range(0..honest.len());
-        let mut flipped = honest.clone();
+        let at = rng.random_range(0..whole.len());
+        let mut flipped = whole.clone();
         flipped[at] ^= 1 << rng.random_range(0..8);
-        let stretched = [&honest[..at], &honest[at / 2..]].concat();
-        for (what, bytes) in [("flipped", flipped), ("cut", honest[..at].to_vec()), ("stretched", stretched)]
-        {
-            let what = format!("{what} at {at}");
-            assert_not_trusted(&small, &what, &bytes, |_| {});
+        let stretched = [&whole[..at], &whole[at / 2..]].concat();
+        for (what, bytes) in [("flipped", flipped), ("cut", whole[..at].to_vec()), ("stretched", stretched)] {
+            begun.assert_set_aside(&format!("{what} at {at}"), |path| fs::write(path, bytes).unwrap());
         }
     }
 }
 
 #[test]
 fn the_state_of_another_training_is_set_aside() {
-    let small = Small::new();
-    let honest = state(&small);
-    assert_not_trusted(&small, "another owner", &honest, |path| {
+    Begun::new().assert_set_aside("another owner", |path| {
         forge(path, |description| description["owner"] = json!("another"));
     });
 }
