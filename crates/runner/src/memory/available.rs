@@ -15,12 +15,15 @@ pub struct TooLarge {
 /// What a system that does not say is taken to have: enough for anything that is meant.
 const UNKNOWN: u64 = 1 << 40;
 
+/// Bytes that are there whatever the system says: not worth the time to ask it.
+const SMALL: u64 = 1 << 20;
+
 /// Refuses what needs more bytes than there are; `what` names it, and the keys that decide its size.
 ///
 /// # Errors
 /// When it does not fit.
 pub fn ensure(what: impl FnOnce() -> String, needed: u64) -> Result<(), TooLarge> {
-    ensure_within(available_bytes(), what, needed)
+    if needed <= SMALL { Ok(()) } else { ensure_within(available_bytes(), what, needed) }
 }
 
 fn ensure_within(available: u64, what: impl FnOnce() -> String, needed: u64) -> Result<(), TooLarge> {

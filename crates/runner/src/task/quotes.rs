@@ -1,6 +1,6 @@
 //! Whether the quotes of a file enclose its fields or belong to their text.
 
-use super::delimited::{Records, Style};
+use super::delimited::{Record, Records, Style};
 
 /// What to do about quotes that have backslashes before them.
 pub(super) const ESCAPED: &str = "its quotes have backslashes before them, as in `\\\"`; write them doubled, `\"\"`, \
@@ -57,6 +57,21 @@ struct ColumnSigns {
 }
 
 impl Signs {
+    /// Takes note of a row.
+    fn add(&mut self, row: &Record, separator: char) {
+        for (field, column) in row.fields.iter().zip(&mut self.columns) {
+            if field.quoted {
+                // Some programs quote what would be special in CSV.
+                let special = [separator, ',', '\n', '\r', '"'];
+                column.needless |= !field.text.is_empty() && !field.text.contains(special);
+                self.doubled |= field.text.contains('"');
+                self.lines |= field.text.contains('\n');
+            } else {
+                column.bare |= !field.text.is_empty();
+            }
+        }
+    }
+
     fn style(&self) -> Option<Style> {
         // Nobody quotes every field of a column but some, and a text that could be several rows is several.
         let text = self.lines || self.columns.iter().any(|column| column.needless && column.bare);
@@ -71,27 +86,23 @@ impl Signs {
 /// Whether a file can be read in a style: rows of one width, and no quotes in fields without quotes around.
 pub(super) fn fits(text: &str, separator: char, style: Style) -> Result<Signs, String> {
     let mut records = Records::new(text, separator, style);
-    let mut signs = Signs::default();
-    let mut width = None;
+    let Some(header) = records.next()? else { return Ok(Signs::default()) };
+    let mut signs = Signs { header: header.fields.iter().any(|field| field.quoted), ..Signs::default() };
+    signs.columns.resize_with(header.fields.len(), ColumnSigns::default);
+    check_fields(&header, style)?;
     while let Some(record) = records.next()? {
-        record.check_width(*width.get_or_insert(record.fields.len()))?;
-        signs.header |= signs.columns.is_empty() && record.fields.iter().any(|field| field.quoted);
-        signs.columns.resize_with(record.fields.len(), ColumnSigns::default);
-        for (field, column) in record.fields.iter().zip(&mut signs.columns) {
-            let doubled = field.text.contains('"');
-            if doubled && !field.quoted && style != Style::Raw {
-                return Err(format!("line {}: a quote stands within a field", record.line));
-            }
-            if field.quoted {
-                // Some programs quote what would be special in CSV.
-                let special = [separator, ',', '\n', '\r', '"'];
-                column.needless |= !field.text.is_empty() && !field.text.contains(special);
-                signs.doubled |= doubled;
-                signs.lines |= field.text.contains('\n');
-            } else {
-                column.bare |= !field.text.is_empty();
-            }
-        }
+        record.check_width(signs.columns.len())?;
+        check_fields(&record, style)?;
+        signs.add(&record, separator);
     }
     Ok(signs)
+}
+
+/// Refuses quotes in fields that do not stand in quotes.
+fn check_fields(record: &Record, style: Style) -> Result<(), String> {
+    let within = record.fields.iter().any(|field| !field.quoted && field.text.contains('"'));
+    match within && style != Style::Raw {
+        true => Err(format!("line {}: a quote stands within a field", record.line)),
+        false => Ok(()),
+    }
 }

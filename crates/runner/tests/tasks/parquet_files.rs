@@ -83,11 +83,11 @@ fn the_same_rows_are_read_however_they_were_stored() {
 fn damaged_files_are_refused_or_read_but_never_end_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.parquet");
-    for (name, key) in [
-        ("kinds.parquet", "kinds"),
-        ("written-plain.parquet", "written"),
-        ("written-deltas.parquet", "written"),
-        ("written-snappy-dictionary.parquet", "written"),
+    for (name, key, masks) in [
+        ("kinds.parquet", "kinds", &[0xff][..]),
+        ("written-plain.parquet", "written", &[0x01, 0x80, 0xff]),
+        ("written-deltas.parquet", "written", &[0x01, 0x80, 0xff]),
+        ("written-snappy-dictionary.parquet", "written", &[0x01, 0x80, 0xff]),
     ] {
         let (whole, columns) = (fs::read(fixture(name)).unwrap(), expected(key));
         let columns: Vec<&str> = columns.keys().map(String::as_str).collect();
@@ -104,9 +104,9 @@ fn damaged_files_are_refused_or_read_but_never_end_the_program() {
         };
         for place in (0..whole.len()).step_by(7) {
             check(&whole[..place]);
-            for mask in [0x01, 0x80, 0xff] {
+            for mask in masks {
                 let mut damaged = whole.clone();
-                damaged[place] ^= mask;
+                damaged[place] ^= *mask;
                 check(&damaged);
             }
         }
