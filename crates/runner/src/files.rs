@@ -91,6 +91,25 @@ pub fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     })
 }
 
+/// Parses a JSON object.
+///
+/// # Errors
+/// In one line: where the text is malformed, or which key does not fit.
+pub fn parse_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    // Serde takes a list for an object's values in the order of its fields.
+    if text.trim_ascii_start().first().is_some_and(|&byte| byte == b'[') {
+        return Err("it is a list, not an object".into());
+    }
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let object =
+        serde_path_to_error::deserialize(&mut json).map_err(|error| match error.path().iter().next() {
+            Some(_) => format!("`{}`: {}", error.path(), error.inner()),
+            None => error.inner().to_string(),
+        })?;
+    json.end().map_err(|error| error.to_string())?;
+    Ok(object)
+}
+
 /// What a file is, by its first bytes, where it is neither text nor Parquet, and what to do about it.
 pub fn foreign(start: &[u8]) -> Option<&'static str> {
     const KINDS: [(&[u8], &str); 9] = [
@@ -209,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_in_toml_are_one_line_that_names_line_and_key() {
+    fn errors_in_toml_and_json_are_one_line_that_names_the_key() {
         #[derive(Debug, serde::Deserialize)]
         struct Outer {
             #[expect(dead_code)]
@@ -221,15 +240,23 @@ mod tests {
             #[expect(dead_code)]
             size: usize,
         }
+        let [toml, json] = [parse_toml::<Outer>, |text: &str| parse_json::<Outer>(text.as_bytes())];
         let nested = format!("a = {}", "[".repeat(100_000));
-        for (text, parts) in [
-            ("[inner]\nsize = -1\n", &["line 2", "`inner.size`", "-1"][..]),
-            ("[inner]\nsize = 1\nsiez = 2\n", &["line 3", "`siez`"]),
-            ("[inner\n", &["line 1"]),
-            ("[inner]\nsize = 99999999999999999999\n", &["line 2"]),
-            (&nested, &["line 1"]),
+        for (parse, text, parts) in [
+            (toml, "[inner]\nsize = -1\n", &["line 2", "`inner.size`", "-1"][..]),
+            (toml, "[inner]\nsize = 1\nsiez = 2\n", &["line 3", "`siez`"]),
+            (toml, "[inner\n", &["line 1"]),
+            (toml, "[inner]\nsize = 99999999999999999999\n", &["line 2"]),
+            (toml, &nested, &["line 1"]),
+            (json, r#"{"inner": {"size": -1}}"#, &["`inner.size`", "-1"]),
+            (json, r#"{"inner": {"siez": 1}}"#, &["`siez`"]),
+            (json, r#"{"inner": {}}"#, &["`size`"]),
+            (json, r#"{"inner": {"size": 1}} {}"#, &["trailing"]),
+            (json, " [[1]]", &["list"]),
+            (json, "", &["EOF"]),
+            (json, &nested[4..], &["list"]),
         ] {
-            let problem = parse_toml::<Outer>(text).unwrap_err();
+            let problem = parse(text).unwrap_err();
             assert!(parts.iter().all(|part| problem.contains(part)), "{problem}");
             assert!(!problem.contains('\n') && problem.len() < 300, "{problem}");
         }

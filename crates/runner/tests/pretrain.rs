@@ -212,7 +212,7 @@ fn a_pretraining_outlives_a_state_that_cannot_be_written() {
 #[test]
 fn a_model_that_diverged_is_not_published() {
     let workspace = workspace();
-    workspace.edit("tiny-recipe.toml", "steps = 90", "steps = 2");
+    workspace.edit("tiny-recipe.toml", "steps = 90", "steps = 3");
     workspace.edit("tiny-recipe.toml", "learning_rate = 1e-2", "learning_rate = 1e30");
     let output = workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "m"]);
     assert_refused(&output, &["tiny-recipe.toml", "`phases.learning_rate`"]);

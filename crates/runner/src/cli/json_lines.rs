@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result};
 use serde::de::DeserializeOwned;
 
 use super::output;
 use crate::atomic;
-use crate::files::read_text;
+use crate::files::{parse_json, read_text};
 
 /// Reads a file; `fields` names what its objects must have, for messages.
 pub fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {
@@ -23,9 +23,8 @@ pub fn read_numbered<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<V
     lines
         .map(|(number, line)| {
             let expected = || format!("{}, line {number}: expected an object with {fields}", path.display());
-            // Serde takes a list for an object's values in the order of its fields.
-            ensure!(line.trim_start().starts_with('{'), expected());
-            Ok((number, serde_json::from_str(line).with_context(expected)?))
+            let object = parse_json(line.as_bytes()).map_err(Error::msg).with_context(expected)?;
+            Ok((number, object))
         })
         .collect()
 }

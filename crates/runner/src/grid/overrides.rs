@@ -247,7 +247,8 @@ fn value_of(text: &str) -> Result<toml::Value, String> {
 }
 
 fn suggestion(name: &str, known: &[&str]) -> String {
-    nearest(name, known.iter().copied()).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default()
+    let near = nearest(name, known.iter().copied()).filter(|near| *near != name);
+    near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default()
 }
 
 fn refused(option: &str, problem: impl ToString) -> SuiteError {
@@ -319,7 +320,8 @@ mod tests {
         for (assignment, parts) in [
             ("methods.lora.rnk=4", ["`rnk`", "did you mean `rank`?"]),
             ("methods.lorra.rank=4", ["no method `lorra` runs", "did you mean `lora`?"]),
-            ("methods.lora=4", ["unknown setting", "methods.NAME.KEY"]),
+            ("methods.lora=4", ["unknown setting `methods.lora`; known", "methods.NAME.KEY"]),
+            ("training=4", ["unknown setting `training`; known", "training.KEY"]),
             ("training.stepz=4", ["`stepz`", "did you mean `steps`?"]),
             ("trainin.steps=4", ["`trainin.steps`", "did you mean `training`?"]),
             ("sedes=[1]", ["`sedes`", "did you mean `seeds`?"]),

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::portable;
 use crate::atomic;
 use crate::checksum::{self, Damage};
+use crate::files;
 use crate::grid::Cell;
 use crate::memory;
 use crate::tensor_file::{self, Lazy};
@@ -113,9 +114,10 @@ impl<'a> Adapter<'a> {
             let bytes = peft_model::files::read(&path, memory::available_bytes())?;
             check(path, &bytes).map(|()| bytes)
         };
-        let config: AdapterConfig = serde_json::from_slice(&read(CONFIG)?)
-            .map_err(|e| AdapterError::Unreadable { path: folder.join(CONFIG), problem: e.to_string() })?;
-        let mut built = peft_model::peft::build(&config.method, &config.settings)?;
+        let described = |problem: String| AdapterError::Unreadable { path: folder.join(CONFIG), problem };
+        let config: AdapterConfig = files::parse_json(&read(CONFIG)?).map_err(described)?;
+        let built = peft_model::peft::build(&config.method, &config.settings);
+        let mut built = built.map_err(|e| described(e.to_string()))?;
         built.method.tokenize(tokenize);
         let declared = built.method.parameters(model);
         let bytes = read(TENSORS)?;

@@ -68,16 +68,16 @@ fn first(header: &mut Value) -> &mut Value {
 fn descriptions_that_do_not_fit_are_named() {
     check(vec![
         config("no method", |c| c["method"] = Value::Null).says(&["adapter.json", "method"]),
-        config("an unknown method", |c| c["method"] = json!("lorra")).says(&["lorra"]),
+        config("an unknown method", |c| c["method"] = json!("lorra")).says(&["adapter.json", "lorra"]),
         config("another method", |c| {
             c["method"] = json!("bitfit");
             c["settings"] = json!({});
         })
         .says(&["adapter.safetensors"]),
-        config("an unknown setting", |c| c["settings"]["rnk"] = json!(3)).says(&["rnk"]),
+        config("an unknown setting", |c| c["settings"]["rnk"] = json!(3)).says(&["adapter.json", "rnk"]),
         config("another rank", |c| c["settings"]["rank"] = json!(3)).says(&["adapter.safetensors", "lora"]),
         config("a huge rank", |c| c["settings"]["rank"] = json!(1 << 24)).says(&["adapter"]),
-        config("a negative rank", |c| c["settings"]["rank"] = json!(-1)).says(&["rank"]),
+        config("a negative rank", |c| c["settings"]["rank"] = json!(-1)).says(&["adapter.json", "rank"]),
         config("a list of settings", |c| c["settings"] = json!([])).says(&["adapter.json", "settings"]),
         config("a seed that is text", |c| c["seed"] = json!("x")).says(&["adapter.json", "seed"]),
         case("an edited seed").edit(CONFIG, "\"seed\": 1", "\"seed\": 2").says(&["adapter.json", "checksum"]),

@@ -38,6 +38,36 @@ fn flags_that_make_no_sense_are_named() {
 }
 
 #[test]
+fn settings_that_make_no_sense_are_named() {
+    let rows = [
+        ("", "--set"),
+        ("=", "--set"),
+        ("steps", "steps"),
+        ("training.steps=0", "steps"),
+        ("training.steps=nan", "steps"),
+        ("training.stepz=3", "stepz"),
+        ("training=3", "training"),
+        ("methods.lora.rank=-1", "rank"),
+        ("methods.lora.rank=x", "rank"),
+        ("methods.lora.rank=16777216", "rank"),
+        ("methods.lora.rnk=3", "rnk"),
+        ("methods.lorra.rank=3", "lorra"),
+        ("methods.adapter.bottleneck=16777216", "bottleneck"),
+        ("methods..rank=3", "methods"),
+        ("seeds=[]", "seed"),
+        ("seeds=[1,1]", "seed"),
+        ("shots=[0]", "shots"),
+        ("colour=3", "colour"),
+        ("model=\u{1b}[31m", "model"),
+    ];
+    let cases = rows.map(|(setting, part)| {
+        let words = ["run", "tiny-suite.toml", "--out", "out", "--set", setting];
+        Case::new(format!("--set {setting:?}")).arguments(&words).says(&[part]).usage()
+    });
+    check(cases.into_iter().collect());
+}
+
+#[test]
 fn names_that_are_none_are_named() {
     let rows = [
         ("run nothing", "nothing"),
@@ -53,6 +83,19 @@ fn names_that_are_none_are_named() {
         ("tasks show nothing", "nothing"),
         ("fetch nothing", "nothing"),
         ("pretrain nothing.toml", "nothing.toml"),
+        ("pretrain recipes/pocket.toml --checkpoint-every -1", "--checkpoint-every"),
+        ("pretrain recipes/pocket.toml --examples -1", "--examples"),
+        ("pretrain recipes/pocket.toml --device cuda:1", "--device"),
+        ("report nothing", "nothing"),
+        ("report tiny.toml", "tiny.toml"),
+        ("report model", "model"),
+        ("tasks show tiny.toml --rows -1", "--rows"),
+        ("tasks show tiny.toml --model nothing", "nothing"),
+        ("tasks dump nothing --split test", "nothing"),
+        ("tasks dump tiny.toml --split nothing", "nothing"),
+        ("tasks dump tiny.toml --split test --output tiny.toml/x", "tiny.toml/x"),
+        ("metric accuracy --input tiny.toml --labels 0,1", "--labels"),
+        ("metric macro-f1 --input tiny.toml --labels 0,0", "--labels"),
         ("score --model nothing --input tiny.toml", "tiny.toml"),
         ("score --model model --input tiny.toml --max-source-length 0", "--max-source-length"),
     ];

@@ -132,6 +132,7 @@ impl<'a> Case<'a> {
 /// Runs every case and tells of all that fail.
 pub fn check(cases: Vec<Case>) {
     let total = cases.len();
+    println!("{total} mistakes");
     let failed = cases.iter().filter_map(|case| Some(format!("{}: {}", case.name, case.problem()?)));
     let failed: Vec<String> = failed.collect();
     assert!(failed.is_empty(), "{} of {total} mistakes:\n{}", failed.len(), failed.join("\n"));
