@@ -182,7 +182,7 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     let mut child = w.command(&arguments("a")).stderr(std::process::Stdio::null()).spawn().unwrap();
     let started = std::time::Instant::now();
     // Late enough that a best checkpoint is part of the state.
-    let is_written = || files(&w.path("a/state")).iter().any(|name| !name.starts_with('.'));
+    let is_written = || files(&w.path("a/state")).iter().any(|name| name.ends_with(".safetensors"));
     while !is_written() || started.elapsed().as_millis() < 300 {
         assert!(started.elapsed().as_secs() < 60, "no state was written");
         std::thread::sleep(std::time::Duration::from_millis(5));

@@ -169,6 +169,7 @@ fn split(rows: usize, tokenizer: &Tokenizer) -> Split {
         let noun = ["film", "book", "red", "green"][row % 4];
         Example {
             row: row as u32,
+            line: None,
             source: format!("sentence: the {noun} was {}{word}", "very ".repeat(row % 5)),
             target: label.into(),
             answers: vec![label.into()],

@@ -251,22 +251,3 @@ fn what_is_no_file_is_refused_without_waiting_for_it() {
         assert_refused(&workspace.run(&["run", name, "--out", "out"]), &[name, "regular file"]);
     }
 }
-
-#[test]
-fn predictions_made_elsewhere_are_scored() {
-    let workspace = Workspace::new();
-    workspace.write(
-        "pairs.jsonl",
-        "{\"prediction\": \"1\", \"target\": \"1\"}\n{\"prediction\": \"0\", \"target\": \"1\"}\n\
-         {\"prediction\": \"The cat!\", \"target\": [\"dog\", \"cat\"]}\n",
-    );
-    let score = |name: &str| workspace.run(&["metric", name, "--input", "pairs.jsonl"]);
-    let exact = score("exact-match");
-    assert_success(&exact);
-    let value: f64 = stdout(&exact).trim().parse().unwrap();
-    assert!((value - 200.0 / 3.0).abs() < 1e-9);
-    assert_refused(&score("exact-mach"), &["did you mean `exact-match`"]);
-    assert_refused(&score("record-f1"), &["pairs.jsonl", "group"]);
-    workspace.write("pairs.jsonl", "{\"prediction\": \"1\", \"target\": \"1\"}\n{\"prediction\": \"0\"}\n");
-    assert_refused(&score("accuracy"), &["pairs.jsonl, line 2", "target"]);
-}
