@@ -1,15 +1,15 @@
 //! Tokenized splits on disk, found by what they were made from, so that a second run need not make them.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::atomic;
 use crate::data::Split;
 use crate::task::TaskSpec;
+use crate::{atomic, files};
 
 /// Where the cache is, instead of the user's cache folder; empty for none.
 pub const VARIABLE: &str = "PEFT_BENCH_CACHE";
@@ -98,7 +98,7 @@ pub fn digest_file(path: &Path) -> io::Result<String> {
 }
 
 fn read(path: &Path) -> Option<Split> {
-    let bytes = match fs::read(path) {
+    let bytes = match files::bytes(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
         Err(e) => {
@@ -111,7 +111,7 @@ fn read(path: &Path) -> Option<Split> {
     };
     let split = bytes
         .split_at_checked(CHECKSUM)
-        .filter(|(checksum, payload)| *checksum == Sha256::digest(payload).as_slice())
+        .filter(|(found, payload)| **found == checksum(path, payload))
         .and_then(|(_, payload)| postcard::from_bytes(payload).ok());
     if split.is_none() {
         crate::progress::say!("note: cached tokens in {} are damaged; making them anew", path.display());
@@ -121,14 +121,21 @@ fn read(path: &Path) -> Option<Split> {
 
 fn write(path: &Path, split: &Split) -> io::Result<()> {
     let payload = postcard::to_allocvec(split).map_err(io::Error::other)?;
-    let mut bytes = Sha256::digest(&payload).to_vec();
+    let mut bytes = checksum(path, &payload).to_vec();
     bytes.extend(payload);
     atomic::write(path, &bytes)
+}
+
+/// Of a file's name, too, so that one of another key is not taken for it.
+fn checksum(path: &Path, payload: &[u8]) -> [u8; CHECKSUM] {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    Sha256::new().chain_update(name).chain_update(payload).finalize().into()
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::fs;
 
     use super::*;
     use crate::data::Pair;
@@ -214,6 +221,18 @@ mod tests {
             assert_eq!(get(&cache, &key(&spec)), (split(), true));
             assert_eq!(fs::read(&path).unwrap(), whole);
         }
+    }
+
+    #[test]
+    fn the_file_of_another_key_is_not_taken_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = TokenCache::at(folder.path());
+        let spec = task::find("rte").unwrap().spec;
+        let other = Key { role: "test", ..key(&spec) };
+        get(&cache, &other);
+        let [from, to] = [&other, &key(&spec)].map(|key| folder.path().join(key.file_name()));
+        fs::copy(from, to).unwrap();
+        assert!(get(&cache, &key(&spec)).1);
     }
 
     #[test]

@@ -68,10 +68,9 @@ fn a_second_signal_ends_the_program_at_once() {
 
 #[test]
 fn a_signal_that_is_ignored_stays_ignored() {
-    let w = Workspace::new();
+    let w = workspace();
     let mut run = Running::start_by(&w, "trap '' HUP; exec \"$0\" \"$@\"", &arguments("out"));
-    run.send(libc::SIGHUP);
-    run.wait_for("2 runs");
+    run.wait_for("1500 steps, 2 runs");
     run.send(libc::SIGHUP);
     run.ended(0);
 }

@@ -35,6 +35,8 @@ pub struct Small {
     method: Built,
     data: TaskData,
     metrics: Vec<Metric>,
+    /// Times the method's learning rate, for each run.
+    rates: [f64; 2],
     settings: TrainSettings,
 }
 
@@ -71,7 +73,7 @@ impl Small {
             max_new_tokens: 2,
         };
         let metrics = vec![Metric::Accuracy, Metric::F1];
-        Self { workspace, backbone, tokenizer, method, data, metrics, settings }
+        Self { workspace, backbone, tokenizer, method, data, metrics, rates: [1.0; 2], settings }
     }
 
     /// The same with runs that stay what they are, so that all scores of a split are equal: `right` of so many.
@@ -99,6 +101,11 @@ impl Small {
         small
     }
 
+    /// The same with a second run that its first update breaks.
+    pub fn breaking_the_second() -> Self {
+        Self { rates: [1.0, 1e40], ..Self::new() }
+    }
+
     /// Where the state goes.
     pub fn state(&self) -> PathBuf {
         self.workspace.path("state.safetensors")
@@ -119,8 +126,11 @@ impl Small {
 
     fn run(&self, interval: Duration, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
         let metrics = toml::from_str("select = \"accuracy\"").unwrap();
-        let rates = self.method.method.learning_rates();
-        let runs = SEEDS.map(|seed| RunSettings { seed, rates: rates.clone() });
+        let declared = self.method.method.learning_rates();
+        let rates =
+            self.rates.map(|factor| declared.iter().map(|&(group, rate)| (group, factor * rate)).collect());
+        let runs: Vec<RunSettings> =
+            SEEDS.into_iter().zip(rates).map(|(seed, rates)| RunSettings { seed, rates }).collect();
         let job = Job {
             backbone: &self.backbone,
             tokenizer: &self.tokenizer,

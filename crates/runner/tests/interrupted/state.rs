@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use peft_bench::train::{StateError, TrainError};
+use peft_bench::train::{StateError, Status, TrainError};
 use peft_model::random::keyed_rng;
 use rand::Rng;
 use serde_json::{Value, json};
@@ -30,6 +30,21 @@ fn writing_a_state_changes_nothing() {
     let small = Small::new();
     let undisturbed = small.train().unwrap();
     small.die_in(STEPS);
+    assert_eq!(small.train().unwrap(), undisturbed);
+}
+
+#[test]
+fn a_run_that_breaks_between_looks_at_the_losses_leaves_its_neighbor_alone() {
+    let small = Small::breaking_the_second();
+    let undisturbed = small.train().unwrap();
+    assert_eq!(undisturbed[0], Small::new().train().unwrap()[0]);
+    let (_, status, losses, ..) = &undisturbed[1];
+    assert!(matches!(status, Status::Diverged { step: EVALUATE_EVERY, .. }), "{status:?}");
+    assert!(losses.is_empty());
+    small.die_in(EVALUATE_EVERY - 1);
+    for _ in 0..6 {
+        small.die_in(2);
+    }
     assert_eq!(small.train().unwrap(), undisturbed);
 }
 
