@@ -82,7 +82,7 @@ impl From<Line> for Answer {
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "predictions, targets and groups must be text in quotes, or whole numbers")]
 enum Text {
-    Text(String),
+    Quoted(String),
     Whole(i64),
     Large(u64),
 }
@@ -97,7 +97,7 @@ enum Targets {
 impl From<Text> for String {
     fn from(text: Text) -> Self {
         match text {
-            Text::Text(text) => text,
+            Text::Quoted(text) => text,
             Text::Whole(number) => number.to_string(),
             Text::Large(number) => number.to_string(),
         }

@@ -116,8 +116,9 @@ impl Entry {
 fn in_order(members: &mut [Member], order: &Order) {
     let place = |names: &[String], name: &str| names.iter().position(|n| n == name).unwrap_or(names.len());
     // The suite has paths where entries have the names of tasks.
-    let stem = |task: &String| match task.rsplit_once('/').map_or(task.as_str(), |(_, file)| file) {
-        file => file.replace(".toml", ""),
+    let stem = |task: &String| {
+        let file = task.rsplit_once('/').map_or(task.as_str(), |(_, file)| file);
+        file.replace(".toml", "")
     };
     let tasks: Vec<String> = order.tasks.iter().map(stem).collect();
     members.sort_by_key(|m| (place(&tasks, &m.entry.task), place(&order.methods, &m.entry.method)));
