@@ -203,6 +203,7 @@ impl<'a> Pretraining<'a> {
                     "step {}: held-out loss {span_corruption:.4} (span corruption), {supervised:.4} (supervised)",
                     self.step
                 ));
+                self.ensure_finite(span_corruption + supervised)?;
             }
             if let Err(interrupted) = interrupt::check() {
                 self.save()?;
@@ -256,12 +257,17 @@ impl<'a> Pretraining<'a> {
         if self.step.is_multiple_of(LOSS_INTERVAL) {
             let loss: f64 = losses.into_iter().map(|loss| f64::from(loss.into_scalar::<f32>())).sum();
             progress.loss(loss);
-            if !loss.is_finite() {
-                return Err(PretrainError::Diverged { step: self.step, loss });
-            }
+            self.ensure_finite(loss)?;
         }
         self.seconds += started.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    fn ensure_finite(&self, loss: f64) -> Result<(), PretrainError> {
+        match loss.is_finite() {
+            true => Ok(()),
+            false => Err(PretrainError::Diverged { step: self.step, loss }),
+        }
     }
 
     fn held_out(&self) -> HeldOut {
@@ -293,11 +299,15 @@ impl<'a> Pretraining<'a> {
         let trained = Backbone::from_parameters(&config, &self.parameters, device);
         let staged = Staged::write(&trained, tokenizer, folder)?;
         let shipped = Backbone::load(staged.folder(), device, DType::F32)?;
+        let frozen = peft_model::peft::frozen();
+        let none = Parameters::init(Vec::new(), &[0], &shipped);
+        let pass =
+            Pass { backbone: &shipped, method: frozen.method.as_ref(), parameters: &none, dropout: None };
         let report = Report {
             recipe: self.recipe.without_private_paths(),
             start_revision,
             parameters: Backbone::num_parameters(&config),
-            held_out: self.shipped_loss(&shipped)?,
+            held_out: held_out_loss(&pass, &self.examples.held_out()),
             steps: self.step,
             tokens: self.tokens,
             seconds: self.seconds,
@@ -307,19 +317,6 @@ impl<'a> Pretraining<'a> {
         staged.publish(text.as_bytes(), folder)?;
         self.file.remove();
         Ok(report)
-    }
-
-    /// The held-out loss of the model as it is shipped; weights that diverged, or are too large for f16, are not.
-    fn shipped_loss(&self, shipped: &Backbone) -> Result<HeldOut, PretrainError> {
-        let frozen = peft_model::peft::frozen();
-        let none = Parameters::init(Vec::new(), &[0], shipped);
-        let pass =
-            Pass { backbone: shipped, method: frozen.method.as_ref(), parameters: &none, dropout: None };
-        let held_out = held_out_loss(&pass, &self.examples.held_out());
-        match held_out.span_corruption + held_out.supervised {
-            loss if loss.is_finite() => Ok(held_out),
-            loss => Err(PretrainError::Diverged { step: self.step, loss }),
-        }
     }
 }
 
