@@ -34,17 +34,17 @@ impl Answers {
         self.0.write(&format!("{file}.jsonl"), &answers.repeat(times).iter().map(row).collect::<String>());
     }
 
-    fn run(&self) -> Output {
-        self.0.train("lora", &["--steps", "1", "--seed", "1", "--out", "out"])
+    fn run(&self, out: &str) -> Output {
+        self.0.train("lora", &["--steps", "1", "--seed", "1", "--out", out])
     }
 
     fn refused(&self, parts: &[&str]) {
-        assert_refused(&self.run(), parts);
-        assert!(!self.0.path("out/cells").exists(), "nothing trains");
+        assert_refused(&self.run("refused"), parts);
+        assert!(!self.0.path("refused/cells").exists(), "nothing trains");
     }
 
     fn noted(&self, parts: &[&str]) {
-        let output = self.run();
+        let output = self.run("out");
         assert_success(&output);
         let said = stderr(&output);
         let has_all =
@@ -53,7 +53,7 @@ impl Answers {
     }
 
     fn passes_without_note(&self) {
-        let output = self.run();
+        let output = self.run("out");
         assert_success(&output);
         assert!(!stderr(&output).contains("note:"), "{}", stderr(&output));
     }

@@ -49,7 +49,7 @@ pub fn check(task: &Task, role: Role, split: &Split, data: &TaskData) -> Result<
                 format!(
                     "{metric} takes an empty answer for right on {count} of {rows} {name} rows, for without \
                      articles and punctuation nothing is left of answers such as `{}` ({})",
-                    first.answers[0],
+                    first.target,
                     first.place()
                 ),
                 count == rows,
@@ -140,7 +140,7 @@ fn reason(split: &Split, metric: Metric, classes: &[String]) -> String {
             ", for without articles and punctuation nothing is left of {} of its {} answers, such as `{}` ({})",
             vanishing.len(),
             split.len(),
-            first.answers[0],
+            first.target,
             first.place()
         );
     }

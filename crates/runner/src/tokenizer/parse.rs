@@ -30,7 +30,15 @@ struct Outline {
     normalizer: Value,
     #[serde(default)]
     decoder: Value,
+    #[serde(default)]
+    added_tokens: Vec<AddedOutline>,
     model: ModelOutline,
+}
+
+#[derive(Deserialize)]
+struct AddedOutline {
+    content: String,
+    id: Value,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +73,7 @@ pub fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
         // Truncation and padding are ours: files in the wild carry leftovers of someone's training.
         tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
         tokenizer.with_padding(None);
+        check_added_tokens(&tokenizer, &outline.added_tokens)?;
         check_model(tokenizer.get_model(), &outline.model)?;
         try_out(&tokenizer)?;
         Ok(tokenizer)
@@ -101,6 +110,19 @@ fn growth(steps: &Value) -> f64 {
         }
         _ => 1.0,
     }
+}
+
+/// Whatever the file says, the library gives an added token the id that the vocabulary has for it, else the next.
+fn check_added_tokens(tokenizer: &Tokenizer, tokens: &[AddedOutline]) -> Result<(), String> {
+    for AddedOutline { content, id } in tokens {
+        let given = tokenizer.token_to_id(content);
+        if let Some(given) = given.filter(|given| id.as_u64() != Some((*given).into())) {
+            return Err(format!(
+                "`added_tokens`: `{content}` has id {id}, but the vocabulary and the order of these tokens give it {given}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Every model must know what to do with a character that it does not know.
@@ -199,6 +221,28 @@ mod tests {
             json["added_tokens"] = json!([]);
             let problem = parse(json.to_string().as_bytes()).unwrap_err();
             assert!(problem.contains(part), "{problem}");
+        }
+    }
+
+    #[test]
+    fn added_tokens_with_ids_of_their_own_are_refused() {
+        for (place, id) in [(0, 1_u64), (0, u32::MAX.into()), (2, 671)] {
+            let problem = refusal(&format!("/added_tokens/{place}/id"), json!(id));
+            assert!(problem.contains("`added_tokens`: `<"), "{problem}");
+            assert!(
+                problem.contains(&format!(
+                    "has id {id}, but the vocabulary and the order of these tokens give it {place}"
+                )),
+                "{problem}"
+            );
+        }
+        let mut json = pocket();
+        let next = json["model"]["vocab"].as_array().unwrap().len();
+        for (id, is_next) in [(next, true), (next + 1, false)] {
+            let token = json!({"id": id, "content": "New York", "single_word": false, "lstrip": false, "rstrip": false,
+                               "normalized": true, "special": false});
+            json["added_tokens"][3] = token;
+            assert_eq!(parse(json.to_string().as_bytes()).is_ok(), is_next, "{id}");
         }
     }
 

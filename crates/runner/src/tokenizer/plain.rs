@@ -188,9 +188,11 @@ mod tests {
 
     fn with_token(content: &str, normalized: bool) -> Tokenizer {
         tokenizer(|json| {
-            let token = json!({"id": 700, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            let tokens = json["added_tokens"].as_array_mut().unwrap();
+            let next = tokens.last().unwrap()["id"].as_u64().unwrap() + 1;
+            let token = json!({"id": next, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
                                "normalized": normalized, "special": false});
-            json["added_tokens"].as_array_mut().unwrap().push(token);
+            tokens.push(token);
         })
     }
 

@@ -168,7 +168,10 @@ fn added_tokens(rng: &mut StdRng) -> Vec<Value> {
         (0..).zip(names).map(|(id, name)| token(id, name, [false, false, false, false, true])).collect();
     let more = if rng.random_bool(0.4) { 0 } else { rng.random_range(1..4) };
     let chosen = CONTENTS.into_iter().choose_multiple(rng, more);
-    for (id, content) in (100..).zip(chosen) {
+    let mut next = pieces().count();
+    for content in chosen {
+        let id = pieces().position(|piece| piece == content).unwrap_or(next);
+        next += usize::from(id == next);
         tokens.push(token(id, content, std::array::from_fn(|_| rng.random_bool(0.4))));
     }
     tokens
