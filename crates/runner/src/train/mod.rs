@@ -125,7 +125,7 @@ fn train_on(
             && state.is_due()
             && let Err(problem) = training.save(*done, state)
         {
-            progress.note(&format!("{problem}; if it is interrupted now, it begins anew"));
+            progress.note(&format!("{problem}; an interruption would lose what came after the last state"));
         }
         if *done == steps || over {
             return training.test(progress);

@@ -11,6 +11,7 @@ use polars::prelude::*;
 
 use crate::common::{Workspace, assert_refused, assert_success, files, stderr};
 use crate::results::{cells, results};
+use crate::signals;
 
 fn frame(bytes: &[u8]) -> DataFrame {
     ParquetReader::new(Cursor::new(bytes)).finish().unwrap()
@@ -90,6 +91,31 @@ fn a_result_that_is_not_as_it_was_written_is_set_aside_and_computed_anew() {
     }
     assert!(stderr(&again).contains("11 runs"), "{}", stderr(&again));
     assert_eq!(results(&w, "out"), undisturbed);
+}
+
+#[test]
+fn a_state_damaged_anywhere_is_set_aside_by_name_and_its_cells_are_computed_anew() {
+    let w = signals::workspace();
+    assert_success(&w.run(&signals::arguments("undisturbed")));
+    let undisturbed = results(&w, "undisturbed");
+    signals::interrupted(&w, "out", libc::SIGINT, 130);
+    let state = files(&w.path("out/state")).remove(0);
+    let whole = fs::read(w.path(&format!("out/state/{state}"))).unwrap();
+    let owner = whole.windows(5).position(|window| window == b"owner").unwrap();
+    let places = [0, 9, owner, owner + 10, whole.len() / 2, whole.len() - 1];
+    for (number, place) in places.into_iter().enumerate() {
+        let out = format!("damaged-{number}");
+        let mut damaged = whole.clone();
+        damaged[place] ^= 4;
+        w.write_bytes(&format!("{out}/state/{state}"), &damaged);
+        let run = w.run(&signals::arguments(&out));
+        assert_success(&run);
+        let note = format!(
+            "note: the training state {out}/state/{state} is set aside as {out}/state/{state}.damaged-1"
+        );
+        assert!(stderr(&run).contains(&note) && !stderr(&run).contains("going on"), "{}", stderr(&run));
+        assert_eq!(results(&w, &out), undisturbed, "byte {place}");
+    }
 }
 
 #[test]

@@ -1,22 +1,33 @@
 //! Signals that ask the program to end.
 
+use std::time::Duration;
+
 use crate::common::{Workspace, assert_success, files, stderr};
-use crate::results::{cells, results};
+use crate::results::{Results, cells, results};
 use crate::running::Running;
 
 /// Long enough that a signal comes on the way.
-const STEPS: &str = "steps = 1500";
+const STEPS: &str = "steps = 800";
 
-fn workspace() -> Workspace {
+pub fn workspace() -> Workspace {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "steps = 12", STEPS);
-    w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = 400");
+    w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = 200");
     w
 }
 
 /// Writes no state but when it is asked to end.
-fn arguments(out: &str) -> [&str; 8] {
+pub fn arguments(out: &str) -> [&str; 8] {
     ["run", "tiny-suite.toml", "--method", "lora", "--checkpoint-every", "3600", "--out", out]
+}
+
+/// Sends a signal to a run while it trains, and gives what it said.
+pub fn interrupted(w: &Workspace, out: &str, signal: i32, code: i32) -> String {
+    let mut run = Running::start(w, &arguments(out));
+    run.wait_for("800 steps, 2 runs");
+    std::thread::sleep(Duration::from_millis(100));
+    run.send(signal);
+    run.ended(code)
 }
 
 #[test]
@@ -27,11 +38,7 @@ fn a_signal_keeps_the_state_and_says_how_to_go_on() {
     for (signal, code, name) in
         [(libc::SIGINT, 130, "SIGINT"), (libc::SIGTERM, 143, "SIGTERM"), (libc::SIGHUP, 129, "SIGHUP")]
     {
-        let mut run = Running::start(&w, &arguments(name));
-        run.wait_for("1500 steps, 2 runs");
-        std::thread::sleep(std::time::Duration::from_millis(30));
-        run.send(signal);
-        let said = run.ended(code);
+        let said = interrupted(&w, name, signal, code);
         for part in [name, "the state after update ", "run the same command again"] {
             assert!(said.contains(part), "`{part}` is not in: {said}");
         }
@@ -48,19 +55,49 @@ fn a_signal_keeps_the_state_and_says_how_to_go_on() {
 }
 
 #[test]
+fn a_run_of_fewer_or_more_seeds_goes_on_from_the_state_that_there_is() {
+    let w = workspace();
+    let with = |out: &'static str, seeds: &[&'static str]| {
+        let seeds = seeds.iter().flat_map(|&seed| ["--seed", seed]);
+        w.run(&arguments(out).into_iter().chain(seeds).collect::<Vec<_>>())
+    };
+    assert_success(&with("undisturbed", &["1", "2", "3"]));
+    for (out, seeds) in [("fewer", &["2"][..]), ("more", &["1", "2", "3"])] {
+        interrupted(&w, out, libc::SIGINT, 130);
+        let resumed = with(out, seeds);
+        assert_success(&resumed);
+        let said = stderr(&resumed);
+        assert_eq!(said.matches("going on after ").count(), 1, "{said}");
+        let all = seeds.len();
+        assert!(said.contains(&format!("{all}/{all} lora on Tiny, seed {}", seeds[all - 1])), "{said}");
+        assert_eq!(said.lines().filter(|line| line.contains("(best step ")).count(), all, "{said}");
+        assert_success(&with(out, &["1", "2", "3"]));
+        assert_eq!(without_company(&w, out), without_company(&w, "undisturbed"));
+        assert!(!w.path(&format!("{out}/state")).exists());
+    }
+}
+
+/// The results without the number of seeds that happened to train together.
+fn without_company(w: &Workspace, out: &str) -> Results {
+    let mut results = results(w, out);
+    results.records.values_mut().for_each(|record| record.runs_side_by_side = 0);
+    results
+}
+
+#[test]
 fn a_second_signal_ends_the_program_at_once() {
     let w = workspace();
     // A scoring that takes long, and looks at signals after each batch only.
     w.edit("tiny-suite.toml", "eval_batch_size = 8", "eval_batch_size = 100000");
-    w.edit("tiny-suite.toml", "evaluate_every = 400", "evaluate_every = 1");
+    w.edit("tiny-suite.toml", "evaluate_every = 200", "evaluate_every = 1");
     let rows = w.read("rows/validation.csv");
     let (head, rows) = rows.split_once('\n').unwrap();
     w.write("rows/validation.csv", &format!("{head}\n{}", rows.repeat(1000)));
     let mut run = Running::start(&w, &arguments("out"));
-    run.wait_for("1500 steps, 2 runs");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    run.wait_for("800 steps, 2 runs");
+    std::thread::sleep(Duration::from_millis(300));
     run.send(libc::SIGINT);
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(20));
     run.send(libc::SIGINT);
     let said = run.ended(130);
     assert!(!said.contains("the state after update"), "{said}");
@@ -70,7 +107,7 @@ fn a_second_signal_ends_the_program_at_once() {
 fn a_signal_that_is_ignored_stays_ignored() {
     let w = workspace();
     let mut run = Running::start_by(&w, "trap '' HUP; exec \"$0\" \"$@\"", &arguments("out"));
-    run.wait_for("1500 steps, 2 runs");
+    run.wait_for("800 steps, 2 runs");
     run.send(libc::SIGHUP);
     run.ended(0);
 }
