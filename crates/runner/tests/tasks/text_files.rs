@@ -195,7 +195,8 @@ fn columns_that_nothing_reads_may_be_anything() {
 
 #[test]
 fn json_keeps_the_digits_of_integers_and_the_last_of_equal_keys() {
-    let ids = "9007199254740993 9007199254740992 -9007199254740993 18446744073709551615 1.5 1.0 7";
+    let ids =
+        "9007199254740993 9007199254740992 -9007199254740993 18446744073709551615 0.10957860598549463 1.0 7";
     let lines: String = ids.split(' ').map(|id| format!("{{\"id\": 0, \"id\": {id}}}\n")).collect();
     let rows = rows_of("rows.jsonl", lines).unwrap();
     let template = Template::parse("{id}").unwrap();
