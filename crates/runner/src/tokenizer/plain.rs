@@ -188,9 +188,11 @@ mod tests {
 
     fn with_token(content: &str, normalized: bool) -> Tokenizer {
         tokenizer(|json| {
+            let known =
+                json["model"]["vocab"].as_array().unwrap().iter().position(|entry| entry[0] == content);
             let tokens = json["added_tokens"].as_array_mut().unwrap();
-            let next = tokens.last().unwrap()["id"].as_u64().unwrap() + 1;
-            let token = json!({"id": next, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            let next = tokens.last().unwrap()["id"].as_u64().unwrap() as usize + 1;
+            let token = json!({"id": known.unwrap_or(next), "content": content, "single_word": false, "lstrip": false, "rstrip": false,
                                "normalized": normalized, "special": false});
             tokens.push(token);
         })
