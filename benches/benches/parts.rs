@@ -34,7 +34,7 @@ fn operations(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("forward and backward");
     let x = random([1, ROWS, LENGTH, WIDTH]);
     let bias = random([1, HEADS, LENGTH, LENGTH]);
-    let dropout = Dropout::new(&[1], 0);
+    let weights = Dropout::new(&[1], 0).mask("weights", &[1, ROWS, HEADS, LENGTH, LENGTH], 0.1);
     let qkv = |x: Tensor<4>| Attention {
         queries: x.clone(),
         keys: x.clone(),
@@ -43,10 +43,10 @@ fn operations(criterion: &mut Criterion) {
         mask: None,
     };
     group.bench_function("attention, fused", |b| {
-        b.iter(|| backward(&x, |x| ops::attention(qkv(x), HEADS, Some((&dropout, 0.1)))))
+        b.iter(|| backward(&x, |x| ops::attention(qkv(x), HEADS, weights.clone())))
     });
     group.bench_function("attention, composed", |b| {
-        b.iter(|| backward(&x, |x| ops::attention_composed(qkv(x), HEADS, Some((&dropout, 0.1)))))
+        b.iter(|| backward(&x, |x| ops::attention_composed(qkv(x), HEADS, weights.clone())))
     });
     let scale = random([1, 1, WIDTH]);
     group.bench_function("RMSNorm, fused", |b| {
@@ -88,7 +88,7 @@ fn runs(criterion: &mut Criterion) {
     for (runs, rows) in [(1, 32), (3, 32), (1, 96)] {
         let seeds: Vec<u64> = (0..runs as u64).collect();
         let declared = built.method.parameters(backbone.config());
-        let parameters = Parameters::init(declared, &seeds, &backbone);
+        let parameters = Parameters::init(declared, &seeds, &backbone, &|_| vec![3, 4, 5]);
         let size = BatchSize { runs, rows, source: 32, target: 2 };
         let batch = batch(backbone.config(), size, backbone.device());
         let name = BenchmarkId::from_parameter(format!("{runs} x {rows}"));
@@ -110,7 +110,7 @@ fn runs(criterion: &mut Criterion) {
 fn generation(criterion: &mut Criterion) {
     let backbone = small();
     let frozen = peft::frozen();
-    let parameters = Parameters::init(Vec::new(), &[0], &backbone);
+    let parameters = Parameters::none(1, backbone.dtype());
     let pass =
         Pass { backbone: &backbone, method: frozen.method.as_ref(), parameters: &parameters, dropout: None };
     let rows: Vec<Vec<u32>> =

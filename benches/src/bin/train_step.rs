@@ -53,11 +53,11 @@ fn main() -> Result<()> {
 }
 
 fn measure(name: &str, backbone: &Backbone, arguments: &Arguments) -> Result<serde_json::Value> {
-    let mut built = peft::build(name, &Map::new())?;
-    built.method.tokenize(&|_| vec![3, 4, 5]);
+    let built = peft::build(name, &Map::new())?;
     let method = built.method.as_ref();
     let seeds: Vec<u64> = (0..arguments.runs as u64).collect();
-    let mut parameters = Parameters::init(method.parameters(backbone.config()), &seeds, backbone);
+    let mut parameters =
+        Parameters::init(method.parameters(backbone.config()), &seeds, backbone, &|_| vec![3, 4, 5]);
     let mut optimizer = AdamW::new(&parameters, SETTINGS);
     let rates = vec![method.learning_rates(); arguments.runs];
     let &Arguments { runs, rows, source, target, .. } = arguments;

@@ -2,44 +2,45 @@
 //!
 //! Each element's fate is a hash of (run key, step, site, row, column), where the row is the position
 //! of the element's vector inside its run. So a run draws the same masks whether it trains alone or
-//! beside others, and padding a batch wider changes no mask of a real token.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! beside others, padding a batch wider changes no mask of a real token, and a method that draws masks
+//! of its own shifts none of the backbone's.
 
 use rayon::prelude::*;
 
-use crate::random::mix;
+use crate::random::{hash_text, mix};
 
 /// The masks of one training step.
 #[derive(Debug)]
 pub struct Dropout {
     /// One key per run, from its seed and the step.
     runs: Vec<u64>,
-    /// Sites are numbered in the order of computation.
-    sites: AtomicU64,
 }
 
 impl Dropout {
     /// Masks for one step of the runs with these seeds.
     pub fn new(seeds: &[u64], step: u64) -> Self {
-        Self { runs: seeds.iter().map(|&seed| mix(mix(seed) ^ step)).collect(), sites: AtomicU64::new(0) }
+        Self { runs: seeds.iter().map(|&seed| mix(mix(seed) ^ step)).collect() }
     }
 
-    /// The mask of the next site, for a tensor `[runs, ..., length, width]`.
+    /// The mask of a site for a tensor `[runs, ..., length, width]`; `None` where the rate is 0. The same site draws
+    /// the same mask.
     ///
     /// # Panics
     /// When the tensor has fewer than three axes, or another number of runs.
-    pub fn mask(&self, dims: &[usize], rate: f64) -> Mask {
+    pub fn mask(&self, site: &str, dims: &[usize], rate: f64) -> Option<Mask> {
+        if rate == 0.0 {
+            return None;
+        }
         let &[runs, .., length, width] = dims else { panic!("dropout needs runs, a length and a width") };
         assert_eq!(runs, self.runs.len(), "one seed per run");
-        let site = self.sites.fetch_add(1, Ordering::Relaxed);
-        Mask {
-            keys: self.runs.iter().map(|&run| mix(run ^ mix(site))).collect(),
+        let site = hash_text(0, site);
+        Some(Mask {
+            keys: self.runs.iter().map(|&run| mix(run ^ site)).collect(),
             rows_per_run: dims[1..dims.len() - 1].iter().product(),
             length,
             width,
             keep: Keep::new(rate),
-        }
+        })
     }
 }
 
@@ -115,7 +116,7 @@ impl Keep {
     }
 }
 
-/// A 32-bit finaliser with low bias (Wellons' `lowbias32`); vectorises well.
+/// A 32-bit finalizer with low bias (Wellons' `lowbias32`); vectorises well.
 #[inline(always)]
 fn hash(x: u32) -> u32 {
     let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_rate_and_the_mean_are_right() {
-        let mask = Dropout::new(&[7], 3).mask(&[1, 40, 50, 64], 0.1).factors();
+        let mask = Dropout::new(&[7], 3).mask("site", &[1, 40, 50, 64], 0.1).unwrap().factors();
         let dropped = mask.iter().filter(|&&m| m == 0.0).count() as f64 / mask.len() as f64;
         assert!((dropped - 0.1).abs() < 0.003, "{dropped}");
         let mean = mask.iter().map(|&m| f64::from(m)).sum::<f64>() / mask.len() as f64;
@@ -137,9 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_elements_are_uncorrelated() {
+    fn neighboring_elements_are_uncorrelated() {
         let (rows, width) = (2000, 64);
-        let mask = Dropout::new(&[1], 0).mask(&[1, 1, rows, width], 0.5).factors();
+        let mask = Dropout::new(&[1], 0).mask("site", &[1, 1, rows, width], 0.5).unwrap().factors();
         let bit = |row: usize, column: usize| mask[row * width + column] as f64 - 1.0;
         for (dr, dc) in [(0, 1), (1, 0), (1, 1), (0, 16)] {
             let mut sum = 0.0;
@@ -155,24 +156,25 @@ mod tests {
 
     #[test]
     fn a_run_draws_the_same_mask_alone_and_in_company() {
-        let alone = Dropout::new(&[5], 9).mask(&[1, 3, 4, 8], 0.3).factors();
-        let together = Dropout::new(&[4, 5, 6], 9).mask(&[3, 3, 4, 8], 0.3).factors();
+        let alone = Dropout::new(&[5], 9).mask("site", &[1, 3, 4, 8], 0.3).unwrap().factors();
+        let together = Dropout::new(&[4, 5, 6], 9).mask("site", &[3, 3, 4, 8], 0.3).unwrap().factors();
         assert_eq!(alone, together[96..192]);
     }
 
     #[test]
     fn wider_padding_leaves_the_masks_of_real_positions() {
-        let narrow = Dropout::new(&[5], 9).mask(&[1, 2, 3, 4], 0.3).factors();
-        let wide = Dropout::new(&[5], 9).mask(&[1, 2, 7, 4], 0.3).factors();
+        let narrow = Dropout::new(&[5], 9).mask("site", &[1, 2, 3, 4], 0.3).unwrap().factors();
+        let wide = Dropout::new(&[5], 9).mask("site", &[1, 2, 7, 4], 0.3).unwrap().factors();
         assert_eq!(narrow[..12], wide[..12]);
         assert_eq!(narrow[12..], wide[28..40]);
     }
 
     #[test]
     fn sites_and_steps_draw_different_masks() {
-        let masks = Dropout::new(&[5], 9);
-        let first = masks.mask(&[1, 1, 8, 64], 0.5).factors();
-        assert_ne!(first, masks.mask(&[1, 1, 8, 64], 0.5).factors());
-        assert_ne!(first, Dropout::new(&[5], 10).mask(&[1, 1, 8, 64], 0.5).factors());
+        let factors =
+            |step, site| Dropout::new(&[5], step).mask(site, &[1, 1, 8, 64], 0.5).unwrap().factors();
+        assert_eq!(factors(9, "a"), factors(9, "a"));
+        assert_ne!(factors(9, "a"), factors(9, "b"));
+        assert_ne!(factors(9, "a"), factors(10, "a"));
     }
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use burn::tensor::Device;
-use common::{every_path, method};
+use common::{every_path, initial, method};
 use peft_model::dropout::Dropout;
 use peft_model::ops::{AdamWStep, Moments, RunStep, adamw, sum_of_squares};
 use peft_model::peft::{Built, Parameters};
@@ -50,8 +50,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 fn train(backbone: &Backbone, built: &Built, seeds: &[u64], shape: Shape) -> Vec<Trace> {
-    let declared = built.method.parameters(backbone.config());
-    let mut parameters = Parameters::init(declared, seeds, backbone);
+    let mut parameters = initial(built, seeds, backbone);
     let zeros = |p: &Parameters| -> Vec<_> { p.values().iter().map(|v| v.zeros_like()).collect() };
     let (mut first, mut second) = (zeros(&parameters), zeros(&parameters));
     let mut losses = vec![Vec::new(); seeds.len()];
@@ -145,7 +144,7 @@ fn so_do_its_scores_and_answers() {
     for (label, name, settings) in every_path() {
         let built = method(name, settings);
         let scores = |seeds: &[u64]| {
-            let parameters = Parameters::init(built.method.parameters(&config), seeds, &backbone);
+            let parameters = initial(&built, seeds, &backbone);
             let method = built.method.as_ref();
             let pass = Pass { backbone: &backbone, method, parameters: &parameters, dropout: None };
             let runs = vec![rows(&config, 1, 0, shape); seeds.len()];

@@ -4,7 +4,7 @@ mod common;
 
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use common::{largest, largest_difference, values};
-use peft_model::dropout::Dropout;
+use peft_model::dropout::{Dropout, Mask};
 use peft_model::ops;
 
 fn device() -> Device {
@@ -79,7 +79,7 @@ fn attention() {
             (0..runs * batch * keys).map(|i| if i % keys > i % 3 + 1 { -1e9 } else { 0.0 }).collect();
         let mask = Tensor::from_data(TensorData::new(hidden, [runs, batch, keys]), &device());
         let seeds: Vec<u64> = (0..runs as u64).collect();
-        let attend = |t: &[Tensor<4>], f: fn(ops::Attention, usize, Option<(&Dropout, f64)>) -> Tensor<4>| {
+        let attend = |t: &[Tensor<4>], f: fn(ops::Attention, usize, Option<Mask>) -> Tensor<4>| {
             let input = ops::Attention {
                 queries: t[0].clone(),
                 keys: t[1].clone(),
@@ -87,7 +87,11 @@ fn attention() {
                 bias: Some(t[3].clone()),
                 mask: Some(mask.clone()),
             };
-            f(input, heads, Some((&Dropout::new(&seeds, 7), rate)))
+            f(
+                input,
+                heads,
+                Dropout::new(&seeds, 7).mask("weights", &[runs, batch, heads, queries, keys], rate),
+            )
         };
         assert_same(inputs, |t| attend(t, ops::attention), |t| attend(t, ops::attention_composed));
     }
@@ -96,7 +100,7 @@ fn attention() {
 #[test]
 fn attention_without_bias_and_mask() {
     let inputs = vec![random([2, 3, 2, 16]), random([2, 3, 11, 16]), random([2, 3, 11, 16])];
-    let attend = |t: &[Tensor<4>], f: fn(ops::Attention, usize, Option<(&Dropout, f64)>) -> Tensor<4>| {
+    let attend = |t: &[Tensor<4>], f: fn(ops::Attention, usize, Option<Mask>) -> Tensor<4>| {
         let (queries, keys, values) = (t[0].clone(), t[1].clone(), t[2].clone());
         f(ops::Attention { queries, keys, values, bias: None, mask: None }, 2, None)
     };
@@ -104,23 +108,23 @@ fn attention_without_bias_and_mask() {
 }
 
 #[test]
-fn dropout_alone_and_with_its_neighbours() {
-    let masks = || Dropout::new(&[3, 4], 1);
+fn dropout_alone_and_with_its_neighbors() {
     let shape = [2, 3, 5, 40];
+    let mask = || Dropout::new(&[3, 4], 1).mask("site", &shape, 0.3).unwrap();
     assert_same(
         vec![random(shape)],
-        |t| ops::dropout(t[0].clone(), &masks(), 0.3),
-        |t| ops::dropout_composed(t[0].clone(), &masks(), 0.3),
+        |t| ops::dropout(t[0].clone(), mask()),
+        |t| ops::dropout_composed(t[0].clone(), &mask()),
     );
     assert_same(
         vec![random(shape), random(shape)],
-        |t| ops::add_dropout(t[0].clone(), t[1].clone(), &masks(), 0.3),
-        |t| t[0].clone() + ops::dropout_composed(t[1].clone(), &masks(), 0.3),
+        |t| ops::add_dropout(t[0].clone(), t[1].clone(), mask()),
+        |t| t[0].clone() + ops::dropout_composed(t[1].clone(), &mask()),
     );
     assert_same(
         vec![random(shape)],
-        |t| ops::relu_dropout(t[0].clone(), &masks(), 0.3),
-        |t| ops::dropout_composed(burn::tensor::activation::relu(t[0].clone()), &masks(), 0.3),
+        |t| ops::relu_dropout(t[0].clone(), mask()),
+        |t| ops::dropout_composed(burn::tensor::activation::relu(t[0].clone()), &mask()),
     );
 }
 

@@ -5,11 +5,15 @@ use rand_chacha::ChaCha8Rng;
 
 /// A generator for one purpose: the same `(seed, purpose)` gives the same stream on any machine.
 pub fn keyed_rng(seed: u64, purpose: &str) -> ChaCha8Rng {
-    let key = purpose.bytes().fold(mix(seed), |h, b| mix(h ^ u64::from(b)));
-    ChaCha8Rng::seed_from_u64(key)
+    ChaCha8Rng::seed_from_u64(hash_text(seed, purpose))
 }
 
-/// SplitMix64's finaliser: every input bit moves every output bit.
+/// A 64-bit hash of a text, the same on any machine.
+pub fn hash_text(seed: u64, text: &str) -> u64 {
+    text.bytes().fold(mix(seed), |h, b| mix(h ^ u64::from(b)))
+}
+
+/// SplitMix64's finalizer: every input bit moves every output bit.
 pub fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -2,7 +2,7 @@ use burn::backend::Dispatch;
 use burn::tensor::{Tensor, activation};
 
 use super::cpu::{self, AttentionPlan, CpuOps};
-use crate::dropout::Dropout;
+use crate::dropout::Mask;
 
 /// What an attention mixes.
 #[derive(Clone)]
@@ -19,29 +19,26 @@ pub struct Attention {
     pub mask: Option<Tensor<3>>,
 }
 
-/// `softmax(Q K' + bias + mask) V` per head, unscaled as in T5, with dropout on the weights:
-/// `[runs, batch, queries, inner_dim]`.
-pub fn attention(input: Attention, heads: usize, dropout: Option<(&Dropout, f64)>) -> Tensor<4> {
+/// `softmax(Q K' + bias + mask) V` per head, unscaled as in T5: `[runs, batch, queries, inner_dim]`. `dropout` is for
+/// the weights, `[runs, batch, heads, queries, keys]`.
+pub fn attention(input: Attention, heads: usize, dropout: Option<Mask>) -> Tensor<4> {
     if !cpu::takes(&input.queries) {
         return attention_composed(input, heads, dropout);
     }
-    let [runs, batch, queries, _] = input.queries.dims();
-    let keys = input.keys.dims()[2];
+    let (queries, keys) = (input.queries.dims()[2], input.keys.dims()[2]);
     let zeros = || Tensor::zeros([1, heads, queries, keys], &input.queries.device().inner());
     let bias = input.bias.unwrap_or_else(zeros);
     let plan = AttentionPlan {
         heads,
         mask: input.mask.map(|mask| mask.try_into_vec_as().expect("masks are floats")),
-        dropout: dropout
-            .filter(|(_, rate)| *rate > 0.0)
-            .map(|(dropout, rate)| dropout.mask(&[runs, batch, heads, queries, keys], rate)),
+        dropout,
     };
     let [q, k, v] = [input.queries, input.keys, input.values].map(Tensor::into_dispatch);
     Tensor::from_dispatch(Dispatch::attention(q, k, v, bias.into_dispatch(), plan))
 }
 
 /// [`attention`] from Burn's own operations, for every device.
-pub fn attention_composed(input: Attention, heads: usize, dropout: Option<(&Dropout, f64)>) -> Tensor<4> {
+pub fn attention_composed(input: Attention, heads: usize, dropout: Option<Mask>) -> Tensor<4> {
     let [runs, batch, queries, inner] = input.queries.dims();
     let keys = input.keys.dims()[2];
     let mut scores = split_heads(input.queries, heads).matmul(split_heads(input.keys, heads).transpose());
@@ -52,8 +49,8 @@ pub fn attention_composed(input: Attention, heads: usize, dropout: Option<(&Drop
         scores = scores + mask.reshape([runs, batch, 1, 1, keys]);
     }
     let mut weights = activation::softmax(scores, 4);
-    if let Some((dropout, rate)) = dropout {
-        weights = super::dropout_composed(weights, dropout, rate);
+    if let Some(mask) = dropout {
+        weights = super::dropout_composed(weights, &mask);
     }
     let mixed = weights.matmul(split_heads(input.values, heads));
     mixed.swap_dims(2, 3).reshape([runs, batch, queries, inner])

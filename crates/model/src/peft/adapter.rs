@@ -80,7 +80,7 @@ impl Method for Adapter {
         let mut parameters = Vec::new();
         for at in Sublayer::all(config).iter().filter(|at| self.adapts(at)) {
             let mut add = |part, shape: &[usize], init| {
-                parameters.push(Parameter::new(name(at, part), shape, Group::Network, init));
+                parameters.push(Parameter::new(name(at, part), shape, init));
             };
             add("down.weight", &[r, d], Init::Normal(INITIAL_DEVIATION));
             add("down.bias", &[r], Init::Zeros);
@@ -95,7 +95,7 @@ impl Method for Adapter {
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
-        vec![(Group::Network, self.learning_rate)]
+        vec![(Group::NETWORK, self.learning_rate)]
     }
 
     fn sublayer(&self, pass: &Pass, at: Sublayer, output: Tensor<4>) -> Tensor<4> {

@@ -26,8 +26,6 @@ pub struct Adept {
     pub prompt_learning_rate: f64,
     /// Learning rate of the offset network.
     pub learning_rate: f64,
-    #[serde(skip)]
-    text_ids: Vec<u32>,
 }
 
 impl Default for Adept {
@@ -40,7 +38,6 @@ impl Default for Adept {
             init_text: REFERENCE_TEXT.into(),
             prompt_learning_rate: 0.3,
             learning_rate: 1e-4,
-            text_ids: Vec::new(),
         }
     }
 }
@@ -60,9 +57,9 @@ impl Method for Adept {
         let (d, r) = (config.d_model, self.bottleneck);
         let a = Init::Uniform((r as f64).powf(-0.5));
         let mut parameters =
-            Vec::from_iter(prompt::declare(config, self.prompt_length, self.init, &self.text_ids));
+            Vec::from_iter(prompt::declare(config, self.prompt_length, self.init, &self.init_text));
         let mut add = |name, shape: &[usize], init| {
-            parameters.push(Parameter::new(name, shape, Group::Network, init));
+            parameters.push(Parameter::new(name, shape, init));
         };
         add("down.weight", &[d, r], a);
         add("down.bias", &[r], Init::Zeros);
@@ -72,11 +69,11 @@ impl Method for Adept {
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
-        vec![(Group::Prompt, self.prompt_learning_rate), (Group::Network, self.learning_rate)]
+        vec![(Group::PROMPT, self.prompt_learning_rate), (Group::NETWORK, self.learning_rate)]
     }
 
-    fn tokenize(&mut self, tokenize: &dyn Fn(&str) -> Vec<u32>) {
-        self.text_ids = tokenize(&self.init_text);
+    fn prompt_length(&self) -> usize {
+        self.prompt_length
     }
 
     fn input(&self, pass: &Pass, stack: Stack, input: Input) -> Input {
@@ -90,7 +87,8 @@ impl Method for Adept {
             let bias = per_run(bias, &output);
             output + bias
         };
-        let hidden = pass.method_dropout(affine(input.embeddings.clone(), "down"), self.bottleneck_dropout);
+        let hidden =
+            pass.method_dropout("down", affine(input.embeddings.clone(), "down"), self.bottleneck_dropout);
         let offsets = affine(activation::relu(hidden), "up");
         let embeddings = input.embeddings + offsets;
         prompt::prepend(pass, Input { embeddings, ..input })

@@ -50,15 +50,15 @@ impl Method for BitFit {
             .iter()
             .map(|site| {
                 let [out, _] = site.shape(config);
-                Parameter::new(bias(site), &[out], Group::Network, Init::Zeros)
+                Parameter::new(bias(site), &[out], Init::Zeros)
             })
             .collect();
         let norms = Sublayer::all(config).into_iter().map(|s| s.norm());
         let d = config.d_model;
         match self.norms {
-            Norms::Bias => parameters.extend(
-                norms.map(|name| Parameter::new(norm_bias(&name), &[d], Group::Network, Init::Zeros)),
-            ),
+            Norms::Bias => {
+                parameters.extend(norms.map(|name| Parameter::new(norm_bias(&name), &[d], Init::Zeros)))
+            }
             Norms::Scale => parameters.extend(norms.map(|name| Parameter::backbone(name, [1, d]))),
             Norms::None => {}
         }
@@ -66,7 +66,7 @@ impl Method for BitFit {
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
-        vec![(Group::Network, self.learning_rate)]
+        vec![(Group::NETWORK, self.learning_rate)]
     }
 
     fn projection(&self, pass: &Pass, site: Site, _input: &Tensor<4>, output: Tensor<4>) -> Tensor<4> {

@@ -27,8 +27,6 @@ pub struct Dept {
     pub prompt_learning_rate: f64,
     /// Learning rate of A and B.
     pub learning_rate: f64,
-    #[serde(skip)]
-    text_ids: Vec<u32>,
 }
 
 /// What the offsets depend on.
@@ -53,7 +51,6 @@ impl Default for Dept {
             init_text: REFERENCE_TEXT.into(),
             prompt_learning_rate: 0.3,
             learning_rate: 5e-4,
-            text_ids: Vec::new(),
         }
     }
 }
@@ -81,22 +78,22 @@ impl Method for Dept {
         // Kaiming uniform with a = sqrt(5) over r inputs.
         let a = Init::Uniform((r as f64).powf(-0.5));
         let mut parameters =
-            Vec::from_iter(prompt::declare(config, self.prompt_length, self.init, &self.text_ids));
-        parameters.push(Parameter::new("offset_A", &[rows, r], Group::Network, a));
-        parameters.push(Parameter::new("offset_B", &[r, d], Group::Network, Init::Zeros));
+            Vec::from_iter(prompt::declare(config, self.prompt_length, self.init, &self.init_text));
+        parameters.push(Parameter::new("offset_A", &[rows, r], a));
+        parameters.push(Parameter::new("offset_B", &[r, d], Init::Zeros));
         parameters
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
-        vec![(Group::Prompt, self.prompt_learning_rate), (Group::Network, self.learning_rate)]
-    }
-
-    fn tokenize(&mut self, tokenize: &dyn Fn(&str) -> Vec<u32>) {
-        self.text_ids = tokenize(&self.init_text);
+        vec![(Group::PROMPT, self.prompt_learning_rate), (Group::NETWORK, self.learning_rate)]
     }
 
     fn max_source_length(&self) -> Option<usize> {
         (self.offsets == Offsets::Position).then_some(self.max_length)
+    }
+
+    fn prompt_length(&self) -> usize {
+        self.prompt_length
     }
 
     fn input(&self, pass: &Pass, stack: Stack, input: Input) -> Input {

@@ -33,7 +33,7 @@ impl Method for FullFineTuning {
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
-        vec![(Group::Network, self.learning_rate)]
+        vec![(Group::NETWORK, self.learning_rate)]
     }
 
     fn side_by_side(&self) -> bool {

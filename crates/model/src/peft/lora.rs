@@ -80,15 +80,15 @@ impl Method for Lora {
                 // Kaiming uniform with a = sqrt(5), as peft and the authors' code have it.
                 let a = Init::Uniform((input as f64).powf(-0.5));
                 [
-                    Parameter::new(lora_a(&site), &[self.rank, input], Group::Network, a),
-                    Parameter::new(lora_b(&site), &[out, self.rank], Group::Network, Init::Zeros),
+                    Parameter::new(lora_a(&site), &[self.rank, input], a),
+                    Parameter::new(lora_b(&site), &[out, self.rank], Init::Zeros),
                 ]
             })
             .collect()
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
-        vec![(Group::Network, self.learning_rate)]
+        vec![(Group::NETWORK, self.learning_rate)]
     }
 
     fn projection(&self, pass: &Pass, site: Site, input: &Tensor<4>, output: Tensor<4>) -> Tensor<4> {
@@ -97,7 +97,7 @@ impl Method for Lora {
         }
         let a: Tensor<3> = pass.parameters.get(&lora_a(&site));
         let b: Tensor<3> = pass.parameters.get(&lora_b(&site));
-        let input = pass.method_dropout(input.clone(), self.dropout);
+        let input = pass.method_dropout(&lora_a(&site), input.clone(), self.dropout);
         let update = crate::ops::linear_per_run(crate::ops::linear_per_run(input, a), b);
         output + update * (self.alpha / self.rank as f64)
     }

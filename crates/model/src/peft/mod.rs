@@ -9,11 +9,12 @@ mod adapter;
 mod adept;
 mod bitfit;
 mod dept;
-#[cfg(test)]
-mod example;
 mod full;
+mod ia3;
+mod layer_norm;
 mod lora;
 mod parameters;
+mod prefix_tuning;
 mod prompt;
 mod prompt_tuning;
 
@@ -29,6 +30,7 @@ pub use prompt::PromptInit;
 use crate::Error;
 pub use crate::settings::nearest;
 use crate::settings::{self, positive};
+pub use crate::t5::attention::KeysValues;
 use crate::t5::{Pass, Site, Stack, Sublayer, T5Config};
 
 /// Embeddings on their way into a stack.
@@ -49,14 +51,14 @@ pub trait Method: Debug + Send + Sync {
     /// The learning rate of each parameter group.
     fn learning_rates(&self) -> Vec<(Group, f64)>;
 
-    /// Called once before training, for settings that are text: `tokenize` gives ids with the end token.
-    fn tokenize(&mut self, tokenize: &dyn Fn(&str) -> Vec<u32>) {
-        let _ = tokenize;
-    }
-
     /// Longest source that the method can take, in tokens; `None` where any length will do.
     fn max_source_length(&self) -> Option<usize> {
         None
+    }
+
+    /// Positions that the method puts before the source, or before the keys of an attention.
+    fn prompt_length(&self) -> usize {
+        0
     }
 
     /// Whether runs side by side share the backbone; those that do not gain nothing from company.
@@ -68,6 +70,19 @@ pub trait Method: Debug + Send + Sync {
     fn input(&self, pass: &Pass, stack: Stack, input: Input) -> Input {
         let _ = (pass, stack);
         input
+    }
+
+    /// Changes what enters a linear map: `[runs, batch, length, in]`.
+    fn projection_input(&self, pass: &Pass, site: Site, input: Tensor<4>) -> Tensor<4> {
+        let _ = (pass, site);
+        input
+    }
+
+    /// Puts positions before the keys and values of an attention. They are visible to every query, have no position
+    /// bias, and do not count as decoded.
+    fn keys_values(&self, pass: &Pass, at: Sublayer, memory: KeysValues) -> KeysValues {
+        let _ = (pass, at);
+        memory
     }
 
     /// Changes what a linear map makes of `input` `[runs, batch, length, in]`.
@@ -130,6 +145,9 @@ pub static METHODS: &[Registered] = &[
     adapter::REGISTERED,
     bitfit::REGISTERED,
     lora::REGISTERED,
+    prefix_tuning::REGISTERED,
+    ia3::REGISTERED,
+    layer_norm::REGISTERED,
 ];
 
 impl Registered {
@@ -266,6 +284,12 @@ mod tests {
         assert_eq!(trainable("bitfit", json!({"norms": "none"})), 280_960 - 60 * 768);
         assert_eq!(trainable("lora", json!({})), 3_538_944);
         assert_eq!(trainable("lora", json!({"rank": 34})), 3_760_128);
+        // Two factors of 768 in each of 36 attentions, one of 3,072 in each of 24 feed-forward layers.
+        assert_eq!(trainable("ia3", json!({})), 2 * 768 * 36 + 3072 * 24);
+        assert_eq!(trainable("layer-norm", json!({})), 62 * 768);
+        assert_eq!(trainable("prefix-tuning", json!({"hidden": 0})), 20 * 2 * 768 * 36);
+        let network = 20 * 768 + 512 * 768 + 512 + (512 + 1) * 12 * 2 * 768;
+        assert_eq!(trainable("prefix-tuning", json!({})), 3 * network);
     }
 
     #[test]
@@ -281,16 +305,12 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_shows_an_example_that_works() {
+    fn the_readme_shows_a_method_as_it_is() {
         let readme = include_str!("../../../../README.md");
         let shown = readme.split("```").find_map(|block| block.strip_prefix("rust\n")).unwrap();
-        let paragraphs = include_str!("example.rs").split("\n\n");
+        let paragraphs = include_str!("ia3.rs").split("\n\n");
         let without_imports: Vec<_> = paragraphs.filter(|p| !p.starts_with("use ")).collect();
         assert_eq!(shown, without_imports.join("\n\n"));
-
-        let built = (example::REGISTERED.build)(json!({})).unwrap();
-        // Two factors of 768 in each of 12 encoder attentions and 24 decoder attentions.
-        assert_eq!(num_trainable(built.method.as_ref(), &T5Config::t5_base()), 2 * 768 * 36);
     }
 
     #[test]
@@ -309,6 +329,8 @@ mod tests {
             ("lora", "alpha", json!(-1.0)),
             ("dept", "alpha", json!(0)),
             ("adapter", "bottleneck", json!(1 << 25)),
+            ("prefix-tuning", "prefix_length", json!(0)),
+            ("prefix-tuning", "hidden", json!(1 << 25)),
         ] {
             let error = build(name, json!({key: value}).as_object().unwrap()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(key), "{error}");

@@ -8,23 +8,15 @@ use rand_distr::{Distribution, Normal, Uniform};
 use crate::random::keyed_rng;
 use crate::t5::Backbone;
 
-/// A group of parameters that share a learning rate.
+/// Parameters that share a learning rate, by the setting that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Group {
-    /// Soft prompts, which want learning rates of 0.3 and more.
-    Prompt,
-    /// Everything else.
-    Network,
-}
+pub struct Group(pub &'static str);
 
 impl Group {
-    /// Name of the setting that holds this group's learning rate.
-    pub fn setting(self) -> &'static str {
-        match self {
-            Group::Prompt => "prompt_learning_rate",
-            Group::Network => "learning_rate",
-        }
-    }
+    /// Soft prompts, which want learning rates of 0.3 and more.
+    pub const PROMPT: Self = Self("prompt_learning_rate");
+    /// Everything else.
+    pub const NETWORK: Self = Self("learning_rate");
 }
 
 /// One trainable tensor, as a method declares it.
@@ -38,14 +30,19 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// Declares a parameter.
-    pub fn new(name: impl Into<String>, shape: &[usize], group: Group, init: Init) -> Self {
-        Self { name: name.into(), shape: shape.to_vec(), group, init }
+    /// Declares a parameter of [`Group::NETWORK`].
+    pub fn new(name: impl Into<String>, shape: &[usize], init: Init) -> Self {
+        Self { name: name.into(), shape: shape.to_vec(), group: Group::NETWORK, init }
+    }
+
+    /// The same parameter in another group.
+    pub fn in_group(self, group: Group) -> Self {
+        Self { group, ..self }
     }
 
     /// Declares that a backbone tensor trains, starting from its pretrained value.
     pub fn backbone(name: String, shape: [usize; 2]) -> Self {
-        Self::new(name, &shape, Group::Network, Init::Backbone)
+        Self::new(name, &shape, Init::Backbone)
     }
 
     /// Number of elements of one run's tensor.
@@ -63,21 +60,22 @@ impl Parameter {
 #[derive(Debug, Clone)]
 pub enum Init {
     Zeros,
+    Ones,
     /// Uniform in `[-bound, bound]`.
     Uniform(f64),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
     /// The backbone tensor of the same name.
     Backbone,
-    /// These rows of the embedding table, repeated from the first until the tensor is full.
-    EmbeddingRows(Vec<u32>),
+    /// The embeddings of a text's tokens, EOS token included, repeated from the first until the tensor is full.
+    Text(String),
     /// Distinct random rows among this many first ones of the embedding table.
     SampledEmbeddingRows(usize),
 }
 
 /// The trainable tensors of several runs of one method.
 ///
-/// Values are kept flat, `[runs, elements]` in f32, so that the optimiser, the gradient norm and
+/// Values are kept flat, `[runs, elements]` in f32, so that the optimizer, the gradient norm and
 /// checkpoints treat all of them alike.
 #[derive(Debug, Clone)]
 pub struct Parameters {
@@ -99,19 +97,29 @@ impl Default for Parameters {
 pub type Gradients = Vec<Option<Tensor<2>>>;
 
 impl Parameters {
-    /// Initialises the parameters of one run per seed. What a run starts from depends on its own
-    /// seed alone.
-    pub fn init(declared: Vec<Parameter>, seeds: &[u64], backbone: &Backbone) -> Self {
+    /// Initializes the parameters of one run per seed; `tokenize` gives the ids of a text, EOS token included. What a
+    /// run starts from depends on its own seed alone.
+    pub fn init(
+        declared: Vec<Parameter>,
+        seeds: &[u64],
+        backbone: &Backbone,
+        tokenize: &dyn Fn(&str) -> Vec<u32>,
+    ) -> Self {
         let values = declared
             .iter()
             .map(|parameter| {
-                let flat: Vec<f32> =
-                    seeds.iter().flat_map(|&seed| initial_values(parameter, seed, backbone)).collect();
+                let values = |&seed: &u64| initial_values(parameter, seed, backbone, tokenize);
+                let flat: Vec<f32> = seeds.iter().flat_map(values).collect();
                 let shape = [seeds.len(), parameter.len()];
                 Tensor::from_data(TensorData::new(flat, shape), backbone.device())
             })
             .collect();
         Self::from_values(declared, values, seeds.len(), backbone.dtype())
+    }
+
+    /// No parameters, for so many runs.
+    pub fn none(runs: usize, dtype: DType) -> Self {
+        Self::from_values(Vec::new(), Vec::new(), runs, dtype)
     }
 
     fn from_values(declared: Vec<Parameter>, values: Vec<Tensor<2>>, runs: usize, dtype: DType) -> Self {
@@ -212,16 +220,22 @@ pub fn select_runs(tensors: &[Tensor<2>], runs: &[usize]) -> Vec<Tensor<2>> {
         .collect()
 }
 
-fn initial_values(parameter: &Parameter, seed: u64, backbone: &Backbone) -> Vec<f32> {
+fn initial_values(
+    parameter: &Parameter,
+    seed: u64,
+    backbone: &Backbone,
+    tokenize: &dyn Fn(&str) -> Vec<u32>,
+) -> Vec<f32> {
     let count = parameter.len();
     let mut rng = keyed_rng(seed, &parameter.name);
     match &parameter.init {
         Init::Zeros => vec![0.0; count],
+        Init::Ones => vec![1.0; count],
         Init::Uniform(bound) => draw(Uniform::new_inclusive(-bound, bound), count, &mut rng),
         Init::Normal(deviation) => draw(Normal::new(0.0, *deviation), count, &mut rng),
         Init::Backbone => to_host(backbone.tensor(&parameter.name).clone()),
-        Init::EmbeddingRows(ids) => {
-            let ids: Vec<u32> = ids.iter().copied().cycle().take(parameter.shape[0]).collect();
+        Init::Text(text) => {
+            let ids: Vec<u32> = tokenize(text).iter().copied().cycle().take(parameter.shape[0]).collect();
             embedding_rows(&ids, backbone)
         }
         Init::SampledEmbeddingRows(first) => {

@@ -33,21 +33,16 @@ pub(super) fn check_length(length: usize) -> Result<(), String> {
 }
 
 /// Declares a soft prompt `[length, d_model]`, or nothing for length 0.
-pub(super) fn declare(
-    config: &T5Config,
-    length: usize,
-    init: PromptInit,
-    text_ids: &[u32],
-) -> Option<Parameter> {
+pub(super) fn declare(config: &T5Config, length: usize, init: PromptInit, text: &str) -> Option<Parameter> {
     if length == 0 {
         return None;
     }
     let init = match init {
         PromptInit::Vocabulary => Init::SampledEmbeddingRows(FREQUENT_TOKENS),
         PromptInit::Normal => Init::Normal(1.0),
-        PromptInit::Text => Init::EmbeddingRows(text_ids.to_vec()),
+        PromptInit::Text => Init::Text(text.to_string()),
     };
-    Some(Parameter::new(NAME, &[length, config.d_model], Group::Prompt, init))
+    Some(Parameter::new(NAME, &[length, config.d_model], init).in_group(Group::PROMPT))
 }
 
 /// Puts the soft prompt before the input embeddings, visible to every position.

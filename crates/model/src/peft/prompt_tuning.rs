@@ -21,8 +21,6 @@ pub struct PromptTuning {
     pub prompt_learning_rate: f64,
     /// Learning rate of the embedding table, where it trains.
     pub learning_rate: f64,
-    #[serde(skip)]
-    text_ids: Vec<u32>,
 }
 
 impl Default for PromptTuning {
@@ -34,7 +32,6 @@ impl Default for PromptTuning {
             train_embeddings: false,
             prompt_learning_rate: 0.3,
             learning_rate: 1e-4,
-            text_ids: Vec::new(),
         }
     }
 }
@@ -50,7 +47,7 @@ impl Checked for PromptTuning {
 impl Method for PromptTuning {
     fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
         let mut parameters =
-            Vec::from_iter(prompt::declare(config, self.prompt_length, self.init, &self.text_ids));
+            Vec::from_iter(prompt::declare(config, self.prompt_length, self.init, &self.init_text));
         if self.train_embeddings {
             parameters.push(Parameter::backbone("shared.weight".into(), [config.vocab_size, config.d_model]));
         }
@@ -58,11 +55,11 @@ impl Method for PromptTuning {
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
-        vec![(Group::Prompt, self.prompt_learning_rate), (Group::Network, self.learning_rate)]
+        vec![(Group::PROMPT, self.prompt_learning_rate), (Group::NETWORK, self.learning_rate)]
     }
 
-    fn tokenize(&mut self, tokenize: &dyn Fn(&str) -> Vec<u32>) {
-        self.text_ids = tokenize(&self.init_text);
+    fn prompt_length(&self) -> usize {
+        self.prompt_length
     }
 
     fn input(&self, pass: &Pass, stack: Stack, input: Input) -> Input {

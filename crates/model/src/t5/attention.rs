@@ -41,27 +41,41 @@ impl KeysValues {
 /// Lets `states` `[runs, batch, queries, d_model]` attend to keys and values, and projects back.
 ///
 /// `bias` is `[1 or runs, heads, queries, keys]`; `mask`, `[runs, batch, keys]`, is 0 where a key may
-/// be looked at and [`HIDDEN`] elsewhere.
+/// be looked at and [`HIDDEN`] elsewhere. Keys that the method puts first have neither.
 pub(super) fn attend(
     pass: &Pass,
     at: Sublayer,
     states: &Tensor<4>,
-    memory: &KeysValues,
+    own: &KeysValues,
     bias: Option<&Tensor<4>>,
     mask: Option<&Tensor<3>>,
 ) -> Tensor<4> {
-    let config = pass.config();
+    let heads = pass.config().num_heads;
     let queries = pass.linear(at.site(Projection::Q), states.clone());
+    let KeysValues { keys, values } = pass.method.keys_values(pass, at, own.clone());
+    let prefix = keys.dims()[2] - own.length();
+    let [runs, batch, length, _] = queries.dims();
+    let dropout = pass.mask(&format!("{}.weights", at.path()), &[runs, batch, heads, length, keys.dims()[2]]);
     let mixed = ops::attention(
         ops::Attention {
             queries,
-            keys: memory.keys.clone(),
-            values: memory.values.clone(),
-            bias: bias.cloned(),
-            mask: mask.cloned(),
+            keys,
+            values,
+            bias: bias.map(|bias| zeros_first(bias, prefix)),
+            mask: mask.map(|mask| zeros_first(mask, prefix)),
         },
-        config.num_heads,
-        pass.dropout.map(|dropout| (dropout, config.dropout_rate)),
+        heads,
+        dropout,
     );
     pass.linear(at.site(Projection::O), mixed)
+}
+
+/// Puts so many zeros before the last axis.
+fn zeros_first<const D: usize>(tensor: &Tensor<D>, count: usize) -> Tensor<D> {
+    if count == 0 {
+        return tensor.clone();
+    }
+    let mut dims = tensor.dims();
+    dims[D - 1] = count;
+    Tensor::cat(vec![Tensor::zeros(dims, &tensor.device()), tensor.clone()], D - 1)
 }

@@ -43,7 +43,7 @@ pub fn decode(
     let past = cache.as_ref().map_or(0, |c| c.length());
     let bias = self_attention_bias(pass, Stack::Decoder, past, length, past + length);
 
-    let mut states = pass.dropout(input.embeddings);
+    let mut states = pass.dropout("decoder.input", input.embeddings);
     for layer in 0..pass.config().decoder_layers() {
         let at = |kind| Sublayer { stack: Stack::Decoder, layer, kind };
         states = residual(pass, at(SublayerKind::SelfAttention), states, |normed| {
@@ -60,7 +60,7 @@ pub fn decode(
             feed_forward(pass, at(SublayerKind::FeedForward), normed)
         });
     }
-    let states = pass.dropout(pass.norm(&Stack::Decoder.final_norm(), states));
+    let states = pass.dropout("decoder.output", pass.norm(&Stack::Decoder.final_norm(), states));
     head(pass, states)
 }
 

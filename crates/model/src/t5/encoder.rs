@@ -25,7 +25,7 @@ pub fn encode(pass: &Pass, ids: Tensor<3, Int>, mask: Tensor<3>) -> Encoded {
     let length = embeddings.dims()[2];
     let bias = self_attention_bias(pass, Stack::Encoder, 0, length, length);
 
-    let mut states = pass.dropout(embeddings);
+    let mut states = pass.dropout("encoder.input", embeddings);
     for layer in 0..pass.config().num_layers {
         let at = |kind| Sublayer { stack: Stack::Encoder, layer, kind };
         states = residual(pass, at(SublayerKind::SelfAttention), states, |normed| {
@@ -37,7 +37,7 @@ pub fn encode(pass: &Pass, ids: Tensor<3, Int>, mask: Tensor<3>) -> Encoded {
             feed_forward(pass, at(SublayerKind::FeedForward), normed)
         });
     }
-    let states = pass.dropout(pass.norm(&Stack::Encoder.final_norm(), states));
+    let states = pass.dropout("encoder.output", pass.norm(&Stack::Encoder.final_norm(), states));
     Encoded { states, mask }
 }
 
@@ -50,5 +50,5 @@ pub(super) fn residual(
 ) -> Tensor<4> {
     let output = sublayer(pass.norm(&at.norm(), states.clone()));
     let output = pass.method.sublayer(pass, at, output);
-    pass.add_dropout(states, output)
+    pass.add_dropout(&at.path(), states, output)
 }

@@ -5,13 +5,14 @@ use super::{Activation, Pass, Projection, Sublayer};
 /// The position-wise feed-forward network, gated in T5 v1.1: `[runs, batch, length, d_model]`.
 pub(super) fn feed_forward(pass: &Pass, at: Sublayer, states: Tensor<4>) -> Tensor<4> {
     let config = pass.config();
+    let site = format!("{}.hidden", at.path());
     let linear = |projection, states| pass.linear(at.site(projection), states);
     let hidden = match (config.activation(), config.is_gated()) {
-        (Activation::Relu, false) => pass.relu_dropout(linear(Projection::Wi, states)),
-        (activation, false) => pass.dropout(activate(activation, linear(Projection::Wi, states))),
+        (Activation::Relu, false) => pass.relu_dropout(&site, linear(Projection::Wi, states)),
+        (activation, false) => pass.dropout(&site, activate(activation, linear(Projection::Wi, states))),
         (activation, true) => {
             let gate = activate(activation, linear(Projection::Wi0, states.clone()));
-            pass.dropout(gate * linear(Projection::Wi1, states))
+            pass.dropout(&site, gate * linear(Projection::Wi1, states))
         }
     };
     linear(Projection::Wo, hidden)

@@ -1,7 +1,7 @@
 use burn::tensor::{Int, Tensor, activation};
 
 use super::{Backbone, Site, T5Config};
-use crate::dropout::Dropout;
+use crate::dropout::{Dropout, Mask};
 use crate::ops;
 use crate::peft::{Method, Parameters};
 
@@ -48,6 +48,7 @@ impl Pass<'_> {
     /// The linear map of a site and what the method makes of it:
     /// `[runs, batch, length, in]` to `[runs, batch, length, out]`.
     pub fn linear(&self, site: Site, input: Tensor<4>) -> Tensor<4> {
+        let input = self.method.projection_input(self, site, input);
         let output = match self.weight(&site.weight(self.config())) {
             Weight::Shared(weight) => ops::linear(input.clone(), weight),
             Weight::PerRun(weight) => ops::linear_per_run(input.clone(), weight),
@@ -83,31 +84,36 @@ impl Pass<'_> {
         rows.reshape([runs, batch, length, d_model])
     }
 
-    /// The backbone's dropout, active in training although the backbone is frozen.
-    pub(super) fn dropout(&self, input: Tensor<4>) -> Tensor<4> {
-        self.method_dropout(input, self.config().dropout_rate)
+    /// The backbone's dropout at a site, active in training although the backbone is frozen.
+    pub(super) fn dropout(&self, site: &str, input: Tensor<4>) -> Tensor<4> {
+        self.method_dropout(site, input, self.config().dropout_rate)
     }
 
     /// `residual + dropout(update)`.
-    pub(super) fn add_dropout(&self, residual: Tensor<4>, update: Tensor<4>) -> Tensor<4> {
-        match self.dropout {
-            Some(dropout) => ops::add_dropout(residual, update, dropout, self.config().dropout_rate),
+    pub(super) fn add_dropout(&self, site: &str, residual: Tensor<4>, update: Tensor<4>) -> Tensor<4> {
+        match self.mask(site, &update.dims()) {
+            Some(mask) => ops::add_dropout(residual, update, mask),
             None => residual + update,
         }
     }
 
     /// `dropout(max(input, 0))`.
-    pub(super) fn relu_dropout(&self, input: Tensor<4>) -> Tensor<4> {
-        match self.dropout {
-            Some(dropout) => ops::relu_dropout(input, dropout, self.config().dropout_rate),
+    pub(super) fn relu_dropout(&self, site: &str, input: Tensor<4>) -> Tensor<4> {
+        match self.mask(site, &input.dims()) {
+            Some(mask) => ops::relu_dropout(input, mask),
             None => activation::relu(input),
         }
     }
 
-    /// Dropout at a rate of the method's own, with a mask of its own for every call.
-    pub fn method_dropout(&self, input: Tensor<4>, rate: f64) -> Tensor<4> {
-        match self.dropout {
-            Some(dropout) => ops::dropout(input, dropout, rate),
+    /// The mask of the backbone's dropout at a site; `None` where nothing is dropped.
+    pub(super) fn mask(&self, site: &str, dims: &[usize]) -> Option<Mask> {
+        self.dropout?.mask(site, dims, self.config().dropout_rate)
+    }
+
+    /// Dropout at a rate of the method's own. A site has one mask per step, so methods name sites of their own.
+    pub fn method_dropout(&self, site: &str, input: Tensor<4>, rate: f64) -> Tensor<4> {
+        match self.dropout.and_then(|dropout| dropout.mask(site, &input.dims(), rate)) {
+            Some(mask) => ops::dropout(input, mask),
             None => input,
         }
     }

@@ -7,6 +7,7 @@ use burn::tensor::{DType, Device, Tensor};
 use peft_model::peft::{self, Built, METHODS, Parameters};
 use peft_model::t5::{Backbone, Batch};
 use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 
 pub const VARIANTS: [&str; 2] = ["original", "v1_1"];
@@ -19,26 +20,31 @@ pub fn backbone(variant: &str) -> Backbone {
     Backbone::load(&folder(variant), &Device::flex(), DType::F32).unwrap()
 }
 
-/// The reference's numbers by name.
-pub struct Expected(Vec<u8>);
+/// The reference's numbers by name: of transformers and peft, and of the script for scales and prefixes.
+pub struct Expected([Vec<u8>; 2]);
 
 impl Expected {
     pub fn read(variant: &str) -> Self {
-        Self(std::fs::read(folder(variant).join("expected.safetensors")).unwrap())
+        let files = ["expected.safetensors", "scales_prefixes.safetensors"];
+        Self(files.map(|file| std::fs::read(folder(variant).join(file)).unwrap()))
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|file| SafeTensors::deserialize(file).unwrap().tensor(name).is_ok())
     }
 
     pub fn floats(&self, name: &str) -> Vec<f32> {
-        let bytes = self.parse().tensor(name).unwrap().data().to_vec();
+        let bytes = self.tensor(name).data().to_vec();
         bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
     }
 
     pub fn ints(&self, name: &str) -> Vec<i32> {
-        let bytes = self.parse().tensor(name).unwrap().data().to_vec();
+        let bytes = self.tensor(name).data().to_vec();
         bytes.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap())).collect()
     }
 
     pub fn shape(&self, name: &str) -> Vec<usize> {
-        self.parse().tensor(name).unwrap().shape().to_vec()
+        self.tensor(name).shape().to_vec()
     }
 
     /// `(source, target)` ids of each row, without padding.
@@ -59,17 +65,26 @@ impl Expected {
         Batch::new(&vec![run; runs], 0, &Device::flex())
     }
 
-    fn parse(&self) -> SafeTensors<'_> {
-        SafeTensors::deserialize(&self.0).unwrap()
+    fn tensor(&self, name: &str) -> TensorView<'_> {
+        let tensor = |file| SafeTensors::deserialize(file).unwrap().tensor(name).ok();
+        self.0.iter().find_map(|file| tensor(file)).unwrap_or_else(|| panic!("no fixture has {name}"))
     }
 }
 
 /// Builds a method from settings written as JSON.
 pub fn method(name: &str, settings: Value) -> Built {
     let settings: Map<String, Value> = settings.as_object().unwrap().clone();
-    let mut built = peft::build(name, &settings).unwrap();
-    built.method.tokenize(&|text| text.bytes().map(|b| u32::from(b) % 96).collect());
-    built
+    peft::build(name, &settings).unwrap()
+}
+
+/// Gives the bytes of a text as ids of a vocabulary of 96 tokens.
+pub fn tokenize(text: &str) -> Vec<u32> {
+    text.bytes().map(|b| u32::from(b) % 96).collect()
+}
+
+/// A method's parameters before training, one run per seed.
+pub fn initial(built: &Built, seeds: &[u64], backbone: &Backbone) -> Parameters {
+    Parameters::init(built.method.parameters(backbone.config()), seeds, backbone, &tokenize)
 }
 
 /// Settings under which the fixtures were made.
@@ -86,6 +101,11 @@ pub fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
         ("dept", "dept", dept("position")),
         ("dept-token-network", "dept", dept("token-network")),
         ("adept", "adept", json!({"prompt_length": 3, "bottleneck": 4})),
+        ("ia3", "ia3", json!({})),
+        ("layer-norm", "layer-norm", json!({})),
+        ("layer-norm-moved", "layer-norm", json!({})),
+        ("prefix-tuning", "prefix-tuning", json!({"prefix_length": 7, "hidden": 0})),
+        ("prefix-tuning-network", "prefix-tuning", json!({"prefix_length": 7, "hidden": 10})),
     ]
 }
 
@@ -126,7 +146,7 @@ fn other_paths() -> Vec<(&'static str, &'static str, Value)> {
 /// A method that trains nothing that matters: the backbone as it is.
 pub fn identity(backbone: &Backbone) -> (Built, Parameters) {
     let built = method("bitfit", serde_json::json!({}));
-    let parameters = Parameters::init(built.method.parameters(backbone.config()), &[0], backbone);
+    let parameters = initial(&built, &[0], backbone);
     (built, parameters)
 }
 

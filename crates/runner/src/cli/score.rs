@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use peft_model::peft::{self, Built, Group, Parameters};
+use peft_model::peft::{self, Built, Parameters};
 use peft_model::t5::{Batch, Pass, generate, target_log_probabilities};
 use serde::{Deserialize, Serialize};
 
@@ -106,11 +106,10 @@ impl Score {
     fn method(&self, model: &Model) -> Result<(Built, Parameters)> {
         let backbone = &model.backbone;
         let Some(folder) = &self.adapter else {
-            return Ok((peft::frozen(), Parameters::init(Vec::new(), &[0], backbone)));
+            return Ok((peft::frozen(), Parameters::none(1, backbone.dtype())));
         };
-        let tokenize = |text: &str| model.tokenizer.encode(text, usize::MAX).ids;
         let (trained, built, parameters) =
-            Adapter::load(folder, backbone.config(), &tokenize, backbone.device(), backbone.dtype())?;
+            Adapter::load(folder, backbone.config(), backbone.device(), backbone.dtype())?;
         if trained.model_revision != model.revision {
             crate::progress::say!(
                 "note: the adapter in {} was trained on {} ({}), not on this backbone ({})",
@@ -127,9 +126,7 @@ impl Score {
     fn ensure_memory(&self, pass: &Pass, sources: &[Encoded], targets: &[Encoded]) -> Result<()> {
         let config = pass.config();
         let longest = |texts: &[Encoded]| texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
-        let prompts = pass.parameters.declared().iter().filter(|parameter| parameter.group == Group::Prompt);
-        let (source, target) =
-            (longest(sources) + prompts.map(|p| p.shape[0]).sum::<usize>(), longest(targets));
+        let (source, target) = (longest(sources) + pass.method.prompt_length(), longest(targets));
         let batch = footprint::teacher_forcing(config, sources.len(), source, target);
         let attention = footprint::position_bias(config, source.max(target));
         let texts = || {

@@ -288,7 +288,6 @@ pub fn execute(
             let texts = Texts::load(task, methods, model, hub, tokens)?;
             let mut results = results.iter_mut();
             for (instance, training) in methods {
-                instance.built.method.tokenize(&|text| model.tokenizer.encode(text, usize::MAX).ids);
                 let (task, data) = texts.of(training);
                 for &shots in &shots {
                     let Some(result) = results.next().filter(|result| result.is_none()) else { continue };

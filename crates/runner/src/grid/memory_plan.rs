@@ -1,6 +1,6 @@
 //! Whether the trainings of a plan fit into memory, before the first of them begins.
 
-use peft_model::peft::{self, Built, Group, Parameter};
+use peft_model::peft::{self, Built, Parameter};
 use peft_model::t5::T5Config;
 use serde_json::json;
 
@@ -45,7 +45,7 @@ impl Demand {
         config: &T5Config,
     ) -> Self {
         let declared = instance.built.method.parameters(config);
-        let prompt: usize = declared.iter().filter(|p| p.group == Group::Prompt).map(|p| p.shape[0]).sum();
+        let prompt = instance.built.method.prompt_length();
         let training = training(settings, data, shots, prompt, config);
         let evaluation = evaluation(settings, data, prompt, config);
         // One after the other.

@@ -159,7 +159,7 @@ impl<'a> Pretraining<'a> {
     ) -> Result<Self, PretrainError> {
         let method = peft_model::peft::build("full", &Map::new())?;
         let declared = method.method.parameters(backbone.config());
-        let parameters = Parameters::init(declared, &[recipe.seed], &backbone);
+        let parameters = Parameters::init(declared, &[recipe.seed], &backbone, &|_| Vec::new());
         let settings = AdamWSettings {
             epsilon: 1e-6,
             weight_decay: recipe.training.weight_decay,
@@ -250,7 +250,7 @@ impl<'a> Pretraining<'a> {
         progress.examples(examples.len());
         let (phase, within) = self.recipe.phase(self.step);
         let factor = linear(within, phase.warmup_steps, phase.decay_over.unwrap_or(phase.steps));
-        let rates = [vec![(Group::Network, phase.learning_rate)]];
+        let rates = [vec![(Group::NETWORK, phase.learning_rate)]];
         let parameters = std::mem::take(&mut self.parameters);
         self.step += 1;
         self.parameters = self.optimizer.step(parameters, gradients, self.step, &rates, factor);
@@ -300,7 +300,7 @@ impl<'a> Pretraining<'a> {
         let staged = Staged::write(&trained, tokenizer, folder)?;
         let shipped = Backbone::load(staged.folder(), device, DType::F32)?;
         let frozen = peft_model::peft::frozen();
-        let none = Parameters::init(Vec::new(), &[0], &shipped);
+        let none = Parameters::none(1, shipped.dtype());
         let pass =
             Pass { backbone: &shipped, method: frozen.method.as_ref(), parameters: &none, dropout: None };
         let report = Report {

@@ -104,7 +104,6 @@ impl<'a> Adapter<'a> {
     pub fn load(
         folder: &Path,
         model: &T5Config,
-        tokenize: &dyn Fn(&str) -> Vec<u32>,
         device: &Device,
         dtype: DType,
     ) -> Result<(AdapterConfig, Built, Parameters), AdapterError> {
@@ -117,8 +116,7 @@ impl<'a> Adapter<'a> {
         let described = |problem: String| AdapterError::Unreadable { path: folder.join(CONFIG), problem };
         let config: AdapterConfig = files::parse_json(&read(CONFIG)?).map_err(described)?;
         let built = peft_model::peft::build(&config.method, &config.settings);
-        let mut built = built.map_err(|e| described(e.to_string()))?;
-        built.method.tokenize(tokenize);
+        let built = built.map_err(|e| described(e.to_string()))?;
         let declared = built.method.parameters(model);
         let bytes = read(TENSORS)?;
         let path = folder.join(TENSORS);

@@ -17,7 +17,7 @@ pub struct AdamW {
     settings: AdamWSettings,
 }
 
-/// What the optimiser can be told.
+/// What the optimizer can be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWSettings {
     pub epsilon: f64,
@@ -30,7 +30,7 @@ pub struct AdamWSettings {
 pub type Rates = Vec<(Group, f64)>;
 
 impl AdamW {
-    /// An optimiser that has seen no gradient yet.
+    /// An optimizer that has seen no gradient yet.
     pub fn new(parameters: &Parameters, settings: AdamWSettings) -> Self {
         let zeros = || parameters.values().iter().map(Tensor::zeros_like).collect();
         Self { first: zeros(), second: zeros(), settings }
@@ -46,7 +46,7 @@ impl AdamW {
         Self { first, second, ..self }
     }
 
-    /// The optimiser of some of the runs, in this order.
+    /// The optimizer of some of the runs, in this order.
     pub fn select(&self, runs: &[usize]) -> Self {
         Self {
             first: select_runs(&self.first, runs),
@@ -119,12 +119,12 @@ mod tests {
     use super::*;
 
     fn train(values: &[Vec<f32>], gradients: [[f32; 3]; 4], factors: [f64; 4]) -> Vec<Vec<f32>> {
-        let declared = vec![Parameter::new("p", &[3], Group::Network, Init::Zeros)];
+        let declared = vec![Parameter::new("p", &[3], Init::Zeros)];
         let runs: Vec<&[Vec<f32>]> = values.iter().map(std::slice::from_ref).collect();
         let mut parameters = Parameters::from_host(declared, &runs, &Device::flex(), DType::F32);
         let settings = AdamWSettings { epsilon: 1e-12, weight_decay: 0.0, max_gradient_norm: 1.0 };
         let mut optimizer = AdamW::new(&parameters, settings);
-        let rates = vec![vec![(Group::Network, 0.1)]; runs.len()];
+        let rates = vec![vec![(Group::NETWORK, 0.1)]; runs.len()];
         for (i, (gradient, factor)) in gradients.into_iter().zip(factors).enumerate() {
             let gradient = Tensor::<1>::from_floats(gradient, &Device::flex()).unsqueeze::<2>();
             let gradient = gradient.repeat_dim(0, runs.len());
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn each_run_is_clipped_by_its_own_gradient() {
         let step = |gradients: &[[f32; 3]]| {
-            let declared = vec![Parameter::new("p", &[3], Group::Network, Init::Zeros)];
+            let declared = vec![Parameter::new("p", &[3], Init::Zeros)];
             let zeros = vec![vec![0.0; 3]];
             let device = Device::flex();
             let runs: Vec<&[Vec<f32>]> = gradients.iter().map(|_| zeros.as_slice()).collect();
@@ -146,7 +146,7 @@ mod tests {
             let gradient: Tensor<2> = Tensor::cat(rows.collect(), 0);
             // An epsilon beside which sizes count.
             let settings = AdamWSettings { epsilon: 1.0, weight_decay: 0.0, max_gradient_norm: 0.5 };
-            let rates = vec![vec![(Group::Network, 0.1)]; gradients.len()];
+            let rates = vec![vec![(Group::NETWORK, 0.1)]; gradients.len()];
             let mut optimizer = AdamW::new(&parameters, settings);
             let updated = optimizer.step(parameters, vec![Some(gradient)], 1, &rates, 1.0);
             (0..gradients.len()).map(|run| updated.run_to_host(run).remove(0)).collect::<Vec<_>>()

@@ -34,7 +34,8 @@ impl<'a> Training<'a> {
     pub fn new(job: &'a Job<'a>) -> Self {
         let seeds: Vec<u64> = job.runs.iter().map(|r| r.seed).collect();
         let declared = job.method.parameters(job.backbone.config());
-        let parameters = Parameters::init(declared, &seeds, job.backbone);
+        let tokenize = |text: &str| job.tokenizer.encode(text, usize::MAX).ids;
+        let parameters = Parameters::init(declared, &seeds, job.backbone, &tokenize);
         let settings = job.settings;
         let optimizer = AdamW::new(
             &parameters,

@@ -81,7 +81,7 @@ impl Small {
         let mut small = Self { method: lora(1e-30), metrics: vec![Metric::Accuracy], ..Self::new() };
         let mut validation = split(rows, &small.tokenizer);
         let declared = small.method.method.parameters(small.backbone.config());
-        let parameters = Parameters::init(declared, &SEEDS, &small.backbone);
+        let parameters = Parameters::init(declared, &SEEDS, &small.backbone, &|_| vec![1]);
         let pass = Pass {
             backbone: &small.backbone,
             method: small.method.method.as_ref(),

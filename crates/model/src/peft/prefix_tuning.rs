@@ -1,0 +1,152 @@
+//! Prefix tuning (Li and Liang 2021): every attention looks at trained keys and values before its own.
+
+use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use super::{Checked, Group, Init, KeysValues, Method, Parameter, Registered, learning_rate, positive};
+use crate::ops::{linear_per_run, per_run, per_sentence};
+use crate::settings::LARGEST;
+use crate::t5::{Pass, Stack, Sublayer, SublayerKind, T5Config};
+
+pub(super) const REGISTERED: Registered =
+    Registered::new::<PrefixTuning>("prefix-tuning", "Prefix", "Li and Liang 2021");
+
+/// Keys and values of `prefix_length` positions in the encoder, the decoder and the attention between them.
+///
+/// As published, a network makes those of all layers from one embedding per position (section 4.3); there is one
+/// network for each of the three kinds of attention.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PrefixTuning {
+    pub prefix_length: usize,
+    /// Hidden units of the network; 0 trains keys and values themselves.
+    pub hidden: usize,
+    pub learning_rate: f64,
+}
+
+impl Default for PrefixTuning {
+    fn default() -> Self {
+        Self { prefix_length: 20, hidden: 512, learning_rate: 5e-5 }
+    }
+}
+
+impl Checked for PrefixTuning {
+    fn check(&self) -> Result<(), String> {
+        positive("prefix_length", self.prefix_length)?;
+        if self.hidden > LARGEST {
+            return Err(format!("`hidden` is {}; it must be at most {LARGEST}", self.hidden));
+        }
+        learning_rate("learning_rate", self.learning_rate)
+    }
+}
+
+impl Method for PrefixTuning {
+    fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
+        if self.hidden > 0 {
+            return Kind::ALL.iter().flat_map(|kind| self.network(*kind, config)).collect();
+        }
+        let shape = [self.prefix_length, config.inner_dim()];
+        let pair = |at: Sublayer| {
+            ["keys", "values"].map(|part| Parameter::new(direct(at, part), &shape, Init::Normal(1.0)))
+        };
+        Sublayer::all(config).into_iter().filter(|&at| Kind::of(at).is_some()).flat_map(pair).collect()
+    }
+
+    fn learning_rates(&self) -> Vec<(Group, f64)> {
+        vec![(Group::NETWORK, self.learning_rate)]
+    }
+
+    fn prompt_length(&self) -> usize {
+        self.prefix_length
+    }
+
+    fn keys_values(&self, pass: &Pass, at: Sublayer, memory: KeysValues) -> KeysValues {
+        let Some(kind) = Kind::of(at) else { return memory };
+        let [keys, values] = match self.hidden {
+            0 => ["keys", "values"].map(|part| pass.parameters.get::<3>(&direct(at, part))),
+            _ => self.made_by_network(pass, kind, at.layer),
+        };
+        let batch = memory.keys.dims()[1];
+        KeysValues { keys: per_sentence(keys, batch), values: per_sentence(values, batch) }.append(memory)
+    }
+}
+
+impl PrefixTuning {
+    fn network(&self, kind: Kind, config: &T5Config) -> Vec<Parameter> {
+        let (d, hidden) = (config.d_model, self.hidden);
+        let out = kind.stack().layers(config) * 2 * config.inner_dim();
+        // As torch initializes embeddings and linear maps.
+        let uniform = |inputs: usize| Init::Uniform((inputs as f64).powf(-0.5));
+        vec![
+            Parameter::new(kind.name("embedding"), &[self.prefix_length, d], Init::Normal(1.0)),
+            Parameter::new(kind.name("down.weight"), &[hidden, d], uniform(d)),
+            Parameter::new(kind.name("down.bias"), &[hidden], uniform(d)),
+            Parameter::new(kind.name("up.weight"), &[out, hidden], uniform(hidden)),
+            Parameter::new(kind.name("up.bias"), &[out], uniform(hidden)),
+        ]
+    }
+
+    /// Keys and values of a layer, `[runs, prefix_length, inner_dim]` each.
+    fn made_by_network(&self, pass: &Pass, kind: Kind, layer: usize) -> [Tensor<3>; 2] {
+        let inner = pass.config().inner_dim();
+        let embedding: Tensor<3> = pass.parameters.get(&kind.name("embedding"));
+        let affine = |input: Tensor<4>, weight: Tensor<3>, bias: Tensor<2>| {
+            let output = linear_per_run(input, weight);
+            let bias = per_run(bias, &output);
+            output + bias
+        };
+        let hidden = activation::tanh(affine(
+            embedding.unsqueeze_dim(1),
+            pass.parameters.get(&kind.name("down.weight")),
+            pass.parameters.get(&kind.name("down.bias")),
+        ));
+        // Only this layer's rows: the other layers ask for theirs.
+        [0, 1].map(|part| {
+            let first = (2 * layer + part) * inner;
+            let weight = pass.parameters.get::<3>(&kind.name("up.weight")).narrow(1, first, inner);
+            let bias = pass.parameters.get::<2>(&kind.name("up.bias")).narrow(1, first, inner);
+            affine(hidden.clone(), weight, bias).squeeze_dim(1)
+        })
+    }
+}
+
+/// The three kinds of attention.
+#[derive(Clone, Copy)]
+enum Kind {
+    Encoder,
+    Decoder,
+    Cross,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Encoder, Self::Decoder, Self::Cross];
+
+    fn of(at: Sublayer) -> Option<Self> {
+        match (at.kind, at.stack) {
+            (SublayerKind::SelfAttention, Stack::Encoder) => Some(Self::Encoder),
+            (SublayerKind::SelfAttention, Stack::Decoder) => Some(Self::Decoder),
+            (SublayerKind::CrossAttention, _) => Some(Self::Cross),
+            (SublayerKind::FeedForward, _) => None,
+        }
+    }
+
+    fn stack(self) -> Stack {
+        match self {
+            Self::Encoder => Stack::Encoder,
+            Self::Decoder | Self::Cross => Stack::Decoder,
+        }
+    }
+
+    fn name(self, part: &str) -> String {
+        let kind = match self {
+            Self::Encoder => "encoder",
+            Self::Decoder => "decoder",
+            Self::Cross => "cross",
+        };
+        format!("prefix.{kind}.{part}")
+    }
+}
+
+fn direct(at: Sublayer, part: &str) -> String {
+    format!("{}.prefix_{part}", at.path())
+}
