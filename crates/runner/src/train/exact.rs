@@ -1,5 +1,5 @@
-//! Floats by a key, such as curves and scores, in JSON to the bit: as text, for serde_json reads some numbers one unit
-//! in the last place off.
+//! Floats by a key, such as curves and scores, in JSON to the bit: as text, since JSON numbers are neither NaN nor
+//! infinite, and not every reader keeps their last bit.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
