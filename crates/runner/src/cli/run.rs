@@ -9,13 +9,13 @@ use clap::Args;
 use super::fetch::Fetch;
 use super::output;
 use super::tally::Tally;
-use crate::device::DeviceName;
+use crate::data::TokenCache;
 use crate::grid::{self, Overrides, PlannedCell, Setting, Watcher};
+use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::model::Model;
 use crate::progress::{self, say};
 use crate::results::{Record, Report, Roster, Status, Store};
-use crate::token_cache::TokenCache;
 
 /// The suite of `peft-bench run` without a name, which needs nothing of the hub.
 pub const DEFAULT_SUITE: &str = "pocket";

@@ -1,8 +1,8 @@
 use peft_model::peft::Built;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
+use crate::files::digest::Digest;
 use crate::task::{ShotsRule, TaskSpec};
 use crate::train::TrainSettings;
 
@@ -57,8 +57,7 @@ impl Cell {
         let mut identity = json!(self);
         identity["version"] = json!(RESULTS_VERSION);
         identity["model"] = Value::Null;
-        let digest = Sha256::digest(canonical(&identity));
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        Digest::of(canonical(&identity)).short()
     }
 }
 

@@ -7,15 +7,15 @@ use peft_model::peft::{self, Parameter};
 
 use super::{Cell, Demand, Instance, Suite, check};
 use crate::data::TaskData;
-use crate::device::{DeviceName, is_host};
+use crate::data::TokenCache;
+use crate::host::device::{DeviceName, is_host};
+use crate::host::interrupt;
+use crate::host::memory;
 use crate::hub::Hub;
-use crate::interrupt;
-use crate::memory;
 use crate::model::Model;
 use crate::progress::{Progress, say};
 use crate::results::{Adapter, Claimed, Record, Store};
 use crate::task::{self, Reference, Task};
-use crate::token_cache::TokenCache;
 use crate::train::{Job, Outcome, RunSettings, TrainSettings, train};
 
 /// A suite whose tasks, methods and settings have been checked.

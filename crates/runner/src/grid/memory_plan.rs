@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::Instance;
 use crate::data::{Pair, TaskData};
-use crate::footprint;
-use crate::memory::{self, TooLarge};
+use crate::host::memory::{self, TooLarge};
+use crate::model::footprint;
 use crate::train::TrainSettings;
 
 /// What a training must have in memory at once, at least.

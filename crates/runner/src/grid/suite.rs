@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Instance;
-use crate::embedded;
 use crate::files;
+use crate::files::embedded;
 use crate::task::{self, ShotsRule};
 use crate::train::TrainSettings;
 
@@ -421,7 +421,7 @@ pub fn names() -> Vec<String> {
 mod tests {
     use super::super::Overrides;
     use super::*;
-    use crate::batches::Batching;
+    use crate::data::Batching;
     use crate::train::{Interval, Selection};
 
     const REFERENCE_TEXT: &str = "Classify this text is postive or not:";

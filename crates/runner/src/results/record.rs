@@ -3,9 +3,9 @@ use serde_json::json;
 
 use super::portable;
 use crate::data::TaskData;
-use crate::device::DeviceName;
 use crate::grid::{Cell, Instance, ReportedSplit, Suite};
 use crate::host;
+use crate::host::device::DeviceName;
 use crate::task::TaskSpec;
 use crate::train::{Outcome, RunOutcome, Scores};
 

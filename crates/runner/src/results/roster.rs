@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::StoreError;
+use crate::files::digest::Digest;
+use crate::files::{atomic, checksum};
 use crate::grid::{Order, PlannedCell, ReportedSplit, Suite};
 use crate::task::Reference;
-use crate::{atomic, checksum};
 
 /// Every run of a suite adds its cells, so that a run of a part of the suite leaves the others in the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,8 +156,7 @@ fn path(folder: &Path, suite: &str) -> PathBuf {
 }
 
 fn digest(parts: &[&str]) -> String {
-    let digest = Sha256::digest(parts.join("\n"));
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    Digest::of(parts.join("\n")).short()
 }
 
 #[cfg(test)]

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use polars::prelude::*;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
 use super::Record;
 use super::parquet::{from_parquet, to_parquet};
+use crate::files::digest::Digest;
+use crate::files::{self, atomic, lock};
 use crate::grid::Cell;
+use crate::host;
 use crate::progress::say;
 use crate::train::{self, StateFile};
-use crate::{atomic, files, host, lock};
 
 /// What can go wrong with a results folder.
 #[derive(Debug, thiserror::Error)]
@@ -319,8 +320,7 @@ impl Store {
     }
 
     fn state_path(&self, owner: &str) -> PathBuf {
-        let name: String = Sha256::digest(owner).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        self.state_folder().join(format!("{name}.{STATE}"))
+        self.state_folder().join(format!("{}.{STATE}", Digest::of(owner).short()))
     }
 
     /// The ids and seeds of cells that train side by side in a state on disk: of these, where these do, else of any

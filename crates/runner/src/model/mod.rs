@@ -1,16 +1,18 @@
 //! A backbone with its tokenizer: embedded, from a folder, or from the hub.
 
+pub mod footprint;
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
 use peft_model::files;
 use peft_model::t5::{Backbone, T5Config};
-use sha2::{Digest, Sha256};
 
-use crate::device::is_host;
-use crate::embedded;
+use crate::files::digest::Digest;
+use crate::files::embedded;
+use crate::host::device::is_host;
+use crate::host::memory::{self, TooLarge};
 use crate::hub::{Fetched, Hub, HubError, Repo};
-use crate::memory::{self, TooLarge};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// What can go wrong when a model is opened.
@@ -79,12 +81,12 @@ impl Model {
         let tokenizer = Tokenizer::from_bytes(&bytes, &path, config.eos_token_id, config.vocab_size)?;
         ensure_memory(id, &config, device)?;
         let shape = serde_json::to_string(&config).expect("plain data serialises");
-        let mut hash = Sha256::new();
-        hash.update(shape);
-        hash.update(tokenizer.digest());
         Ok(Self {
             id: id.into(),
-            revision: format!("random weights, seed {RANDOM_SEED}, {}", short(hash)),
+            revision: format!(
+                "random weights, seed {RANDOM_SEED}, {}",
+                short(Digest::of(shape).and(tokenizer.digest()))
+            ),
             backbone: Backbone::random(&config, RANDOM_SEED, device),
             tokenizer,
         })
@@ -228,11 +230,8 @@ impl EmbeddedModel {
         let (eos, vocabulary) = (backbone.config().eos_token_id, backbone.config().vocab_size);
         let path = self.folder.join("tokenizer.json");
         let tokenizer = Tokenizer::from_bytes(self.tokenizer, &path, eos, vocabulary)?;
-        let mut hash = Sha256::new();
-        hash.update(self.config);
-        hash.update(self.weights);
-        hash.update(self.tokenizer);
-        Ok(Model { id: id.into(), revision: short(hash), backbone, tokenizer })
+        let digest = Digest::of(self.config).and(self.weights).and(self.tokenizer);
+        Ok(Model { id: id.into(), revision: short(digest), backbone, tokenizer })
     }
 }
 
@@ -252,16 +251,12 @@ fn digest(folder: &Path) -> Result<String, ModelError> {
         })
         .collect();
     files.sort();
-    let mut hash = Sha256::new();
-    for path in files {
-        let mut file = std::fs::File::open(&path)
-            .map_err(|source| peft_model::Error::Read { path: path.clone(), source })?;
-        std::io::copy(&mut file, &mut hash).map_err(|source| peft_model::Error::Read { path, source })?;
-    }
-    Ok(short(hash))
+    let digest = files.into_iter().try_fold(Digest::default(), |digest, path| {
+        digest.and_file(&path).map_err(|source| peft_model::Error::Read { path, source })
+    });
+    Ok(short(digest?))
 }
 
-fn short(hash: Sha256) -> String {
-    let hex: String = hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
-    format!("sha256:{hex}")
+fn short(digest: Digest) -> String {
+    format!("sha256:{}", digest.short())
 }

@@ -1,15 +1,14 @@
 //! Tokenized splits on disk, found by what they were made from, so that a second run need not make them.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use crate::data::Split;
+use super::split::Split;
+use crate::files::digest::Digest;
+use crate::files::{self, atomic};
 use crate::task::TaskSpec;
-use crate::{atomic, files};
 
 /// Where the cache is, instead of the user's cache folder; empty for none.
 pub const VARIABLE: &str = "PEFT_BENCH_CACHE";
@@ -82,19 +81,8 @@ impl Key<'_> {
     fn file_name(&self) -> String {
         let key = serde_json::to_vec(self).expect("plain data serializes");
         let code = concat!(env!("CARGO_PKG_VERSION"), " ", env!("PREPROCESSING_DIGEST"));
-        let digest = Sha256::new().chain_update(code).chain_update(key).finalize();
-        format!("{digest:x}.tokens")
+        format!("{}.tokens", Digest::of(code).and(key).hex())
     }
-}
-
-/// Digest of a file's contents.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn digest_file(path: &Path) -> io::Result<String> {
-    let mut digest = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut digest)?;
-    Ok(format!("sha256:{:x}", digest.finalize()))
 }
 
 fn read(path: &Path) -> Option<Split> {
@@ -129,7 +117,7 @@ fn write(path: &Path, split: &Split) -> io::Result<()> {
 /// Of a file's name, too, so that one of another key is not taken for it.
 fn checksum(path: &Path, payload: &[u8]) -> [u8; CHECKSUM] {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    Sha256::new().chain_update(name).chain_update(payload).finalize().into()
+    Digest::of(name).and(payload).bytes()
 }
 
 #[cfg(test)]
@@ -137,8 +125,8 @@ mod tests {
     use std::cell::Cell;
     use std::fs;
 
+    use super::super::split::Pair;
     use super::*;
-    use crate::data::Pair;
     use crate::task;
 
     fn split() -> Split {
