@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::grid::{PlannedCell, ReportedSplit};
+use crate::grid::PlannedCell;
 use crate::progress::{self, Part, Progress, Whole, duration, say};
-use crate::results::{Record, Status, seeds_text};
+use crate::results::{Record, ReportedSplit, Status, seeds_text};
 
 /// Counts the cells of a run, and tells each one that is done.
 pub struct Tally {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde_json::json;
 
 use super::split::Split;
 use crate::files::digest::Digest;
@@ -23,7 +23,7 @@ pub struct TokenCache {
 }
 
 /// Everything that a tokenized split follows from.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Key<'a> {
     pub task: &'a TaskSpec,
     pub role: &'a str,
@@ -56,6 +56,11 @@ impl TokenCache {
         Self { folder: caches.map(|caches| caches.join("peft-bench").join("tokens")) }
     }
 
+    /// Whether the split of a key is in the cache.
+    pub fn has(&self, key: &Key) -> bool {
+        self.folder.as_ref().is_some_and(|folder| folder.join(key.file_name()).is_file())
+    }
+
     /// The split of a key, from the cache or made and kept there. A damaged file is replaced; a folder that
     /// cannot be written to is only reported.
     ///
@@ -79,9 +84,10 @@ impl TokenCache {
 impl Key<'_> {
     /// SHA-256 over the key and over the code that makes splits.
     fn file_name(&self) -> String {
-        let key = serde_json::to_vec(self).expect("plain data serializes");
+        let Self { task, role, rows, tokenizer, source_limit, target_limit } = self;
         let code = concat!(env!("CARGO_PKG_VERSION"), " ", env!("PREPROCESSING_DIGEST"));
-        format!("{}.tokens", Digest::of(code).and(key).hex())
+        let key = json!([code, task.content(), role, rows, tokenizer, source_limit, target_limit]);
+        format!("{}.tokens", Digest::of_json(&key).hex())
     }
 }
 
@@ -188,6 +194,8 @@ mod tests {
             assert!(get(&cache, &other).1, "{other:?}");
         }
         assert!(!get(&cache, &key(&rte)).1);
+        let renamed = TaskSpec { title: "Other".into(), group: "Other".into(), ..rte.clone() };
+        assert!(!get(&cache, &key(&renamed)).1);
     }
 
     #[test]

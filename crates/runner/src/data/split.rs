@@ -74,6 +74,19 @@ impl Split {
         }
     }
 
+    /// Bytes that it takes in memory, about.
+    pub fn bytes(&self) -> u64 {
+        let text = |text: &String| size_of::<String>() + text.len();
+        let example = |example: &Example| {
+            let texts = [&example.source, &example.target].into_iter().chain(&example.answers);
+            let rest = example.group.iter().chain(&example.class);
+            size_of::<Example>() + texts.chain(rest).map(text).sum::<usize>()
+        };
+        let pair = |pair: &Pair| size_of::<Pair>() + 4 * (pair.source.len() + pair.target.len());
+        let rows = self.examples.iter().map(example).chain(self.pairs.iter().map(pair));
+        rows.sum::<usize>() as u64
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.pairs.len()

@@ -1,9 +1,10 @@
-//! SHA-256 of bytes and of files.
+//! SHA-256 of bytes, files and JSON.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 of what has been put into it.
@@ -17,6 +18,11 @@ impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: impl AsRef<[u8]>) -> Self {
         Self::default().and(bytes)
+    }
+
+    /// The digest of a JSON value, in whichever order its keys stand.
+    pub fn of_json(value: &Value) -> Self {
+        Self::of(canonical(value))
     }
 
     /// The digest of a file's content.
@@ -72,9 +78,34 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// JSON with sorted keys and no white space.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut fields: Vec<(&String, &Value)> = map.iter().collect();
+            fields.sort_by_key(|(key, _)| *key);
+            let fields: Vec<String> =
+                fields.iter().map(|(key, value)| format!("{}:{}", json!(key), canonical(value))).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        Value::Array(values) => {
+            format!("[{}]", values.iter().map(canonical).collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_order_of_keys_does_not_matter() {
+        let a: Value = serde_json::from_str(r#"{"a":1,"b":{"c":[1,2],"d":"x"}}"#).unwrap();
+        let b: Value = serde_json::from_str(r#"{"b":{"d":"x","c":[1,2]},"a":1}"#).unwrap();
+        assert_eq!(canonical(&a), canonical(&b));
+        assert_eq!(canonical(&a), r#"{"a":1,"b":{"c":[1,2],"d":"x"}}"#);
+    }
 
     #[test]
     fn parts_and_files_are_digested_as_one_text() {

@@ -4,7 +4,7 @@ use peft_model::peft::{self, Built, Group, Parameter};
 use peft_model::t5::T5Config;
 use serde_json::json;
 
-use super::Instance;
+use super::instance::Instance;
 use crate::data::{Pair, TaskData};
 use crate::host::memory::{self, TooLarge};
 use crate::model::footprint;
@@ -204,7 +204,6 @@ mod tests {
             test: eval,
             probes: Vec::new(),
             classes: Vec::new(),
-            revision: String::new(),
             max_new_tokens: 4,
         }
     }

@@ -10,12 +10,12 @@ use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::portable;
+use super::cell::Cell;
+use super::portable::portable;
 use crate::files;
 use crate::files::atomic;
 use crate::files::checksum::{self, Damage};
 use crate::files::tensors::{self, Lazy};
-use crate::grid::Cell;
 use crate::host::memory;
 
 /// What can go wrong with an adapter's folder.
