@@ -1,6 +1,6 @@
 use anyhow::{Context, Result};
 
-use super::execute::{Execution, Watcher};
+use super::execution::{Execution, Watcher};
 use super::group::{Group, PlannedCell};
 use super::record::Making;
 use super::resolve::ResolvedMethod;

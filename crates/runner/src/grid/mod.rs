@@ -3,6 +3,7 @@
 mod ceiling;
 mod check;
 mod execute;
+mod execution;
 mod group;
 mod group_run;
 mod instance;
@@ -16,7 +17,8 @@ mod rows;
 mod suite;
 mod written;
 
-pub use execute::{Execution, Watcher, execute};
+pub use execute::execute;
+pub use execution::{Execution, Watcher};
 pub use group::PlannedCell;
 pub use instance::Instance;
 pub use memory_plan::Demand;

@@ -77,3 +77,72 @@ impl TaskRows {
         Ok(TaskData::load(&self.task, &self.source, library.tokenizer, library.tokens)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::files::embedded;
+    use crate::hub::{HubSettings, Progress};
+    use crate::task;
+
+    /// A folder with a task of local files.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "title = \"T\"\ngroup = \"G\"\ntext.source = \"{a}\"\nlabels.words = [\"0\", \"1\"]\n\
+                    data.files = { train = \"rows.csv\", validation = \"rows.csv\", test = \"rows.csv\" }\n\
+                    split.rule = \"official\"\nmetrics.select = \"accuracy\"\n";
+        fs::write(folder.path().join("task.toml"), text).unwrap();
+        fs::write(folder.path().join("rows.csv"), "a,label\nthe dog,0\nthe cat,1\n").unwrap();
+        folder
+    }
+
+    /// Reads the task's rows, does something to the folder, and asks for them again; gives whether they stayed in
+    /// memory, and what came of it.
+    fn asked_again(tokens: &TokenCache, folder: &Path, meanwhile: impl FnOnce()) -> (bool, Result<usize>) {
+        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
+        let tokenizer = Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap();
+        let hub = Hub::new(HubSettings::new("http://127.0.0.1:1", folder, Progress::Silent));
+        let task = task::find(folder.join("task.toml").to_str().unwrap()).unwrap();
+        let source = Source::find(&task, &hub).unwrap();
+        let library = Library { hub: &hub, tokenizer: &tokenizer, tokens };
+        let mut rows = TaskRows::new(task, source);
+        assert_eq!(rows.read(library).unwrap().train.len(), 2);
+        rows.release();
+        meanwhile();
+        let stayed = rows.data.get().is_some();
+        let found = rows.data(library).map(|data| data.train.len());
+        (stayed, found)
+    }
+
+    #[test]
+    fn rows_are_read_once_and_come_from_the_cache_or_from_memory_after_that() {
+        let folder = folder();
+        let remove = || fs::remove_file(folder.path().join("rows.csv")).unwrap();
+        let cache = TokenCache::at(folder.path().join("tokens"));
+        let (stayed, found) = asked_again(&cache, folder.path(), remove);
+        assert_eq!((stayed, found.unwrap()), (false, 2), "on disk");
+
+        fs::write(folder.path().join("rows.csv"), "a,label\nthe dog,0\nthe cat,1\n").unwrap();
+        let (stayed, found) = asked_again(&TokenCache::none(), folder.path(), remove);
+        assert_eq!((stayed, found.unwrap()), (true, 2), "in memory");
+    }
+
+    #[test]
+    fn rows_that_changed_while_the_cache_lost_theirs_are_refused() {
+        let folder = folder();
+        let tokens = folder.path().join("tokens");
+        let (cache, rows) = (TokenCache::at(&tokens), folder.path().join("rows.csv"));
+        let lose = || fs::remove_dir_all(&tokens).unwrap();
+        let (_, found) = asked_again(&cache, folder.path(), lose);
+        assert_eq!(found.unwrap(), 2, "they are as they were");
+        let (_, found) = asked_again(&cache, folder.path(), || {
+            lose();
+            fs::write(&rows, "a,label\nthe dog,0\n").unwrap();
+        });
+        let problem = found.unwrap_err().to_string();
+        assert!(problem.contains("have changed") && problem.contains("`task`"), "{problem}");
+    }
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::picture::to_svg;
 use super::record::{Record, Status};
-use super::roster::{Entry, Roster};
+use super::roster::{Entry, Roster, task_name};
 use super::shown::{Order, ReportedSplit};
 use super::store::{Store, StoreError};
 use super::table::{self, Comparison, comparison, seeds_text};
@@ -122,12 +122,7 @@ impl Entry {
 /// Sorts by the suite's own order of tasks and methods, what is not in it last.
 fn in_order(members: &mut [Member], order: &Order) {
     let place = |names: &[String], name: &str| names.iter().position(|n| n == name).unwrap_or(names.len());
-    // The suite has paths where entries have the names of tasks.
-    let stem = |task: &String| {
-        let file = task.rsplit_once('/').map_or(task.as_str(), |(_, file)| file);
-        file.replace(".toml", "")
-    };
-    let tasks: Vec<String> = order.tasks.iter().map(stem).collect();
+    let tasks: Vec<String> = order.tasks.iter().map(|task| task_name(task)).collect();
     members.sort_by_key(|m| (place(&tasks, &m.entry.task), place(&order.methods, &m.entry.method)));
 }
 

@@ -24,7 +24,7 @@ pub struct Roster {
     pub cells: Vec<Entry>,
 }
 
-/// A cell, as a suite asked for it. Two names of one method in a suite make two entries of one cell.
+/// A cell, as a suite asked for it. Two names of one method or one task in a suite make two entries of one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub cell: String,
@@ -48,6 +48,19 @@ pub struct Entry {
     pub configuration: String,
     /// Which run asked for it last: a higher number is later.
     pub run: u64,
+}
+
+impl Entry {
+    /// All that tells it from the suite's other entries: two tasks or methods can come to the same cell.
+    fn asked_for(&self) -> [&str; 5] {
+        [&self.cell, &self.method, &self.task, &self.group, &self.task_title]
+    }
+}
+
+/// The name of a task that a suite gives by its name or its file.
+pub(super) fn task_name(task: &str) -> String {
+    let file = task.rsplit_once('/').map_or(task, |(_, file)| file);
+    file.replace(".toml", "")
 }
 
 const FOLDER: &str = "suites";
@@ -81,7 +94,7 @@ impl Roster {
         self.reword(&own);
         self.forget_old_names(&own);
         for entry in own {
-            let same = |other: &&mut Entry| (&other.cell, &other.method) == (&entry.cell, &entry.method);
+            let same = |other: &&mut Entry| other.asked_for() == entry.asked_for();
             match self.cells.iter_mut().find(same) {
                 Some(other) if other.run > entry.run => {}
                 Some(other) => *other = entry,
@@ -108,13 +121,15 @@ impl Roster {
         }
     }
 
-    /// Drops entries under a method's name that the suite no longer has, of cells that have another one today.
+    /// Drops entries of a method or a task that the suite no longer has, of cells that it has under other names today.
     fn forget_old_names(&mut self, today: &[Entry]) {
-        let order = &self.order.methods;
+        let Order { tasks, methods } = &self.order;
+        let tasks: Vec<String> = tasks.iter().map(|task| task_name(task)).collect();
         self.cells.retain(|entry| {
-            let renamed = today.iter().any(|other| other.cell == entry.cell && other.method != entry.method);
-            let asked_for = today.iter().any(|other| other.method == entry.method);
-            order.contains(&entry.method) || asked_for || !renamed
+            let has_method =
+                methods.contains(&entry.method) || today.iter().any(|e| e.method == entry.method);
+            let has_task = tasks.contains(&entry.task) || today.iter().any(|e| e.task == entry.task);
+            (has_method && has_task) || !today.iter().any(|other| other.cell == entry.cell)
         });
     }
 
