@@ -139,7 +139,7 @@ fn whatever_decides_the_result_makes_other_cells() {
         ("rows/test.csv", "red", "blue"),
         ("tiny.toml", "rule = \"official\"", "rule = \"halve-validation\""),
         ("tiny.toml", "sentence: {text}", "{text}"),
-        ("tiny.toml", "[\"0\", \"1\"]", "[\"good\", \"bad\"]"),
+        ("tiny.toml", "[\"0\", \"1\"]", "[\"1\", \"0\"]"),
         ("tiny.toml", "[metrics]", "[limits]\nsource_tokens = 5\n[metrics]"),
         ("tiny.toml", "[metrics]", "[probes]\nbare = \"{text}\"\n[metrics]"),
         ("tiny.toml", "select = \"accuracy\"", "select = \"macro-f1\""),
