@@ -6,7 +6,7 @@ use std::process::Command;
 
 /// The code that finds the files of a dataset and turns them into tokens, and the libraries that it builds on.
 const PREPROCESSING: [&str; 6] =
-    ["src/hub/dataset.rs", "src/files.rs", "src/task", "src/data.rs", "src/tokenizer", "../../Cargo.lock"];
+    ["src/hub/dataset.rs", "src/files", "src/task", "src/data", "src/tokenizer", "../../Cargo.lock"];
 
 fn main() {
     // The program embeds `datasets/`: a new file there must rebuild it.

@@ -8,10 +8,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Parser;
 use peft_bench::data::Split;
+use peft_bench::data::{Key, TokenCache};
 use peft_bench::hub::{Hub, Progress};
 use peft_bench::model;
 use peft_bench::task::{self, Role};
-use peft_bench::token_cache::{Key, TokenCache};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
-use peft_bench::memory::Counting;
+use peft_bench::host::memory::Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting<MiMalloc> = Counting(MiMalloc);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
 use common::{Workspace, assert_refused, assert_success, stderr};
-use peft_bench::atomic::death;
+use peft_bench::files::atomic::death;
 use peft_bench::hub::{Hub, HubSettings, Progress};
 use peft_bench::model::Model;
 use peft_bench::pretrain::{Examples, Recipe, Report, held_out_loss};

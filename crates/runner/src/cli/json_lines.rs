@@ -8,7 +8,7 @@ use anyhow::{Context, Error, Result};
 use serde::de::DeserializeOwned;
 
 use super::output;
-use crate::atomic;
+use crate::files::atomic;
 use crate::files::{parse_json, read_text};
 
 /// Reads a file; `fields` names what its objects must have, for messages.

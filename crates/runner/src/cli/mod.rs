@@ -20,10 +20,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+use crate::host::interrupt::{self, Interrupted};
+use crate::host::threads;
 use crate::hub::HubError;
-use crate::interrupt::{self, Interrupted};
 use crate::progress::say;
-use crate::threads;
 
 /// Compares parameter-efficient fine-tuning methods on T5.
 #[derive(Debug, Parser)]

@@ -7,7 +7,7 @@ use anyhow::{Context, Error, Result};
 use clap::Args;
 
 use super::output;
-use crate::device::DeviceName;
+use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::pretrain::{Recipe, held_out_text, pretrain};
 use crate::progress;

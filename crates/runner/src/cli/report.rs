@@ -35,7 +35,7 @@ fn rosters(store: &Store, records: &[Record]) -> Result<Vec<Roster>> {
     let known: BTreeSet<String> = rosters.iter().map(|roster| roster.suite.clone()).collect();
     let named: BTreeSet<&String> = records.iter().map(|record| &record.suite).collect();
     for name in named.into_iter().filter(|name| !known.contains(*name)) {
-        rosters.push(Roster::empty(&grid::find(name).unwrap_or_else(|_| Suite::named(name))));
+        rosters.push(grid::find(name).unwrap_or_else(|_| Suite::named(name)).roster());
     }
     Ok(rosters)
 }

@@ -9,13 +9,13 @@ use clap::Args;
 use super::fetch::Fetch;
 use super::output;
 use super::tally::Tally;
-use crate::device::DeviceName;
-use crate::grid::{self, Overrides, PlannedCell, Setting, Watcher};
+use crate::data::TokenCache;
+use crate::grid::{self, Execution, Library, Overrides, PlannedCell, Watcher};
+use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
-use crate::model::Model;
+use crate::model::{LazyBackbone, ModelFiles};
 use crate::progress::{self, say};
-use crate::results::{Record, Report, Roster, Status, Store};
-use crate::token_cache::TokenCache;
+use crate::results::{Record, Report, Roster, Status, Store, outdated};
 
 /// The suite of `peft-bench run` without a name, which needs nothing of the hub.
 pub const DEFAULT_SUITE: &str = "pocket";
@@ -81,16 +81,29 @@ impl Run {
         let plan = grid::plan(suite)?;
         let hub = Hub::from_env(Progress::detect())?;
         let device = self.device.unwrap_or_default();
-        let model = Model::open(&plan.suite.model, &hub, &device.open()?)?;
-        let tokens = TokenCache::from_env();
-        let cells = grid::check_rows(&plan, &model, &hub, &tokens, device)?;
-        let folder = self.out.unwrap_or_else(|| grid::default_output(&plan.suite));
+        let opened = device.open()?;
+        let (model, tokens) = (ModelFiles::find(&plan.suite.model, &hub)?, TokenCache::from_env());
+        let library = Library { hub: &hub, tokenizer: &model.tokenizer, tokens: &tokens };
+        let resolved = grid::resolve(plan, &model, library, device)?;
+        let (suite, cells) = (&resolved.suite, resolved.cells());
+        let folder = self.out.unwrap_or_else(|| grid::default_output(suite));
+        let backbone = LazyBackbone::new(&model, opened);
+        // Weights that cannot be loaded leave no results folder behind.
+        if !cells.iter().all(|cell| Store::has(&folder, &cell.id)) {
+            backbone.get()?;
+        }
         let store = open(&folder, &cells)?;
-        let roster = Roster::new(&plan.suite, plan.references(), &model.revision, &cells);
+        let roster = grid::roster(suite, resolved.references(), &model.revision, &cells);
         let mut desk = Desk::new(&store, roster, &cells)?;
-        let setting =
-            Setting { device, checkpoint_interval: Duration::from_secs(self.checkpoint_every.unwrap_or(60)) };
-        let records = grid::execute(plan, &model, &hub, &tokens, &store, setting, &mut desk)?;
+        let execution = Execution {
+            model: &model,
+            backbone: &backbone,
+            library,
+            store: &store,
+            device,
+            checkpoint_interval: Duration::from_secs(self.checkpoint_every.unwrap_or(60)),
+        };
+        let records = grid::execute(resolved, execution, &mut desk)?;
         desk.close()?;
         let diverged = records.iter().any(|r| r.status != Status::Completed);
         Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })
@@ -125,6 +138,7 @@ struct Desk<'a> {
 impl<'a> Desk<'a> {
     fn new(store: &'a Store, mut roster: Roster, cells: &[PlannedCell]) -> Result<Self> {
         let records = store.records()?;
+        outdated(&records).iter().for_each(|note| say!("{note}"));
         let tally = Tally::start(&roster.title, roster.report, cells, &records);
         roster.join_others(store.folder())?;
         let desk = Self {

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::fetch::Fetch;
 use super::json_lines;
 use super::run::DEFAULT_SUITE;
-use crate::device::DeviceName;
-use crate::footprint;
+use crate::host::device::DeviceName;
+use crate::host::memory;
 use crate::hub::{Hub, Progress};
-use crate::memory;
 use crate::model::Model;
+use crate::model::footprint;
 use crate::results::Adapter;
 use crate::tokenizer::Encoded;
 

@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::grid::{PlannedCell, ReportedSplit};
+use crate::grid::PlannedCell;
 use crate::progress::{self, Part, Progress, Whole, duration, say};
-use crate::results::{Record, Status, seeds_text};
+use crate::results::{Record, ReportedSplit, Status, seeds_text};
 
 /// Counts the cells of a run, and tells each one that is done.
 pub struct Tally {
@@ -11,8 +11,8 @@ pub struct Tally {
     total: usize,
     /// Cells that were done before the run.
     before: BTreeSet<String>,
-    /// Cells that have been told, each under the method's name in tables.
-    told: BTreeSet<(String, String)>,
+    /// Cells that have been told, each under the method's and the task's name in tables.
+    told: BTreeSet<[String; 3]>,
     done: usize,
     started: Instant,
     /// Work of the cells that were not done before, and how much of it is done.
@@ -92,6 +92,6 @@ impl Tally {
     }
 }
 
-fn key(record: &Record) -> (String, String) {
-    (record.method.clone(), record.cell.clone())
+fn key(record: &Record) -> [String; 3] {
+    [&record.method, &record.task_title, &record.cell].map(String::clone)
 }

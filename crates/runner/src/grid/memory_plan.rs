@@ -4,10 +4,10 @@ use peft_model::peft::{self, Built, Parameter};
 use peft_model::t5::T5Config;
 use serde_json::json;
 
-use super::Instance;
+use super::instance::Instance;
 use crate::data::{Pair, TaskData};
-use crate::footprint;
-use crate::memory::{self, TooLarge};
+use crate::host::memory::{self, TooLarge};
+use crate::model::footprint;
 use crate::train::TrainSettings;
 
 /// What a training must have in memory at once, at least.
@@ -204,7 +204,6 @@ mod tests {
             test: eval,
             probes: Vec::new(),
             classes: Vec::new(),
-            revision: String::new(),
             max_new_tokens: 4,
         }
     }

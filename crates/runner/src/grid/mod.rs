@@ -1,16 +1,30 @@
 //! Suites: which methods train on which tasks with which seeds, and what is already done.
 
 mod ceiling;
-mod cell;
 mod check;
 mod execute;
+mod execution;
+mod group;
+mod group_run;
+mod instance;
 mod memory_plan;
 mod overrides;
+mod plan;
+mod record;
+mod resolve;
+mod roster;
+mod rows;
 mod suite;
 mod written;
 
-pub use cell::{Cell, Instance};
-pub use execute::{Plan, PlannedCell, Setting, Watcher, check_rows, default_output, execute, plan};
+pub use execute::execute;
+pub use execution::{Execution, Watcher};
+pub use group::PlannedCell;
+pub use instance::Instance;
 pub use memory_plan::Demand;
 pub use overrides::Overrides;
-pub use suite::{Order, ReportedSplit, Suite, SuiteError, find, names};
+pub use plan::{Plan, default_output, plan};
+pub use resolve::{Resolved, resolve};
+pub use roster::roster;
+pub use rows::Library;
+pub use suite::{Suite, SuiteError, find, names};

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use peft_model::peft::nearest;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::Instance;
-use crate::embedded;
+use super::instance::Instance;
 use crate::files;
+use crate::files::embedded;
+use crate::results::{Order, ReportedSplit};
 use crate::task::{self, ShotsRule};
 use crate::train::TrainSettings;
 
@@ -55,13 +56,6 @@ pub struct Suite {
     pub(super) changes: Vec<Change>,
 }
 
-/// Names of tasks and of methods, in the order that a suite gives them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Order {
-    pub tasks: Vec<String>,
-    pub methods: Vec<String>,
-}
-
 /// A setting that the command line changed.
 #[derive(Debug, Clone)]
 pub(super) struct Change {
@@ -104,25 +98,6 @@ pub(super) struct Exception {
     pub training: toml::Table,
     #[serde(default)]
     pub settings: toml::Table,
-}
-
-/// The split whose scores a table shows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReportedSplit {
-    #[default]
-    Test,
-    Validation,
-}
-
-impl ReportedSplit {
-    /// As suites write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Test => "test",
-            Self::Validation => "validation",
-        }
-    }
 }
 
 fn default_seeds() -> Vec<u64> {
@@ -245,9 +220,9 @@ impl Suite {
     pub fn instance(&self, name: &str, task: &str, source_tokens: usize) -> Result<Instance, SuiteError> {
         let wrong = |problem: String| self.wrong(format!("methods.{name}: {problem}"));
         let table = self.methods.get(name).and_then(toml::Value::as_table);
-        let mut settings = json(table.ok_or_else(|| wrong("must be a table".into()))?);
+        let mut settings = json_object(table.ok_or_else(|| wrong("must be a table".into()))?);
         for exception in self.exceptions(name, task) {
-            settings.extend(json(&exception.settings));
+            settings.extend(json_object(&exception.settings));
         }
         let method = match settings.shift_remove("method") {
             None => name.to_string(),
@@ -264,9 +239,9 @@ impl Suite {
     /// # Errors
     /// When a setting is unknown or out of range.
     pub fn training(&self, method: &str, task: &str) -> Result<TrainSettings, SuiteError> {
-        let mut settings = json(&self.training);
+        let mut settings = json_object(&self.training);
         for exception in self.exceptions(method, task) {
-            settings.extend(json(&exception.training));
+            settings.extend(json_object(&exception.training));
         }
         let settings: TrainSettings = peft_model::settings::read(Value::Object(settings))
             .map_err(|e| self.wrong(format!("training: {e}")))?;
@@ -279,10 +254,10 @@ impl Suite {
         self.exceptions.iter().filter(move |e| e.is_for(method)).filter(for_task)
     }
 
-    /// All that decides how a method is set in this suite, on whichever task, as text.
-    pub fn configuration(&self, method: &str) -> String {
+    /// All that decides how a method is set in this suite, on whichever task.
+    pub fn configuration(&self, method: &str) -> Value {
         let exceptions: Vec<&Exception> = self.exceptions.iter().filter(|e| e.is_for(method)).collect();
-        serde_json::json!([self.training, self.methods.get(method), exceptions]).to_string()
+        json!([self.training, self.methods.get(method), exceptions])
     }
 
     /// What the command line changed of a method's settings, as `steps = 20, rank = 4`.
@@ -368,7 +343,7 @@ fn finite(path: &str, table: &toml::Table) -> Result<(), String> {
     })
 }
 
-fn json(table: &toml::Table) -> Map<String, Value> {
+fn json_object(table: &toml::Table) -> Map<String, Value> {
     match serde_json::to_value(table) {
         Ok(Value::Object(map)) => map,
         // A TOML table holds nothing that JSON does not.
@@ -421,7 +396,7 @@ pub fn names() -> Vec<String> {
 mod tests {
     use super::super::Overrides;
     use super::*;
-    use crate::batches::Batching;
+    use crate::data::Batching;
     use crate::train::{Interval, Selection};
 
     const REFERENCE_TEXT: &str = "Classify this text is postive or not:";

@@ -173,7 +173,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::embedded;
+    use crate::files::embedded;
 
     fn tokenizer() -> Tokenizer {
         let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();

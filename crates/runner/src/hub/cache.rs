@@ -15,7 +15,7 @@ use std::time::UNIX_EPOCH;
 use super::digest::Digest;
 use super::error::HubError;
 use super::repo::{Repo, RepoFile, is_commit};
-use crate::atomic;
+use crate::files::atomic;
 
 /// Most bytes of a record that is read, which is far more than a listing of a million files has.
 const LONGEST_RECORD: u64 = 1 << 30;

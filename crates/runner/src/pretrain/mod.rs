@@ -31,13 +31,13 @@ pub enum PretrainError {
     )]
     Sentinel { start: String, missing: String, asked: usize },
     #[error(transparent)]
-    TooLarge(#[from] crate::memory::TooLarge),
+    TooLarge(#[from] crate::host::memory::TooLarge),
     #[error("the loss was {loss} at step {step}; lower `phases.learning_rate`")]
     Diverged { step: u64, loss: f64 },
     #[error(transparent)]
     State(#[from] crate::train::StateError),
     #[error("{0}")]
-    Interrupted(#[from] crate::interrupt::Interrupted),
+    Interrupted(#[from] crate::host::interrupt::Interrupted),
     #[error(transparent)]
     Model(#[from] peft_model::Error),
     #[error("`start`: {0}")]

@@ -8,7 +8,7 @@ use burn::tensor::DType;
 use peft_model::t5::Backbone;
 
 use super::PretrainError;
-use crate::atomic::death;
+use crate::files::atomic::death;
 
 /// How the names of folders begin in which a model is written before it is moved.
 const STAGING: &str = ".writing-model-";

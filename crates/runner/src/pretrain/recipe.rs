@@ -7,10 +7,10 @@ use peft_pocket::Mixture;
 use serde::{Deserialize, Serialize};
 
 use super::PretrainError;
-use crate::embedded;
 use crate::files;
-use crate::footprint;
-use crate::memory::{self, TooLarge};
+use crate::files::embedded;
+use crate::host::memory::{self, TooLarge};
+use crate::model::footprint;
 use crate::results::portable;
 
 /// How a model is pretrained: what a TOML in `datasets/recipes/` says.

@@ -8,13 +8,13 @@ use peft_model::t5::{Backbone, Batch, Pass, T5Config, target_log_probabilities, 
 use peft_pocket::{Corpus, Mixture};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
-use sha2::{Digest, Sha256};
 
 use super::publish::{self, Staged};
 use super::{Example, Examples, PretrainError, Recipe, tokenizer};
-use crate::atomic;
+use crate::files::atomic;
+use crate::files::digest::Digest;
+use crate::host::interrupt;
 use crate::hub::Hub;
-use crate::interrupt;
 use crate::model::{self, Model};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
@@ -93,7 +93,7 @@ pub fn pretrain(
 /// All that decides what a pretraining comes to.
 fn owner(recipe: &Recipe, tokenizer: &Tokenizer) -> String {
     let recipe = serde_json::to_string(recipe).expect("plain data serializes");
-    format!("{:x}", Sha256::new().chain_update(recipe).chain_update(tokenizer.digest()).finalize())
+    Digest::of(recipe).and(tokenizer.digest()).hex()
 }
 
 /// The tokenizer of the model that it starts from, or a trained one: where it is to be, and its text.

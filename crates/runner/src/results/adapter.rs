@@ -10,13 +10,13 @@ use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::portable;
-use crate::atomic;
-use crate::checksum::{self, Damage};
+use super::cell::Cell;
+use super::portable::portable;
 use crate::files;
-use crate::grid::Cell;
-use crate::memory;
-use crate::tensor_file::{self, Lazy};
+use crate::files::atomic;
+use crate::files::checksum::{self, Damage};
+use crate::files::tensors::{self, Lazy};
+use crate::host::memory;
 
 /// What can go wrong with an adapter's folder.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ impl<'a> Adapter<'a> {
             .iter()
             .map(|(parameter, values)| Lazy::of(&parameter.name, &parameter.shape, values))
             .collect();
-        tensor_file::write(&path, &tensors, &[(CELL, self.config.cell.clone())])
+        tensors::write(&path, &tensors, &[(CELL, self.config.cell.clone())])
             .map_err(|source| AdapterError::Write { path, source })?;
         // The description comes last: a folder that has one is complete.
         let mut config = json!(self.config);

@@ -6,7 +6,7 @@ use polars_parquet::write::{
     get_dtype_encoding,
 };
 
-use crate::checksum;
+use crate::files::checksum;
 
 /// A table as the bytes of a Parquet file, with a checksum of all of them in its metadata.
 ///

@@ -3,9 +3,8 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::Comparison;
-use super::table::thousands;
-use crate::grid::ReportedSplit;
+use super::shown::ReportedSplit;
+use super::table::{Comparison, thousands};
 
 const SIZE: (u32, u32) = (860, 520);
 const GREY: RGBColor = RGBColor(120, 120, 120);

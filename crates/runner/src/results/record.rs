@@ -1,13 +1,8 @@
 use polars::prelude::*;
-use serde_json::json;
 
-use super::portable;
-use crate::data::TaskData;
-use crate::device::DeviceName;
-use crate::grid::{Cell, Instance, ReportedSplit, Suite};
-use crate::host;
-use crate::task::TaskSpec;
-use crate::train::{Outcome, RunOutcome, Scores};
+use super::cell::FORMAT;
+use super::shown::ReportedSplit;
+use crate::train::Scores;
 
 /// How a cell ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +67,23 @@ pub struct Record {
     /// The processor's model, and the threads that shared the work.
     pub cpu: String,
     pub threads: u32,
+    /// Version of the record and of what its identity means: [`FORMAT`] of the program that wrote it.
+    pub format: u32,
+}
+
+/// The format of records that do not say which one they have.
+const FIRST_FORMAT: u32 = 2;
+
+/// Why a table is no record of this program.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error(
+        "it was written by a newer version of the program (format {found}, and this one reads formats up to {FORMAT}); \
+         update the program, or give another folder"
+    )]
+    Newer { found: u32 },
+    #[error(transparent)]
+    Table(#[from] PolarsError),
 }
 
 impl Record {
@@ -86,79 +98,6 @@ impl Record {
             ReportedSplit::Test => self.score,
             // A run that diverged has no score, whatever its checkpoints had.
             ReportedSplit::Validation => self.score.and(self.selection_score),
-        }
-    }
-
-    /// Gathers what one run of a group came to.
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        cell: &Cell,
-        suite: &Suite,
-        instance: &Instance,
-        data: &TaskData,
-        run: &RunOutcome,
-        outcome: &Outcome,
-        trainable: usize,
-        peak: Option<u64>,
-        device: DeviceName,
-    ) -> Self {
-        let metrics = &cell.spec.metrics;
-        let (metric, criterion) =
-            (metrics.reported().to_string(), cell.training.selection.criterion(metrics));
-        let best = run.best.as_ref();
-        let json_scores = |scores: Option<&Scores>| json!(scores.cloned().unwrap_or_default()).to_string();
-        let runs = outcome.runs.len();
-        let status = match &run.status {
-            crate::train::Status::Completed => Status::Completed,
-            crate::train::Status::Diverged { step, loss } => {
-                Status::Diverged(format!("the loss was {loss} by step {step}"))
-            }
-        };
-        Self {
-            cell: cell.id(),
-            suite: suite.name.clone(),
-            task: portable(&cell.task),
-            task_title: cell.title(),
-            group: cell.spec.group.clone(),
-            method: instance.name.clone(),
-            seed: cell.seed,
-            // A diverged run has no score: its best checkpoint says nothing about the method.
-            score: match status {
-                Status::Completed => best.map(|b| b.test[&metric]),
-                Status::Diverged(_) => None,
-            },
-            status,
-            selection_score: best.map(|b| criterion.score(&b.validation)),
-            metric,
-            selection_metric: criterion.to_string(),
-            best_step: best.map(|b| b.step),
-            test_scores: json_scores(best.map(|b| &b.test)),
-            validation_scores: json_scores(best.map(|b| &b.validation)),
-            trainable_parameters: trainable as u64,
-            train_seconds: outcome.train_time.as_secs_f64() / runs as f64,
-            evaluate_seconds: outcome.evaluate_time.as_secs_f64() / runs as f64,
-            runs_side_by_side: runs as u32,
-            peak_memory_bytes: peak,
-            losses: run.losses.clone(),
-            validation_curve: run.validation.clone(),
-            train_rows: data.train.len() as u64,
-            validation_rows: data.validation.len() as u64,
-            test_rows: data.test.len() as u64,
-            truncated_sources: [&data.train, &data.validation, &data.test]
-                .map(|split| split.truncated_sources.len() as u64)
-                .iter()
-                .sum(),
-            model: portable(&cell.model),
-            model_revision: cell.model_revision.clone(),
-            dataset_revision: cell.dataset_revision.clone(),
-            settings: json!(cell.settings).to_string(),
-            training: json!(cell.training).to_string(),
-            task_spec: task_spec(&cell.spec),
-            versions: versions(device),
-            timestamp: host::timestamp(),
-            commit: host::COMMIT.into(),
-            cpu: host::cpu(),
-            threads: host::threads() as u32,
         }
     }
 
@@ -221,14 +160,30 @@ impl Record {
             "commit" => [self.commit.as_str()],
             "cpu" => [self.cpu.as_str()],
             "threads" => [self.threads],
+            "format" => [self.format],
         )
     }
 
+    /// Whether it is from before this format: its cell would have another identity today.
+    pub fn is_outdated(&self) -> bool {
+        self.format < FORMAT
+    }
+
     /// Reads the record back from a table of one row.
-    pub fn from_frame(frame: &DataFrame) -> PolarsResult<Self> {
+    ///
+    /// # Errors
+    /// When a newer program wrote it, or it is no record.
+    pub fn from_frame(frame: &DataFrame) -> Result<Self, RecordError> {
         if frame.height() != 1 {
-            polars_bail!(ComputeError: "it has {} rows, not one", frame.height());
+            return Err(polars_err!(ComputeError: "it has {} rows, not one", frame.height()).into());
         }
+        match format(frame)? {
+            found if found > FORMAT => Err(RecordError::Newer { found }),
+            format => Ok(Self::from_columns(frame, format)?),
+        }
+    }
+
+    fn from_columns(frame: &DataFrame, format: u32) -> PolarsResult<Self> {
         let text = |name: &str| present(name, optional_text(frame, name)?);
         let number = |name: &str| -> PolarsResult<Option<f64>> { Ok(frame.column(name)?.f64()?.get(0)) };
         let whole = |name: &str| -> PolarsResult<Option<u64>> { Ok(frame.column(name)?.u64()?.get(0)) };
@@ -281,7 +236,15 @@ impl Record {
             commit: text("commit")?,
             cpu: text("cpu")?,
             threads: small("threads")?,
+            format,
         })
+    }
+}
+
+fn format(frame: &DataFrame) -> PolarsResult<u32> {
+    match frame.column("format") {
+        Ok(column) => present("format", column.u32()?.get(0)),
+        Err(_) => Ok(FIRST_FORMAT),
     }
 }
 
@@ -297,24 +260,6 @@ fn present<T>(column: &str, value: Option<T>) -> PolarsResult<T> {
 /// A list column of one row.
 fn list(values: Series) -> Series {
     values.implode().map(ListChunked::into_series).unwrap_or_default()
-}
-
-/// A task's specification as JSON.
-fn task_spec(spec: &TaskSpec) -> String {
-    let mut spec = spec.clone();
-    spec.data.files.values_mut().for_each(|file| *file = portable(file));
-    json!(spec).to_string()
-}
-
-/// What made a result: program, framework, device.
-fn versions(device: DeviceName) -> String {
-    json!({
-        "peft-bench": env!("CARGO_PKG_VERSION"),
-        "burn": peft_model::BURN_VERSION,
-        "system": format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
-        "device": device.to_string(),
-    })
-    .to_string()
 }
 
 #[cfg(test)]
@@ -356,11 +301,12 @@ mod tests {
             settings: text("{}"),
             training: text("{}"),
             task_spec: text("{}"),
-            versions: versions(DeviceName::Cpu),
-            timestamp: host::timestamp(),
-            commit: host::COMMIT.into(),
-            cpu: host::cpu(),
-            threads: host::threads() as u32,
+            versions: text("{}"),
+            timestamp: text("2026-01-02T03:04:05Z"),
+            commit: text("c0ffee"),
+            cpu: text("cpu"),
+            threads: 2,
+            format: FORMAT,
         }
     }
 
@@ -413,13 +359,13 @@ mod tests {
     }
 
     #[test]
-    fn a_record_says_when_by_what_and_where_it_was_made() {
-        let Record { timestamp, commit, cpu, threads, .. } = record();
-        let time = chrono::DateTime::parse_from_rfc3339(&timestamp).unwrap();
-        assert!(timestamp.ends_with('Z') && (chrono::Utc::now() - time.to_utc()).num_seconds() < 60);
-        let hash = commit.strip_suffix("-dirty").unwrap_or(&commit);
-        let is_commit = hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        assert!(is_commit || hash == concat!("v", env!("CARGO_PKG_VERSION")), "{commit}");
-        assert!(!cpu.is_empty() && threads > 0);
+    fn a_record_of_a_newer_program_is_refused_and_one_without_a_format_is_the_first() {
+        let newer = Record { format: FORMAT + 1, ..record() };
+        let problem = Record::from_frame(&newer.to_frame().unwrap()).unwrap_err();
+        assert!(problem.to_string().contains("update the program"), "{problem}");
+        let frame = record().to_frame().unwrap().drop("format").unwrap();
+        let first = Record::from_frame(&frame).unwrap();
+        assert!(first.is_outdated());
+        assert_eq!(first, Record { format: FIRST_FORMAT, ..record() });
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::roster::{Entry, Roster};
+use super::picture::to_svg;
+use super::record::{Record, Status};
+use super::roster::{Entry, Roster, task_name};
+use super::shown::{Order, ReportedSplit};
+use super::store::{Store, StoreError};
 use super::table::{self, Comparison, comparison, seeds_text};
-use super::{Record, Status, Store, StoreError, to_svg};
-use crate::grid::{Order, ReportedSplit};
 use crate::task::Reference;
 
 /// What a suite's cells in a folder come to.
@@ -39,11 +41,13 @@ impl Report {
         let unlisted = unlisted.map(|record| Member { entry: Entry::of(record), record });
         let mut members: Vec<Member> = listed.chain(unlisted).collect();
         in_order(&mut members, &roster.order);
-        let (labeled, mut notes) = label(&members);
+        let (labeled, mut notes) = label(&members, roster.report);
         let rows = comparison(&labeled, roster.report);
         notes.extend(table::notes(&labeled, &rows));
+        notes.extend(without_metrics(&members));
         notes.extend(diverged(&labeled));
         notes.extend(missing(roster, &by_id));
+        notes.extend(outdated(members.iter().map(|member| member.record)));
         Self {
             title: roster.title.clone(),
             split: roster.report,
@@ -105,6 +109,9 @@ impl Entry {
             task_title: record.task_title.clone(),
             method: record.method.clone(),
             seed: record.seed,
+            shots: None,
+            metrics: Vec::new(),
+            kind: String::new(),
             changes: String::new(),
             configuration: String::new(),
             run: 0,
@@ -115,18 +122,78 @@ impl Entry {
 /// Sorts by the suite's own order of tasks and methods, what is not in it last.
 fn in_order(members: &mut [Member], order: &Order) {
     let place = |names: &[String], name: &str| names.iter().position(|n| n == name).unwrap_or(names.len());
-    // The suite has paths where entries have the names of tasks.
-    let stem = |task: &String| {
-        let file = task.rsplit_once('/').map_or(task.as_str(), |(_, file)| file);
-        file.replace(".toml", "")
-    };
-    let tasks: Vec<String> = order.tasks.iter().map(stem).collect();
+    let tasks: Vec<String> = order.tasks.iter().map(|task| task_name(task)).collect();
     members.sort_by_key(|m| (place(&tasks, &m.entry.task), place(&order.methods, &m.entry.method)));
+}
+
+impl Member<'_> {
+    /// The record in the suite's words, with the score that its table shows, under this name of the method.
+    fn shown(&self, method: String, split: ReportedSplit) -> Record {
+        let Self { entry, record } = self;
+        let Record { status, score, selection_score, selection_metric, .. } = record;
+        let (metric, score) = match (split, entry.metrics.first()) {
+            (ReportedSplit::Validation, _) => (selection_metric, *score),
+            (ReportedSplit::Test, Some(metric)) if *metric != record.metric => {
+                let scores = record.test_scores();
+                (metric, scores.get(metric).copied().filter(|_| *status == Status::Completed))
+            }
+            (ReportedSplit::Test, _) => (&record.metric, *score),
+        };
+        Record {
+            method,
+            group: entry.group.clone(),
+            task_title: entry.task_title.clone(),
+            metric: metric.clone(),
+            score,
+            selection_score: *selection_score,
+            ..(*record).clone()
+        }
+    }
+
+    /// Metrics that its task names today, and that the result was made without.
+    fn lacks(&self) -> Vec<&str> {
+        let scores = self.record.test_scores();
+        let named = self.entry.metrics.iter().filter(|metric| !scores.contains_key(*metric));
+        // What diverged before its first checkpoint has no scores at all.
+        named.map(String::as_str).filter(|_| self.record.best_step.is_some()).collect()
+    }
+
+    /// All that makes the record but its seed.
+    fn kind(&self) -> String {
+        match self.entry.kind.as_str() {
+            "" => identity(self.record),
+            kind => kind.into(),
+        }
+    }
+}
+
+/// What to do about metrics that the tasks name today and results lack.
+fn without_metrics(members: &[Member]) -> impl Iterator<Item = String> {
+    let mut lacking: BTreeMap<(Vec<&str>, &str, &str), Vec<&Member>> = BTreeMap::new();
+    for member in members {
+        let lacks = member.lacks();
+        if !lacks.is_empty() {
+            let Entry { method, task_title, .. } = &member.entry;
+            lacking.entry((lacks, task_title, method)).or_default().push(member);
+        }
+    }
+    lacking.into_iter().map(|((metrics, task, method), members)| {
+        let seeds: Vec<u64> = members.iter().map(|member| member.entry.seed).collect();
+        let files: Vec<String> =
+            members.iter().map(|member| format!("cells/{}.parquet", member.entry.cell)).collect();
+        format!(
+            "note: {method} on {task}, {}: no {}, which the task did not name when it was scored; to get it, remove {} \
+             and run again, which trains again",
+            seeds_text(&seeds),
+            metrics.join(", "),
+            files.join(", ")
+        )
+    })
 }
 
 /// The records under the names that they have in the table: a method that was set up in several ways has one
 /// row for each, so that nothing is averaged over different things.
-fn label(members: &[Member]) -> (Vec<Record>, Vec<String>) {
+fn label(members: &[Member], split: ReportedSplit) -> (Vec<Record>, Vec<String>) {
     let mut labels: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let labeled = members.iter().map(|member| {
         let method = label_of(member, members);
@@ -134,7 +201,7 @@ fn label(members: &[Member]) -> (Vec<Record>, Vec<String>) {
         if !all.contains(&method) {
             all.push(method.clone());
         }
-        Record { method, ..member.record.clone() }
+        member.shown(method, split)
     });
     let labeled = labeled.collect();
     let several = labels.into_iter().filter(|(_, labels)| labels.len() > 1);
@@ -149,7 +216,13 @@ fn label(members: &[Member]) -> (Vec<Record>, Vec<String>) {
 }
 
 fn label_of(member: &Member, all: &[Member]) -> String {
-    let own: Vec<&Member> = all.iter().filter(|other| other.entry.method == member.entry.method).collect();
+    let named = |other: &&Member| other.entry.method == member.entry.method;
+    let is_outdated = member.record.is_outdated();
+    if is_outdated && all.iter().filter(named).any(|other| !other.record.is_outdated()) {
+        return format!("{} (earlier version)", member.entry.method);
+    }
+    let own: Vec<&Member> =
+        all.iter().filter(named).filter(|other| other.record.is_outdated() == is_outdated).collect();
     let mut parts = Vec::new();
     let mut configurations: Vec<&str> = own.iter().map(|m| m.entry.configuration.as_str()).collect();
     configurations.sort_unstable();
@@ -163,8 +236,8 @@ fn label_of(member: &Member, all: &[Member]) -> String {
     }
     // What one configuration has on one task differs only where the task or its rows have changed.
     let twins = own.iter().filter(|other| is_twin(&other.entry, &member.entry));
-    let runs = twins.map(|other| (identity(other.record), other.entry.run));
-    parts.extend(age(runs, &identity(member.record)).map(|age| format!("earlier data{age}")));
+    let runs = twins.map(|other| (other.kind(), other.entry.run));
+    parts.extend(age(runs, &member.kind()).map(|age| format!("earlier data{age}")));
     match parts.is_empty() {
         true => member.entry.method.clone(),
         false => format!("{} ({})", member.entry.method, parts.join("; ")),
@@ -176,7 +249,7 @@ fn is_twin(a: &Entry, b: &Entry) -> bool {
     same_setting && (&a.group, &a.task_title) == (&b.group, &b.task_title)
 }
 
-/// All that makes a record but its seed.
+/// All that a record itself tells of what makes it but its seed.
 fn identity(record: &Record) -> String {
     let Record { model_revision, dataset_revision, settings, training, task_spec, .. } = record;
     [model_revision, dataset_revision, settings, training, task_spec].map(String::as_str).join("\n")
@@ -205,6 +278,19 @@ fn diverged(records: &[Record]) -> impl Iterator<Item = String> {
             Some(format!("{method} on {task_title}, seed {seed}: {problem}"))
         }
     })
+}
+
+/// What becomes of results of an earlier version of the program, if there are some.
+pub fn outdated<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<String> {
+    let mut cells: Vec<&str> =
+        records.into_iter().filter(|r| r.is_outdated()).map(|r| r.cell.as_str()).collect();
+    cells.sort_unstable();
+    cells.dedup();
+    let (count, first) = (cells.len(), cells.first()?);
+    Some(format!(
+        "note: {count} results are of an earlier version of the program, such as cells/{first}.parquet: tables show \
+         them, but `run` computes their cells anew; to keep them apart, give another folder with --out"
+    ))
 }
 
 /// What the suite has asked for and has no result yet.

@@ -5,12 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::StoreError;
-use crate::grid::{Order, PlannedCell, ReportedSplit, Suite};
+use super::shown::{Order, ReportedSplit};
+use super::store::StoreError;
+use crate::files::{atomic, checksum};
 use crate::task::Reference;
-use crate::{atomic, checksum};
 
 /// Every run of a suite adds its cells, so that a run of a part of the suite leaves the others in the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,7 +24,7 @@ pub struct Roster {
     pub cells: Vec<Entry>,
 }
 
-/// A cell, as a suite asked for it. Two names of one method in a suite make two entries of one cell.
+/// A cell, as a suite asked for it. Two names of one method or one task in a suite make two entries of one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub cell: String,
@@ -34,6 +33,15 @@ pub struct Entry {
     pub task_title: String,
     pub method: String,
     pub seed: u64,
+    /// Number of training rows, where not all of them train.
+    #[serde(default)]
+    pub shots: Option<usize>,
+    /// The task's metrics, the one in tables first; none where an older version of the program asked for the cell.
+    #[serde(default)]
+    pub metrics: Vec<String>,
+    /// Identity of all cells that differ from this one in their seed alone; empty as `metrics` is.
+    #[serde(default)]
+    pub kind: String,
     /// What the command line had changed of the method's settings.
     pub changes: String,
     /// Digest of all that set the method up, on whichever task, and of the model.
@@ -42,44 +50,35 @@ pub struct Entry {
     pub run: u64,
 }
 
+impl Entry {
+    /// All that tells it from the suite's other entries: two tasks or methods can come to the same cell.
+    fn asked_for(&self) -> [&str; 5] {
+        [&self.cell, &self.method, &self.task, &self.group, &self.task_title]
+    }
+}
+
+/// The name of a task that a suite gives by its name or its file.
+pub(super) fn task_name(task: &str) -> String {
+    let file = task.rsplit_once('/').map_or(task, |(_, file)| file);
+    file.replace(".toml", "")
+}
+
 const FOLDER: &str = "suites";
 
 impl Roster {
-    /// The cells that a run of a suite is about.
-    pub fn new(
-        suite: &Suite,
-        references: BTreeMap<String, Reference>,
-        model_revision: &str,
-        cells: &[PlannedCell],
-    ) -> Self {
-        let entry = |cell: &PlannedCell| Entry {
-            cell: cell.id.clone(),
-            group: cell.group.clone(),
-            task: cell.task.clone(),
-            task_title: cell.task_title.clone(),
-            method: cell.method.clone(),
-            seed: cell.seed,
-            changes: suite.changes(&cell.method),
-            configuration: digest(&[model_revision, &suite.configuration(&cell.method)]),
-            run: 0,
-        };
-        Self { cells: cells.iter().map(entry).collect(), references, ..Self::empty(suite) }
-    }
-
     /// A suite that has asked for no cells.
-    pub fn empty(suite: &Suite) -> Self {
-        Self {
-            checksum: checksum::blank(),
-            suite: suite.name.clone(),
-            title: suite.title.clone(),
-            report: suite.report,
-            order: suite.order.clone(),
-            references: BTreeMap::new(),
-            cells: Vec::new(),
-        }
+    pub fn new(
+        suite: impl Into<String>,
+        title: impl Into<String>,
+        report: ReportedSplit,
+        order: Order,
+    ) -> Self {
+        let (suite, title, checksum) = (suite.into(), title.into(), checksum::blank());
+        Self { checksum, suite, title, report, order, references: BTreeMap::new(), cells: Vec::new() }
     }
 
-    /// Adds the cells of earlier runs of the suite, and of those that run beside this one.
+    /// Adds the cells of earlier runs of the suite, and of those that run beside this one. What has another title,
+    /// group, metric or name today has it for their results too.
     ///
     /// # Errors
     /// When the file is there and cannot be read. A damaged one is told and made anew.
@@ -92,8 +91,10 @@ impl Roster {
             self.number(1 + others.cells.iter().map(|entry| entry.run).max().unwrap_or(0));
         }
         let own = std::mem::replace(&mut self.cells, others.cells);
+        self.reword(&own);
+        self.forget_old_names(&own);
         for entry in own {
-            let same = |other: &&mut Entry| (&other.cell, &other.method) == (&entry.cell, &entry.method);
+            let same = |other: &&mut Entry| other.asked_for() == entry.asked_for();
             match self.cells.iter_mut().find(same) {
                 Some(other) if other.run > entry.run => {}
                 Some(other) => *other = entry,
@@ -104,6 +105,32 @@ impl Roster {
             self.references.entry(title).or_insert(reference);
         }
         Ok(())
+    }
+
+    /// Gives all cells of a task the words that it has today, which entries of this run know.
+    fn reword(&mut self, today: &[Entry]) {
+        let words = |entry: &Entry| (entry.group.clone(), entry.task_title.clone(), entry.metrics.clone());
+        for entry in self.cells.iter_mut().filter(|entry| !entry.metrics.is_empty()) {
+            let same_task = |other: &&Entry| (&other.task, other.shots) == (&entry.task, entry.shots);
+            let mut named = today.iter().filter(same_task).map(words);
+            let Some(first) = named.next() else { continue };
+            // Tasks of one name in several folders cannot be told apart.
+            if named.all(|other| other == first) {
+                (entry.group, entry.task_title, entry.metrics) = first;
+            }
+        }
+    }
+
+    /// Drops entries of a method or a task that the suite no longer has, of cells that it has under other names today.
+    fn forget_old_names(&mut self, today: &[Entry]) {
+        let Order { tasks, methods } = &self.order;
+        let tasks: Vec<String> = tasks.iter().map(|task| task_name(task)).collect();
+        self.cells.retain(|entry| {
+            let has_method =
+                methods.contains(&entry.method) || today.iter().any(|e| e.method == entry.method);
+            let has_task = tasks.contains(&entry.task) || today.iter().any(|e| e.task == entry.task);
+            (has_method && has_task) || !today.iter().any(|other| other.cell == entry.cell)
+        });
     }
 
     fn number(&mut self, run: u64) {
@@ -155,28 +182,37 @@ fn path(folder: &Path, suite: &str) -> PathBuf {
     folder.join(FOLDER).join(format!("{suite}.json"))
 }
 
-fn digest(parts: &[&str]) -> String {
-    let digest = Sha256::digest(parts.join("\n"));
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grid;
 
+    /// A suite of LoRA and DePT that has asked for cells under these names.
     fn roster(cells: &[(&str, &str)]) -> Roster {
-        let planned = |(id, method): &(&str, &str)| PlannedCell {
-            id: id.to_string(),
+        let entry = |(id, method): &(&str, &str)| Entry {
+            cell: id.to_string(),
             group: "Pocket".into(),
             task: "pocket-sense".into(),
             task_title: "Sense".into(),
             method: method.to_string(),
             seed: 1,
-            work: 1,
+            shots: None,
+            metrics: vec!["accuracy".into()],
+            kind: "kind".into(),
+            changes: String::new(),
+            configuration: "configuration".into(),
+            run: 0,
         };
-        let cells: Vec<PlannedCell> = cells.iter().map(planned).collect();
-        Roster::new(&grid::find("pocket").unwrap(), BTreeMap::new(), "revision", &cells)
+        let order =
+            Order { tasks: vec!["pocket-sense".into()], methods: ["lora", "dept"].map(String::from).into() };
+        let roster = Roster::new("pocket", "Pocket", ReportedSplit::Test, order);
+        Roster { cells: cells.iter().map(entry).collect(), ..roster }
+    }
+
+    /// The roster on disk after this one has joined it.
+    fn joined(folder: &Path, mut roster: Roster) -> Roster {
+        roster.join_others(folder).unwrap();
+        roster.write(folder).unwrap();
+        roster
     }
 
     #[test]
@@ -204,5 +240,31 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace("\"lora\"", "\"full\"")).unwrap();
         assert!(Roster::all(folder.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn all_cells_of_a_task_have_the_words_that_it_has_today() {
+        let folder = tempfile::tempdir().unwrap();
+        joined(folder.path(), roster(&[("a", "lora"), ("b", "lora")]));
+        let mut today = roster(&[("b", "lora")]);
+        (today.cells[0].task_title, today.cells[0].metrics) = ("Senses".into(), vec!["f1".into()]);
+        for entry in joined(folder.path(), today).cells {
+            assert_eq!((&*entry.task_title, &entry.metrics[..]), ("Senses", &["f1".to_string()][..]));
+        }
+        // Two tasks of one name cannot be told apart.
+        let mut twins = roster(&[("a", "lora"), ("c", "lora")]);
+        twins.cells[1].task_title = "Other".into();
+        let titles: Vec<String> =
+            joined(folder.path(), twins).cells.into_iter().map(|entry| entry.task_title).collect();
+        assert_eq!(titles, ["Sense", "Senses", "Other"]);
+    }
+
+    #[test]
+    fn a_method_that_has_another_name_is_not_shown_under_its_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        joined(folder.path(), roster(&[("a", "lora"), ("b", "old"), ("c", "old")]));
+        let cells = joined(folder.path(), roster(&[("a", "lora"), ("b", "dept"), ("b", "third")])).cells;
+        let names: Vec<(&str, &str)> = cells.iter().map(|e| (&*e.cell, &*e.method)).collect();
+        assert_eq!(names, [("a", "lora"), ("c", "old"), ("b", "dept"), ("b", "third")]);
     }
 }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use polars::prelude::*;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
-use super::Record;
+use super::cell::Cell;
 use super::parquet::{from_parquet, to_parquet};
-use crate::grid::Cell;
+use super::record::{Record, RecordError};
+use crate::files::digest::Digest;
+use crate::files::{self, atomic, lock};
+use crate::host;
 use crate::progress::say;
 use crate::train::{self, StateFile};
-use crate::{atomic, files, host, lock};
 
 /// What can go wrong with a results folder.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,8 @@ pub enum StoreError {
         path.display()
     )]
     Vanished { path: PathBuf },
+    #[error("{}: {source}", path.display())]
+    Newer { path: PathBuf, source: RecordError },
     #[error("{} holds no results: there is no cell in `cells/`; give a folder that `peft-bench run` has written", path.display())]
     NoCells { path: PathBuf },
 }
@@ -114,6 +117,11 @@ impl Store {
         }
     }
 
+    /// Whether a folder has a file for the result of a cell, whatever is in it.
+    pub fn has(folder: &Path, cell: &str) -> bool {
+        cell_path(folder, cell).is_file()
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -128,7 +136,7 @@ impl Store {
     /// aside with a note, unless nothing may change: the cell has no result then.
     ///
     /// # Errors
-    /// When there is a file that cannot be read, or not be set aside.
+    /// When there is a file that cannot be read, or not be set aside, or that a newer program wrote.
     pub fn read(&self, cell: &str) -> Result<Option<Record>, StoreError> {
         let path = self.cell_path(cell);
         let bytes = match files::bytes(&path) {
@@ -138,7 +146,8 @@ impl Store {
         };
         let problem = match record(cell, &bytes) {
             Ok(record) => return Ok(Some(record)),
-            Err(problem) => problem,
+            Err(Unusable::Newer(source)) => return Err(StoreError::Newer { path, source }),
+            Err(Unusable::Damaged(problem)) => problem,
         };
         if self.read_only {
             say!("note: the result {} is left out: {problem}", path.display());
@@ -245,8 +254,12 @@ impl Store {
     }
 
     fn cell_path(&self, cell: &str) -> PathBuf {
-        self.folder.join("cells").join(format!("{cell}.parquet"))
+        cell_path(&self.folder, cell)
     }
+}
+
+fn cell_path(folder: &Path, cell: &str) -> PathBuf {
+    folder.join("cells").join(format!("{cell}.parquet"))
 }
 
 /// What is on its way.
@@ -319,8 +332,7 @@ impl Store {
     }
 
     fn state_path(&self, owner: &str) -> PathBuf {
-        let name: String = Sha256::digest(owner).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        self.state_folder().join(format!("{name}.{STATE}"))
+        self.state_folder().join(format!("{}.{STATE}", Digest::of(owner).short()))
     }
 
     /// The ids and seeds of cells that train side by side in a state on disk: of these, where these do, else of any
@@ -392,14 +404,24 @@ fn owned(owner: &str) -> Vec<(String, u64)> {
     pairs.filter_map(|(id, seed)| Some((id.to_string(), seed.parse().ok()?))).collect()
 }
 
-fn record(cell: &str, bytes: &[u8]) -> Result<Record, String> {
-    let record = Record::from_frame(&from_parquet(bytes)?).map_err(|e| e.to_string())?;
+/// Why a file is no result that counts.
+enum Unusable {
+    Newer(RecordError),
+    Damaged(String),
+}
+
+fn record(cell: &str, bytes: &[u8]) -> Result<Record, Unusable> {
+    let frame = from_parquet(bytes).map_err(Unusable::Damaged)?;
+    let record = Record::from_frame(&frame).map_err(|problem| match problem {
+        RecordError::Newer { .. } => Unusable::Newer(problem),
+        RecordError::Table(problem) => Unusable::Damaged(problem.to_string()),
+    })?;
     if record.cell != cell {
-        return Err(format!("it is the result of cell {}", record.cell));
+        return Err(Unusable::Damaged(format!("it is the result of cell {}", record.cell)));
     }
     match record.score.filter(|score| !score.is_finite()) {
         None => Ok(record),
-        Some(score) => Err(format!("its score is {score}")),
+        Some(score) => Err(Unusable::Damaged(format!("its score is {score}"))),
     }
 }
 

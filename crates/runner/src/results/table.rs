@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use comfy_table::{CellAlignment, Table, presets};
 use polars::prelude::*;
 
-use super::{Record, Status};
-use crate::grid::ReportedSplit;
+use super::record::{Record, Status};
+use super::shown::ReportedSplit;
 use crate::task::Reference;
 
 /// One method on one task, or averaged over a group of tasks.

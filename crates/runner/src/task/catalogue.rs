@@ -9,10 +9,9 @@ use peft_pocket::{self as pocket, Part, PocketTask};
 use super::generated::generated;
 use super::spec::Templates;
 use super::{Role, Rows, TaskError, TaskSpec, Template, shown};
-use crate::embedded;
-use crate::files::{self, FileError};
+use crate::files::digest::Digest;
+use crate::files::{self, FileError, embedded};
 use crate::hub::{DEFAULT_REVISION, Fetched, Hub, HubError, Repo};
-use crate::token_cache::digest_file;
 
 /// A task, checked and ready to load.
 #[derive(Debug, Clone)]
@@ -55,8 +54,9 @@ impl RowSource {
         match self {
             Self::Hub { commit, .. } => Ok(commit.clone()),
             Self::Local { file } => {
-                let digest = digest_file(file);
-                digest.map_err(|source| FileError::Read { path: file.clone(), source }.into())
+                let digest = Digest::of_file(file);
+                let digest = digest.map_err(|source| FileError::Read { path: file.clone(), source })?;
+                Ok(format!("sha256:{}", digest.hex()))
             }
             Self::Generated { .. } => Ok(format!("pocket-{}", pocket::VERSION)),
         }

@@ -1,6 +1,7 @@
 //! Tasks as data: a TOML says where the rows are, how they become text, and how they are scored.
 
 mod catalogue;
+mod content;
 mod delimited;
 mod few_shot;
 mod files;
@@ -19,6 +20,7 @@ mod text_functions;
 use std::path::PathBuf;
 
 pub use catalogue::{RowSource, Task, find, names};
+pub use content::Content;
 pub use delimited::Quote;
 pub use few_shot::ShotsRule;
 pub use files::Dialect;

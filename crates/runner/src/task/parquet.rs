@@ -21,7 +21,8 @@ use polars_parquet::read::{
 
 use super::rows::Value;
 use super::table::{Column, Table};
-use crate::{files, memory, panics};
+use crate::files;
+use crate::host::{memory, panics};
 
 /// Most levels of lists and records in a column.
 const MOST_LEVELS: usize = 100;

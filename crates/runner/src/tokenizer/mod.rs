@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use plain::Plain;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use word_cache::{Met, WordCache};
+
+use crate::files::digest::Digest;
 
 /// What can be wrong with a tokenizer.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +75,7 @@ impl Tokenizer {
             .map_err(|problem| TokenizerError::Unreadable { path: path.into(), problem })?;
         let words = Plain::of(&inner, eos)
             .map(|plain| Words { plain: Arc::new(plain), cache: Arc::new(WordCache::new()) });
-        let tokenizer = Self { inner, eos, digest: format!("{:x}", Sha256::digest(bytes)), words };
+        let tokenizer = Self { inner, eos, digest: Digest::of(bytes).hex(), words };
         let examples = ["a", ""].map(|text| tokenizer.encode_whole(text, true));
         // The post-processor adds ids that need not be in the vocabulary.
         let ids = tokenizer.inner.get_vocab(true).into_values().chain(examples.iter().flatten().copied());
@@ -207,7 +208,7 @@ mod tests {
     use rand::{Rng, SeedableRng};
 
     use super::*;
-    use crate::embedded;
+    use crate::files::embedded;
 
     fn pocket() -> Tokenizer {
         let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();

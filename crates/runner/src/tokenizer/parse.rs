@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokenizers::{Model, ModelWrapper, Tokenizer};
 
 use super::charsmap;
-use crate::panics;
+use crate::host::panics;
 
 /// Bytes that no tokenizer of a T5 comes near; read, they are a hundred times as many.
 const LARGEST: usize = 64 << 20;
@@ -164,7 +164,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::embedded;
+    use crate::files::embedded;
 
     fn pocket() -> Value {
         serde_json::from_slice(embedded::bytes("models/pocket/tokenizer.json").unwrap()).unwrap()

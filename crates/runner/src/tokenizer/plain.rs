@@ -174,7 +174,7 @@ mod tests {
 
     use super::super::charsmap;
     use super::*;
-    use crate::embedded;
+    use crate::files::embedded;
 
     /// The pocket model's tokenizer, changed.
     fn tokenizer(change: impl FnOnce(&mut Value)) -> Tokenizer {

@@ -23,7 +23,7 @@ pub use settings::{Interval, NamedInterval, TrainSettings};
 pub use state::{Snapshot, State, StateError, StateFile, owner, set_aside};
 
 use crate::data::TaskData;
-use crate::interrupt::{self, Interrupted};
+use crate::host::interrupt::{self, Interrupted};
 use crate::metric::{Metric, MetricError};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;

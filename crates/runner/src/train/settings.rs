@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Selection;
-use crate::batches::Batching;
+use crate::data::Batching;
 
 /// Most updates of a training, and most of what else is counted here.
 const MOST: u64 = 1_000_000_000;

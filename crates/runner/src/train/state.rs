@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::AdamW;
-use crate::tensor_file::{self, Lazy};
-use crate::{atomic, checksum, files};
+use crate::files::tensors::{self, Lazy};
+use crate::files::{self, atomic, checksum};
 
 /// What can go wrong with a state file.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +82,7 @@ impl StateFile {
     pub fn write<M: Serialize>(&mut self, snapshot: &Snapshot<M>) -> Result<(), StateError> {
         self.last = Instant::now();
         let meta = serde_json::to_string(&snapshot.meta).expect("plain data serializes");
-        tensor_file::write(&self.path, &tensors(snapshot), &[(OWNER, self.owner.clone()), (META, meta)])
+        tensors::write(&self.path, &tensors(snapshot), &[(OWNER, self.owner.clone()), (META, meta)])
             .map_err(|source| StateError::Write { path: self.path.clone(), source })
     }
 
@@ -132,7 +132,7 @@ pub fn set_aside(path: &Path, problem: &str) -> Result<(), StateError> {
 /// # Errors
 /// When it cannot be read.
 pub fn owner(path: &Path) -> std::io::Result<Option<String>> {
-    Ok(tensor_file::peek(path)?.remove(OWNER))
+    Ok(tensors::peek(path)?.remove(OWNER))
 }
 
 fn tensors<'a, M>(snapshot: &'a Snapshot<M>) -> Vec<Lazy<'a>> {

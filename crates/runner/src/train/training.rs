@@ -9,9 +9,9 @@ use super::{
     AdamW, AdamWSettings, Best, Criterion, Generation, Job, Outcome, Rates, RunOutcome, Scores, Status,
     TrainError, linear, predict, score,
 };
-use crate::batches::{Batches, EpochCache};
 use crate::data::Split;
-use crate::interrupt;
+use crate::data::{Batches, EpochCache};
+use crate::host::interrupt;
 use crate::progress::Progress;
 
 /// A training on its way.

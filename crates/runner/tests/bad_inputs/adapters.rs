@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::OnceLock;
 
-use peft_bench::checksum;
+use peft_bench::files::checksum;
 use serde_json::{Value, json};
 
 use crate::common::{Workspace, assert_success, files};

@@ -27,7 +27,7 @@ fn arguments(out: &str) -> [&str; 8] {
 #[ignore = "it is the process that the test below kills"]
 fn dies() {
     let step = std::env::var(STEP).unwrap().parse().unwrap();
-    peft_bench::atomic::death::at(step);
+    peft_bench::files::atomic::death::at(step);
     let arguments = ["peft-bench"].into_iter().chain(arguments("out"));
     let code = peft_bench::cli::run(arguments.map(Into::into));
     assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));

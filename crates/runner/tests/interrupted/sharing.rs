@@ -9,7 +9,8 @@ use crate::running::Running;
 /// Four groups: two methods on two tasks.
 fn workspace(steps: &str) -> Workspace {
     let w = Workspace::new();
-    w.write("second.toml", &w.read("tiny.toml").replace("\"Tiny\"", "\"Second\""));
+    let second = w.read("tiny.toml").replace("\"Tiny\"", "\"Second\"");
+    w.write("second.toml", &second.replace("sentence: {text}", "{text}"));
     w.edit("tiny-suite.toml", "tasks = [\"tiny.toml\"]", "tasks = [\"tiny.toml\", \"second.toml\"]");
     w.edit("tiny-suite.toml", "steps = 12", steps);
     w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = 40");

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use burn::tensor::{DType, Device};
-use peft_bench::checksum;
 use peft_bench::data::{Split, TaskData};
+use peft_bench::files::checksum;
 use peft_bench::metric::Metric;
 use peft_bench::progress::{Progress, Silent};
 use peft_bench::task::Example;
@@ -69,7 +69,6 @@ impl Small {
             test: split(13),
             probes: Vec::new(),
             classes: vec!["0".into(), "1".into()],
-            revision: "small".into(),
             max_new_tokens: 2,
         };
         let metrics = vec![Metric::Accuracy, Metric::F1];

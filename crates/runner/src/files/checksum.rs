@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use sha2::{Digest, Sha256};
+use super::digest::Digest;
 
 /// The key under which formats with keys hold the checksum.
 pub const KEY: &str = "checksum";
@@ -66,11 +66,7 @@ fn find(bytes: &[u8], text: &str) -> Option<usize> {
 }
 
 fn of(bytes: &[u8], place: &Range<usize>) -> String {
-    let digest = Sha256::new()
-        .chain_update(&bytes[..place.start])
-        .chain_update([b'0'; DIGITS])
-        .chain_update(&bytes[place.end..]);
-    format!("{:x}", digest.finalize())
+    Digest::of(&bytes[..place.start]).and([b'0'; DIGITS]).and(&bytes[place.end..]).hex()
 }
 
 #[cfg(test)]

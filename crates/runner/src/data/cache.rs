@@ -1,15 +1,14 @@
 //! Tokenized splits on disk, found by what they were made from, so that a second run need not make them.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use sha2::{Digest, Sha256};
+use serde_json::json;
 
-use crate::data::Split;
+use super::split::Split;
+use crate::files::digest::Digest;
+use crate::files::{self, atomic};
 use crate::task::TaskSpec;
-use crate::{atomic, files};
 
 /// Where the cache is, instead of the user's cache folder; empty for none.
 pub const VARIABLE: &str = "PEFT_BENCH_CACHE";
@@ -24,7 +23,7 @@ pub struct TokenCache {
 }
 
 /// Everything that a tokenized split follows from.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Key<'a> {
     pub task: &'a TaskSpec,
     pub role: &'a str,
@@ -57,6 +56,11 @@ impl TokenCache {
         Self { folder: caches.map(|caches| caches.join("peft-bench").join("tokens")) }
     }
 
+    /// Whether the split of a key is in the cache.
+    pub fn has(&self, key: &Key) -> bool {
+        self.folder.as_ref().is_some_and(|folder| folder.join(key.file_name()).is_file())
+    }
+
     /// The split of a key, from the cache or made and kept there. A damaged file is replaced; a folder that
     /// cannot be written to is only reported.
     ///
@@ -80,21 +84,11 @@ impl TokenCache {
 impl Key<'_> {
     /// SHA-256 over the key and over the code that makes splits.
     fn file_name(&self) -> String {
-        let key = serde_json::to_vec(self).expect("plain data serializes");
+        let Self { task, role, rows, tokenizer, source_limit, target_limit } = self;
         let code = concat!(env!("CARGO_PKG_VERSION"), " ", env!("PREPROCESSING_DIGEST"));
-        let digest = Sha256::new().chain_update(code).chain_update(key).finalize();
-        format!("{digest:x}.tokens")
+        let key = json!([code, task.content(), role, rows, tokenizer, source_limit, target_limit]);
+        format!("{}.tokens", Digest::of_json(&key).hex())
     }
-}
-
-/// Digest of a file's contents.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn digest_file(path: &Path) -> io::Result<String> {
-    let mut digest = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut digest)?;
-    Ok(format!("sha256:{:x}", digest.finalize()))
 }
 
 fn read(path: &Path) -> Option<Split> {
@@ -129,7 +123,7 @@ fn write(path: &Path, split: &Split) -> io::Result<()> {
 /// Of a file's name, too, so that one of another key is not taken for it.
 fn checksum(path: &Path, payload: &[u8]) -> [u8; CHECKSUM] {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    Sha256::new().chain_update(name).chain_update(payload).finalize().into()
+    Digest::of(name).and(payload).bytes()
 }
 
 #[cfg(test)]
@@ -137,8 +131,8 @@ mod tests {
     use std::cell::Cell;
     use std::fs;
 
+    use super::super::split::Pair;
     use super::*;
-    use crate::data::Pair;
     use crate::task;
 
     fn split() -> Split {
@@ -200,6 +194,8 @@ mod tests {
             assert!(get(&cache, &other).1, "{other:?}");
         }
         assert!(!get(&cache, &key(&rte)).1);
+        let renamed = TaskSpec { title: "Other".into(), group: "Other".into(), ..rte.clone() };
+        assert!(!get(&cache, &key(&renamed)).1);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use peft_model::t5::T5Config;
 
-use crate::memory::floats;
+use crate::host::memory::floats;
 
 /// The position bias of a self-attention over so many tokens, with the bucket of each pair: runs share it.
 pub fn position_bias(config: &T5Config, length: usize) -> u64 {

@@ -1,5 +1,11 @@
 //! The program and the machine that a result comes from.
 
+pub mod device;
+pub mod interrupt;
+pub mod memory;
+pub mod panics;
+pub mod threads;
+
 use std::fs;
 
 use chrono::{SecondsFormat, Utc};

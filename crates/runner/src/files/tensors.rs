@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::{atomic, checksum, files};
+use super::digest::Digest;
+use super::{atomic, checksum, regular};
 
 /// A tensor of f32 whose values are asked for when its turn comes.
 pub struct Lazy<'a> {
@@ -37,7 +37,7 @@ pub fn write(path: &Path, tensors: &[Lazy], description: &[(&str, String)]) -> i
     let header = header(tensors, description);
     let digits = checksum::place(&header).expect("a header has room for it");
     atomic::write_with(path, |file| {
-        let mut file = Hashing { inner: BufWriter::new(file), digest: Sha256::new() };
+        let mut file = Hashing { inner: BufWriter::new(file), digest: Digest::default() };
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         for tensor in tensors {
@@ -50,7 +50,7 @@ pub fn write(path: &Path, tensors: &[Lazy], description: &[(&str, String)]) -> i
         }
         let Hashing { inner: mut file, digest } = file;
         file.seek(SeekFrom::Start((size_of::<u64>() + digits.start) as u64))?;
-        write!(file, "{:x}", digest.finalize())?;
+        file.write_all(digest.hex().as_bytes())?;
         file.flush()
     })
 }
@@ -61,13 +61,13 @@ const VALUES_AT_A_TIME: usize = 1 << 16;
 /// A writer that knows the digest of what went through it.
 struct Hashing<W> {
     inner: W,
-    digest: Sha256,
+    digest: Digest,
 }
 
 impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
-        self.digest.update(&bytes[..written]);
+        self.digest.write_all(&bytes[..written])?;
         Ok(written)
     }
 
@@ -81,7 +81,7 @@ impl<W: Write> Write for Hashing<W> {
 /// # Errors
 /// When the file cannot be read.
 pub fn peek(path: &Path) -> io::Result<BTreeMap<String, String>> {
-    let mut file = files::open(path)?;
+    let mut file = regular::open(path)?;
     let mut start = Vec::new();
     (&mut file).take(size_of::<u64>() as u64).read_to_end(&mut start)?;
     let length = start.as_slice().try_into().map_or(0, u64::from_le_bytes);

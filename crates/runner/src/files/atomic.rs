@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::lock;
+use super::lock;
 
 /// Writes a file through a temporary one in the same folder: synced, then renamed. What writers of it that were killed
 /// on the way have left is removed.

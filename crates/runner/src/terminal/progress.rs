@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::terminal::printable;
+use super::printable;
 
 /// Says a line on standard error, as `eprintln` does, in characters that command no terminal; where nobody can hear it,
 /// the work goes on.

@@ -1,0 +1,96 @@
+//! A task's rows as token ids, ready to train on and to score.
+
+mod answer_limits;
+mod batches;
+mod cache;
+mod source;
+mod split;
+
+pub use batches::{Batches, Batching, EpochCache};
+pub use cache::{Key, TokenCache};
+pub use source::Source;
+pub use split::{Pair, Split};
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use answer_limits::AnswerLimits;
+
+use crate::task::{Role, ShotsRule, Task, TaskError};
+use crate::tokenizer::Tokenizer;
+
+/// Everything that training and scoring a task needs.
+#[derive(Debug, Clone)]
+pub struct TaskData {
+    pub train: Arc<Split>,
+    pub validation: Arc<Split>,
+    pub test: Arc<Split>,
+    /// The test split with other templates of the source.
+    pub probes: Vec<(String, Arc<Split>)>,
+    /// The distinct labels: those that the task declares, else the distinct answers of its splits.
+    pub classes: Vec<String>,
+    /// Most tokens that an answer may have.
+    pub max_new_tokens: usize,
+}
+
+impl TaskData {
+    /// Loads and tokenizes the three roles of a task, or takes them from the cache.
+    ///
+    /// # Errors
+    /// When rows cannot be read or do not fit the task's specification.
+    pub fn load(
+        task: &Task,
+        source: &Source,
+        tokenizer: &Tokenizer,
+        cache: &TokenCache,
+    ) -> Result<Self, TaskError> {
+        let limits = AnswerLimits::of(task, tokenizer)?;
+        let split = |task: &Task, role| source.split(task, role, tokenizer, limits.target, cache);
+        let (train, validation) = (split(task, Role::Train)?, split(task, Role::Validation)?);
+        let test = split(task, Role::Test)?;
+        let probes = task.probes().into_iter();
+        let probes = probes.map(|(name, probe)| Ok((name, Arc::new(split(&probe, Role::Test)?))));
+        let probes = probes.collect::<Result<_, TaskError>>()?;
+        let classes = classes(task, [&train, &validation, &test]);
+        let [train, validation, test] = [train, validation, test].map(Arc::new);
+        Ok(Self { train, validation, test, probes, classes, max_new_tokens: limits.generated })
+    }
+
+    /// Whether [`TaskData::load`] would find all of a task's tokens in the cache.
+    pub fn is_cached(task: &Task, source: &Source, tokenizer: &Tokenizer, cache: &TokenCache) -> bool {
+        let limits = AnswerLimits::of(task, tokenizer);
+        limits.is_ok_and(|limits| source.is_cached(task, tokenizer, limits.target, cache))
+    }
+
+    /// Bytes that the rows take in memory, about.
+    pub fn bytes(&self) -> u64 {
+        let probes = self.probes.iter().map(|(_, split)| split);
+        [&self.train, &self.validation, &self.test].into_iter().chain(probes).map(|split| split.bytes()).sum()
+    }
+
+    /// Training rows for few-shot training with a seed.
+    pub fn shots(&self, shots: usize, rule: ShotsRule, seed: u64) -> Vec<u32> {
+        let classes: Vec<Option<&str>> = self.train.examples.iter().map(|e| e.class.as_deref()).collect();
+        rule.choose(&classes, shots, seed)
+    }
+
+    /// The same task with some of its training rows.
+    pub fn with_rows(&self, rows: &[u32]) -> Self {
+        Self { train: Arc::new(self.train.select(rows)), ..self.clone() }
+    }
+}
+
+/// The distinct labels of a task, in order.
+fn classes(task: &Task, splits: [&Split; 3]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let words = match &task.spec.labels {
+        Some(labels) => labels.words(),
+        None => {
+            let answers = splits.into_iter().flat_map(|split| &split.examples);
+            let mut answers: Vec<&str> = answers.map(|example| &*example.answers[0]).collect();
+            answers.sort_unstable();
+            answers
+        }
+    };
+    words.into_iter().filter(|word| seen.insert(*word)).map(String::from).collect()
+}

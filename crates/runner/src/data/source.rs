@@ -1,0 +1,97 @@
+use super::cache::{Key, TokenCache};
+use super::split::Split;
+use crate::hub::Hub;
+use crate::task::{Role, RowSource, Task, TaskError};
+use crate::tokenizer::Tokenizer;
+
+/// Where the rows of a task's roles are, and what they are.
+#[derive(Debug, Clone)]
+pub struct Source {
+    roles: Vec<(RowSource, String)>,
+}
+
+impl Source {
+    /// Finds the rows of a task; those on the hub are fetched if the cache lacks them.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be had.
+    pub fn find(task: &Task, hub: &Hub) -> Result<Self, TaskError> {
+        let find = |role: &Role| {
+            let rows = task.source(*role, hub)?;
+            let revision = rows.revision()?;
+            Ok((rows, revision))
+        };
+        Ok(Self { roles: Role::ALL.iter().map(find).collect::<Result<_, TaskError>>()? })
+    }
+
+    /// What the rows of each role are: the dataset's commit, the generator's version, or a digest of a local file.
+    pub fn revisions(&self) -> [String; Role::ALL.len()] {
+        Role::ALL.map(|role| self.of(role).1.clone())
+    }
+
+    /// Whether the tokens of every role, and those of the probes, are in the cache.
+    pub(super) fn is_cached(
+        &self,
+        task: &Task,
+        tokenizer: &Tokenizer,
+        target_limit: usize,
+        cache: &TokenCache,
+    ) -> bool {
+        let probes = task.probes().into_iter().map(|(_, probe)| (probe, Role::Test));
+        Role::ALL.map(|role| (task.clone(), role)).into_iter().chain(probes).all(|(task, role)| {
+            let (rows, revision) = self.of(role);
+            !is_generated(rows) && cache.has(&key(&task, role, revision, tokenizer, target_limit))
+        })
+    }
+
+    /// The tokens of a role, from the cache where it has them.
+    pub(super) fn split(
+        &self,
+        task: &Task,
+        role: Role,
+        tokenizer: &Tokenizer,
+        target_limit: usize,
+        cache: &TokenCache,
+    ) -> Result<Split, TaskError> {
+        let (rows, revision) = self.of(role);
+        let make = || {
+            let loaded = task.read(role, rows)?;
+            let examples = task.examples(&loaded.rows, &loaded.indices)?;
+            let mut split = Split::new(examples, tokenizer, task.spec.limits.source_tokens, target_limit);
+            if task.spec.labels.is_none() {
+                split.decode_answers(tokenizer, target_limit);
+            }
+            Ok(split)
+        };
+        // Generated as fast as read.
+        match is_generated(rows) {
+            true => make(),
+            false => cache.get_or_make(&key(task, role, revision, tokenizer, target_limit), make),
+        }
+    }
+
+    fn of(&self, role: Role) -> &(RowSource, String) {
+        &self.roles[role as usize]
+    }
+}
+
+fn is_generated(rows: &RowSource) -> bool {
+    matches!(rows, RowSource::Generated { .. })
+}
+
+fn key<'a>(
+    task: &'a Task,
+    role: Role,
+    rows: &'a str,
+    tokenizer: &'a Tokenizer,
+    target_limit: usize,
+) -> Key<'a> {
+    Key {
+        task: &task.spec,
+        role: role.name(),
+        rows,
+        tokenizer: tokenizer.digest(),
+        source_limit: task.spec.limits.source_tokens,
+        target_limit,
+    }
+}

@@ -1,0 +1,147 @@
+use anyhow::{Context, Result};
+
+use super::execution::{Execution, Watcher};
+use super::group::{Group, PlannedCell};
+use super::record::Making;
+use super::resolve::ResolvedMethod;
+use super::rows::TaskRows;
+use super::suite::Suite;
+use crate::data::TaskData;
+use crate::host::device::DeviceName;
+use crate::host::{interrupt, memory};
+use crate::results::{Cell, Claimed, Record};
+use crate::train::{Job, RunSettings, train};
+
+/// A group of cells that is executed.
+pub(super) struct GroupRun<'a> {
+    pub suite: &'a Suite,
+    pub rows: &'a TaskRows,
+    pub method: &'a ResolvedMethod,
+    pub group: &'a Group,
+    pub execution: Execution<'a>,
+}
+
+/// How far a group has come.
+pub(super) enum Progressed {
+    Done(Vec<Record>),
+    /// Another process computes this cell of it.
+    Busy(String),
+}
+
+impl GroupRun<'_> {
+    /// Trains the cells that lack a result, as many side by side as can be.
+    pub fn run(&self, watcher: &mut dyn Watcher) -> Result<Progressed> {
+        loop {
+            let (records, missing) = self.done()?;
+            watcher.finished(&records)?;
+            if missing.is_empty() {
+                return Ok(Progressed::Done(records));
+            }
+            interrupt::check()?;
+            let cells = self.next(&missing)?;
+            let _claim = match self.execution.store.claim(&cells)? {
+                Claimed::Mine(claim) => claim,
+                Claimed::Busy(cell) => return Ok(Progressed::Busy(cell)),
+            };
+            // Before it was claimed, somebody may have finished a part.
+            if self.done()?.1 == missing {
+                let trained = self.train(&cells, watcher)?;
+                watcher.finished(&trained)?;
+            }
+        }
+    }
+
+    pub fn title(&self) -> String {
+        format!("{} on {}", self.method.instance.name, self.rows.task.name)
+    }
+
+    /// The records that there are, and the seeds that have none.
+    fn done(&self) -> Result<(Vec<Record>, Vec<u64>)> {
+        let (mut records, mut missing) = (Vec::new(), Vec::new());
+        for cell in &self.group.cells {
+            match self.execution.store.read(&cell.id())? {
+                // Another suite, or another name in this one, may have asked for the same cell before.
+                Some(record) => records.push(Record {
+                    method: self.method.instance.name.clone(),
+                    suite: self.suite.name.clone(),
+                    task_title: cell.title(),
+                    group: cell.spec.group.clone(),
+                    ..record
+                }),
+                None => missing.push(cell.seed),
+            }
+        }
+        Ok((records, missing))
+    }
+
+    /// The cells to train next, side by side: those of a state on disk as they are in it, else as many as can be.
+    fn next(&self, missing: &[u64]) -> Result<Vec<Cell>> {
+        let first = &self.group.cells[0];
+        let seeds = match () {
+            () if !self.group.together => &missing[..1],
+            () if !first.company.is_empty() => &first.company,
+            () if self.execution.device == DeviceName::Cpu => &missing[..self.side_by_side(missing.len())?],
+            () => missing,
+        };
+        let cells: Vec<Cell> = seeds.iter().map(|&seed| self.group.cell(seed)).collect();
+        let Some(begun) = self.execution.store.on_their_way(&cells) else { return Ok(cells) };
+        let own: Vec<Cell> = begun.iter().map(|(_, seed)| self.group.cell(*seed)).collect();
+        // A state of other cells is theirs.
+        let is_own = own.iter().map(Cell::id).eq(begun.into_iter().map(|(id, _)| id));
+        Ok(if is_own && !own.is_empty() { own } else { cells })
+    }
+
+    /// How many of so many runs fit into memory together.
+    fn side_by_side(&self, runs: usize) -> Result<usize> {
+        let (data, shots) = (self.data()?, self.group.shots());
+        Ok(self.method.demand(&self.rows.task, data, shots, self.execution.model).side_by_side(runs))
+    }
+
+    fn data(&self) -> Result<&TaskData> {
+        self.rows.data(self.execution.library)
+    }
+
+    fn train(&self, cells: &[Cell], watcher: &mut dyn Watcher) -> Result<Vec<Record>> {
+        let Execution { backbone, library, store, device, checkpoint_interval, .. } = self.execution;
+        let (backbone, whole) = (backbone.get()?, self.data()?);
+        let method = self.method.instance.built.method.as_ref();
+        let rates = method.learning_rates();
+        let runs: Vec<RunSettings> =
+            cells.iter().map(|cell| RunSettings { seed: cell.seed, rates: rates.clone() }).collect();
+        let few = self
+            .group
+            .shots()
+            .map(|shots| whole.with_rows(&whole.shots(shots, self.suite.shots_rule, cells[0].seed)));
+        let data = few.as_ref().unwrap_or(whole);
+        let metrics = &self.rows.task.spec.metrics;
+        let job = Job {
+            backbone,
+            tokenizer: library.tokenizer,
+            method,
+            data,
+            metrics: &metrics.all(),
+            criterion: &self.method.training.selection.criterion(metrics),
+            // Those of a group differ in nothing else, unless each is trained apart.
+            settings: &cells[0].training,
+            runs: &runs,
+        };
+        memory::reset_peak();
+        let planned: Vec<PlannedCell> =
+            cells.iter().map(|cell| PlannedCell::new(cell, &self.method.instance)).collect();
+        let mut progress = watcher.training(&planned);
+        let state = store.state_file(cells, checkpoint_interval);
+        let _deferred = interrupt::defer();
+        let outcome = train(&job, state, progress.as_mut()).with_context(|| self.title())?;
+        let making = Making {
+            suite: &self.suite.name,
+            instance: &self.method.instance,
+            config: backbone.config(),
+            data,
+            outcome: &outcome,
+            device,
+        };
+        let records = making.write(cells, store)?;
+        store.remove_finished_states();
+        Ok(records)
+    }
+}

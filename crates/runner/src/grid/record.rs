@@ -1,0 +1,146 @@
+//! The making of records and adapters from what trainings came to.
+
+use anyhow::Result;
+use peft_model::peft::{self, Parameter};
+use peft_model::t5::T5Config;
+use serde_json::json;
+
+use super::instance::Instance;
+use crate::data::TaskData;
+use crate::host::device::DeviceName;
+use crate::host::{self, memory};
+use crate::results::{Adapter, Cell, FORMAT, Record, Status, Store, portable};
+use crate::task::TaskSpec;
+use crate::train::{self, Outcome, RunOutcome, Scores};
+
+/// What the results of cells that trained side by side are made from.
+pub(super) struct Making<'a> {
+    /// The suite's name.
+    pub suite: &'a str,
+    pub instance: &'a Instance,
+    pub config: &'a T5Config,
+    pub data: &'a TaskData,
+    pub outcome: &'a Outcome,
+    pub device: DeviceName,
+}
+
+impl Making<'_> {
+    /// Writes the results that the store lacks, each after its adapter, and gives their records.
+    pub fn write(&self, cells: &[Cell], store: &Store) -> Result<Vec<Record>> {
+        let declared: Vec<Parameter> = self.instance.built.method.parameters(self.config);
+        let mut records = Vec::new();
+        for (cell, run) in cells.iter().zip(&self.outcome.runs) {
+            // Of a group that was killed between its first result and its last, some have theirs.
+            if store.read(&cell.id())?.is_some() {
+                continue;
+            }
+            let record = self.record(cell, run);
+            if let Some(best) = &run.best {
+                let adapter = Adapter::new(cell, &declared, &best.values);
+                adapter.write(&store.adapter_folder(&cell.id()))?;
+            }
+            store.write(&record)?;
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    fn record(&self, cell: &Cell, run: &RunOutcome) -> Record {
+        let metrics = &cell.spec.metrics;
+        let (metric, criterion) =
+            (metrics.reported().to_string(), cell.training.selection.criterion(metrics));
+        let best = run.best.as_ref();
+        let json_scores = |scores: Option<&Scores>| json!(scores.cloned().unwrap_or_default()).to_string();
+        let (data, outcome, runs) = (self.data, self.outcome, self.outcome.runs.len());
+        let status = match &run.status {
+            train::Status::Completed => Status::Completed,
+            train::Status::Diverged { step, loss } => {
+                Status::Diverged(format!("the loss was {loss} by step {step}"))
+            }
+        };
+        Record {
+            cell: cell.id(),
+            suite: self.suite.into(),
+            task: portable(&cell.task),
+            task_title: cell.title(),
+            group: cell.spec.group.clone(),
+            method: self.instance.name.clone(),
+            seed: cell.seed,
+            // A diverged run has no score: its best checkpoint says nothing about the method.
+            score: match status {
+                Status::Completed => best.map(|b| b.test[&metric]),
+                Status::Diverged(_) => None,
+            },
+            status,
+            selection_score: best.map(|b| criterion.score(&b.validation)),
+            metric,
+            selection_metric: criterion.to_string(),
+            best_step: best.map(|b| b.step),
+            test_scores: json_scores(best.map(|b| &b.test)),
+            validation_scores: json_scores(best.map(|b| &b.validation)),
+            trainable_parameters: peft::num_trainable(self.instance.built.method.as_ref(), self.config)
+                as u64,
+            train_seconds: outcome.train_time.as_secs_f64() / runs as f64,
+            evaluate_seconds: outcome.evaluate_time.as_secs_f64() / runs as f64,
+            runs_side_by_side: runs as u32,
+            // What a GPU has in use is not counted.
+            peak_memory_bytes: memory::peak_bytes().filter(|_| self.device == DeviceName::Cpu),
+            losses: run.losses.clone(),
+            validation_curve: run.validation.clone(),
+            train_rows: data.train.len() as u64,
+            validation_rows: data.validation.len() as u64,
+            test_rows: data.test.len() as u64,
+            truncated_sources: [&data.train, &data.validation, &data.test]
+                .map(|split| split.truncated_sources.len() as u64)
+                .iter()
+                .sum(),
+            model: portable(&cell.model),
+            model_revision: cell.model_revision.clone(),
+            dataset_revision: cell.dataset_revision(),
+            settings: json!(cell.settings).to_string(),
+            training: json!(cell.training).to_string(),
+            task_spec: task_spec(&cell.spec),
+            versions: versions(self.device),
+            timestamp: host::timestamp(),
+            commit: host::COMMIT.into(),
+            cpu: host::cpu(),
+            threads: host::threads() as u32,
+            format: FORMAT,
+        }
+    }
+}
+
+/// A task's specification as JSON.
+fn task_spec(spec: &TaskSpec) -> String {
+    let mut spec = spec.clone();
+    spec.data.files.values_mut().for_each(|file| *file = portable(file));
+    json!(spec).to_string()
+}
+
+/// What made a result: program, framework, device.
+fn versions(device: DeviceName) -> String {
+    json!({
+        "peft-bench": env!("CARGO_PKG_VERSION"),
+        "burn": peft_model::BURN_VERSION,
+        "system": format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+        "device": device.to_string(),
+    })
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_say_when_by_what_and_where_they_were_made() {
+        let (timestamp, commit) = (host::timestamp(), host::COMMIT);
+        let (cpu, threads) = (host::cpu(), host::threads());
+        let time = chrono::DateTime::parse_from_rfc3339(&timestamp).unwrap();
+        assert!(timestamp.ends_with('Z') && (chrono::Utc::now() - time.to_utc()).num_seconds() < 60);
+        let hash = commit.strip_suffix("-dirty").unwrap_or(commit);
+        let is_commit = hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(is_commit || hash == concat!("v", env!("CARGO_PKG_VERSION")), "{commit}");
+        assert!(!cpu.is_empty() && threads > 0);
+    }
+}

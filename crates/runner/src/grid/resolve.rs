@@ -1,0 +1,219 @@
+//! From a plan to its cells: all that decides a result is known before weights are loaded.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+
+use super::check;
+use super::group::{Group, PlannedCell};
+use super::instance::Instance;
+use super::memory_plan::Demand;
+use super::plan::Plan;
+use super::rows::{Library, TaskRows};
+use super::suite::Suite;
+use crate::data::{Source, TaskData};
+use crate::host::device::DeviceName;
+use crate::model::{ModelFiles, PRECISION_NAME};
+use crate::progress::say;
+use crate::results::Cell;
+use crate::task::{Reference, Task};
+use crate::train::TrainSettings;
+
+/// A suite with all of its cells.
+#[derive(Debug)]
+pub struct Resolved {
+    pub suite: Suite,
+    pub(super) tasks: Vec<ResolvedTask>,
+}
+
+/// A task and what trains on it.
+#[derive(Debug)]
+pub(super) struct ResolvedTask {
+    /// At most one for each of the texts that methods read; those without the task's name first.
+    pub rows: Vec<TaskRows>,
+    pub methods: Vec<ResolvedMethod>,
+}
+
+/// A method on a task.
+#[derive(Debug)]
+pub(super) struct ResolvedMethod {
+    pub instance: Instance,
+    /// As the suite has them, before epochs are turned into updates.
+    pub training: TrainSettings,
+    /// Which of the task's rows it reads.
+    pub rows: usize,
+    /// One for each number of shots.
+    pub groups: Vec<Group>,
+}
+
+impl Resolved {
+    /// All cells, in order.
+    pub fn cells(&self) -> Vec<PlannedCell> {
+        let methods = self.tasks.iter().flat_map(|task| &task.methods);
+        let groups = methods.flat_map(|method| method.groups.iter().map(move |group| (method, group)));
+        let planned = |(method, group): (&ResolvedMethod, &Group)| {
+            let cells = group.cells.iter().map(|cell| PlannedCell::new(cell, &method.instance));
+            cells.collect::<Vec<PlannedCell>>()
+        };
+        groups.flat_map(planned).collect()
+    }
+
+    /// Between which scores those of a task are to be read, by the task's title, where its TOML says so.
+    pub fn references(&self) -> BTreeMap<String, Reference> {
+        let specs = self.tasks.iter().filter_map(|task| Some(&task.rows.first()?.task.spec));
+        specs.filter_map(|spec| Some((spec.title.clone(), spec.reference?))).collect()
+    }
+}
+
+/// Reads every task's rows and checks what scores of them would mean, so that what is wrong with the last
+/// task is known before the first one trains.
+///
+/// # Errors
+/// When a task's rows cannot be loaded, or no score of them would mean anything.
+pub fn resolve(plan: Plan, model: &ModelFiles, library: Library, device: DeviceName) -> Result<Resolved> {
+    let Plan { suite, tasks } = plan;
+    let resolved = tasks.into_iter().map(|(task, methods)| {
+        let resolver = Resolver { suite: &suite, model, library, device };
+        let mut resolved = resolver.task(task, methods)?;
+        resolved.rows.iter_mut().for_each(TaskRows::release);
+        Ok(resolved)
+    });
+    let tasks = resolved.collect::<Result<_>>()?;
+    Ok(Resolved { suite, tasks })
+}
+
+/// What all tasks are resolved by.
+struct Resolver<'a> {
+    suite: &'a Suite,
+    model: &'a ModelFiles,
+    library: Library<'a>,
+    device: DeviceName,
+}
+
+/// Numbers of rows that train: one for each seed.
+struct TrainingRows {
+    /// What was asked for; `None` for all rows.
+    shots: Option<usize>,
+    by_seed: Vec<usize>,
+}
+
+impl Resolver<'_> {
+    fn task(&self, task: Task, methods: Vec<(Instance, TrainSettings)>) -> Result<ResolvedTask> {
+        let mut rows = self.rows(&task, &methods)?;
+        for rows in &mut rows {
+            rows.read(self.library)?;
+        }
+        // The longest: a name before the source only adds to it.
+        if let Some(longest) = rows.last() {
+            check::check(&longest.task, longest.data(self.library)?, self.library.tokenizer)?;
+        }
+        let training_rows = self.training_rows(&task.name, rows[0].data(self.library)?)?;
+        let methods = methods.into_iter().map(|(instance, training)| {
+            let read = if training.task_prefix { rows.len() - 1 } else { 0 };
+            let groups = training_rows.iter().map(|numbers| {
+                let group = self.group(&rows[read], &instance, &training, numbers);
+                group.with_context(|| format!("{} on {}", instance.name, task.name))
+            });
+            let groups = groups.collect::<Result<_>>()?;
+            Ok(ResolvedMethod { instance, training, rows: read, groups })
+        });
+        let resolved = ResolvedTask { methods: methods.collect::<Result<_>>()?, rows };
+        self.check_memory(&resolved)?;
+        Ok(resolved)
+    }
+
+    /// The rows in the texts that the methods read: without the task's name before the source, and with it.
+    fn rows(&self, task: &Task, methods: &[(Instance, TrainSettings)]) -> Result<Vec<TaskRows>> {
+        let source = Source::find(task, self.library.hub)?;
+        let texts = [(false, task.clone()), (true, task.with_prefix())].into_iter();
+        let wanted = texts.filter(|(prefix, _)| methods.iter().any(|(_, t)| t.task_prefix == *prefix));
+        Ok(wanted.map(|(_, task)| TaskRows::new(task, source.clone())).collect())
+    }
+
+    /// How many rows the runs of a task train on: all, or what each number of shots comes to.
+    fn training_rows(&self, name: &str, data: &TaskData) -> Result<Vec<TrainingRows>> {
+        let (suite, rows) = (self.suite, data.train.len());
+        if suite.shots.is_empty() {
+            return Ok(vec![TrainingRows { shots: None, by_seed: vec![rows; suite.seeds.len()] }]);
+        }
+        if let Some(shots) = suite.shots.iter().find(|&&shots| shots > rows) {
+            bail!("`shots` has {shots}, but task `{name}` has only {rows} rows to train on");
+        }
+        let mut numbers = Vec::new();
+        for &shots in &suite.shots {
+            let chosen = suite.seeds.iter().map(|&seed| data.shots(shots, suite.shots_rule, seed).len());
+            let by_seed: Vec<usize> = chosen.collect();
+            match by_seed.iter().min() {
+                Some(0) => bail!(
+                    "`shots` has {shots}, of which the reference's rule gives the classes of task `{name}` none each \
+                     and so chooses no row; give more, or set `shots_rule = \"balanced\"`"
+                ),
+                Some(&fewest) if fewest < shots => say!(
+                    "note: {name}: of {shots} shots the reference's rule chooses only {fewest} rows, \
+                     for it gives every class the same number"
+                ),
+                _ => {}
+            }
+            numbers.push(TrainingRows { shots: Some(shots), by_seed });
+        }
+        Ok(numbers)
+    }
+
+    fn group(
+        &self,
+        rows: &TaskRows,
+        instance: &Instance,
+        training: &TrainSettings,
+        numbers: &TrainingRows,
+    ) -> Result<Group> {
+        // Few-shot runs have rows of their own, so their batches have no common width.
+        let together = numbers.shots.is_none() && instance.built.method.side_by_side();
+        let seeds = &self.suite.seeds;
+        let company = match self.device {
+            // Here a run has the same bits alone and in company.
+            DeviceName::Cpu => Vec::new(),
+            _ if !together || seeds.len() == 1 => Vec::new(),
+            _ => seeds.clone(),
+        };
+        let cell = |(&seed, &number): (&u64, &usize)| -> Result<Cell> {
+            Ok(Cell {
+                task: rows.task.name.clone(),
+                spec: rows.task.spec.clone(),
+                rows: rows.source.revisions(),
+                shots: numbers.shots,
+                shots_rule: numbers.shots.map(|_| self.suite.shots_rule),
+                model: self.model.id.clone(),
+                model_revision: self.model.revision.clone(),
+                precision: PRECISION_NAME.into(),
+                method: instance.method.clone(),
+                settings: instance.built.settings.clone(),
+                training: training.for_rows(number).map_err(|problem| self.suite.wrong(problem))?,
+                seed,
+                company: company.clone(),
+            })
+        };
+        let cells = seeds.iter().zip(&numbers.by_seed).map(cell).collect::<Result<_>>()?;
+        Ok(Group { cells, together })
+    }
+
+    /// Refuses trainings that do not fit into memory. What a GPU has is not known.
+    fn check_memory(&self, task: &ResolvedTask) -> Result<()> {
+        if self.device != DeviceName::Cpu {
+            return Ok(());
+        }
+        for method in &task.methods {
+            let rows = &task.rows[method.rows];
+            let fewest = self.suite.shots.iter().min().copied();
+            method.demand(&rows.task, rows.data(self.library)?, fewest, self.model).ensure()?;
+        }
+        Ok(())
+    }
+}
+
+impl ResolvedMethod {
+    /// What its training must have in memory, where `shots` rows train if it is given.
+    pub fn demand(&self, task: &Task, data: &TaskData, shots: Option<usize>, model: &ModelFiles) -> Demand {
+        let name = format!("{} on {}", self.instance.name, task.name);
+        Demand::new(name, &self.instance, &self.training, data, shots, &model.config)
+    }
+}

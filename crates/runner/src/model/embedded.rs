@@ -1,0 +1,31 @@
+use std::path::{Path, PathBuf};
+
+use peft_model::t5::T5Config;
+
+use crate::files::embedded;
+
+/// The files of a model that the program carries with it.
+#[derive(Debug)]
+pub(super) struct EmbeddedModel {
+    pub folder: PathBuf,
+    pub config: &'static str,
+    pub weights: &'static [u8],
+    pub tokenizer: &'static [u8],
+}
+
+impl EmbeddedModel {
+    pub fn find(name: &str) -> Option<Self> {
+        let folder = format!("models/{name}");
+        Some(Self {
+            config: embedded::text(&format!("{folder}/config.json"))?,
+            weights: embedded::bytes(&format!("{folder}/model.safetensors"))?,
+            tokenizer: embedded::bytes(&format!("{folder}/tokenizer.json"))?,
+            folder: Path::new("datasets").join(folder),
+        })
+    }
+
+    pub fn config(&self) -> Result<T5Config, peft_model::Error> {
+        let path = self.folder.join("config.json");
+        T5Config::from_json(self.config).map_err(|problem| peft_model::Error::Config { path, problem })
+    }
+}

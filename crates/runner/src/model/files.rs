@@ -1,0 +1,149 @@
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use peft_model::t5::{Backbone, T5Config};
+
+use super::embedded::EmbeddedModel;
+use super::error::ModelError;
+use super::parts::{config, read_tokenizer, tokenizer_file};
+use super::place::{Place, RANDOM};
+use super::precision::PRECISION;
+use crate::files::digest::Digest;
+use crate::host::device::is_host;
+use crate::host::memory::{self, TooLarge};
+use crate::hub::{Hub, Repo};
+use crate::tokenizer::Tokenizer;
+
+/// A model whose weights are not loaded yet: all that must be known of it before anything trains.
+#[derive(Debug)]
+pub struct ModelFiles {
+    /// As the user named it.
+    pub id: String,
+    /// Commit on the hub, or a digest of the weights.
+    pub revision: String,
+    pub config: T5Config,
+    pub tokenizer: Tokenizer,
+    weights: Weights,
+}
+
+#[derive(Debug)]
+enum Weights {
+    Folder(PathBuf),
+    Embedded(EmbeddedModel),
+    Random,
+}
+
+/// Seed of random weights.
+const RANDOM_SEED: u64 = 42;
+
+impl ModelFiles {
+    /// Finds a folder in the hub's layout, an embedded model, or one of the hub, in this order; with `@random` after
+    /// its name, it keeps its shape but not its weights.
+    ///
+    /// # Errors
+    /// When files are missing, or the configuration or the tokenizer is broken.
+    pub fn find(id: &str, hub: &Hub) -> Result<Self, ModelError> {
+        if id.ends_with(RANDOM) {
+            return Self::random(id, hub);
+        }
+        match Place::of(id) {
+            Place::Folder(folder) => Self::in_folder(id, digest(&folder)?, folder),
+            Place::Embedded(files) => Self::embedded(id, files),
+            Place::Hub => {
+                let files = hub.model_files(&Repo::model(id))?;
+                Self::in_folder(id, files.commit, files.folder)
+            }
+        }
+    }
+
+    /// The shape and the tokenizer of a model, whose weights need not exist.
+    fn random(id: &str, hub: &Hub) -> Result<Self, ModelError> {
+        let (config, (path, bytes)) = (config(id, hub)?, tokenizer_file(id, hub)?);
+        let tokenizer = Tokenizer::from_bytes(&bytes, &path, config.eos_token_id, config.vocab_size)?;
+        let shape = serde_json::to_string(&config).expect("plain data serializes");
+        let digest = short(Digest::of(shape).and(tokenizer.digest()));
+        let revision = format!("random weights, seed {RANDOM_SEED}, {digest}");
+        Ok(Self { id: id.into(), revision, config, tokenizer, weights: Weights::Random })
+    }
+
+    fn embedded(id: &str, files: EmbeddedModel) -> Result<Self, ModelError> {
+        let config = files.config()?;
+        let path = files.folder.join("tokenizer.json");
+        let tokenizer =
+            Tokenizer::from_bytes(files.tokenizer, &path, config.eos_token_id, config.vocab_size)?;
+        let revision = short(Digest::of(files.config).and(files.weights).and(files.tokenizer));
+        Ok(Self { id: id.into(), revision, config, tokenizer, weights: Weights::Embedded(files) })
+    }
+
+    fn in_folder(id: &str, revision: String, folder: PathBuf) -> Result<Self, ModelError> {
+        let config = T5Config::from_folder(&folder)?;
+        let (path, bytes) = read_tokenizer(folder.join("tokenizer.json"))?;
+        let tokenizer = Tokenizer::from_bytes(&bytes, &path, config.eos_token_id, config.vocab_size)?;
+        Ok(Self { id: id.into(), revision, config, tokenizer, weights: Weights::Folder(folder) })
+    }
+
+    /// Loads the weights, or draws them. What the files hold and the model does not use is said on standard error.
+    ///
+    /// # Errors
+    /// When they are missing or broken, do not fit the configuration, or do not fit into memory.
+    pub fn load(&self, device: &Device) -> Result<Backbone, ModelError> {
+        if is_host(device) {
+            self.ensure_memory()?;
+        }
+        let backbone = match &self.weights {
+            Weights::Random => Backbone::random(&self.config, RANDOM_SEED, device),
+            Weights::Folder(folder) => Backbone::load(folder, device, PRECISION)?,
+            Weights::Embedded(files) => {
+                let name = files.folder.join("model.safetensors").display().to_string();
+                Backbone::from_safetensors(self.config.clone(), files.weights, &name, device, PRECISION)?
+            }
+        };
+        for note in backbone.notes() {
+            crate::progress::say!("note: {note}");
+        }
+        Ok(backbone)
+    }
+
+    /// Refuses weights that do not fit into memory.
+    fn ensure_memory(&self) -> Result<(), TooLarge> {
+        let name = match &self.weights {
+            Weights::Folder(folder) => folder.display().to_string(),
+            Weights::Embedded(_) | Weights::Random => self.id.clone(),
+        };
+        let weights = || {
+            let T5Config { vocab_size, d_model, d_ff, num_layers, .. } = self.config;
+            format!(
+                "{name}: the weights that config.json asks for (`vocab_size` {vocab_size}, `d_model` {d_model}, `d_ff` \
+                 {d_ff}, `num_heads` x `d_kv` {}, `num_layers` {num_layers})",
+                self.config.inner_dim()
+            )
+        };
+        memory::ensure(weights, memory::floats(&[Backbone::num_parameters(&self.config)]))
+    }
+}
+
+/// SHA-256 over the configuration, the tokenizer and the weights of a local folder, shortened.
+fn digest(folder: &Path) -> Result<String, ModelError> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(|source| peft_model::Error::Read { path: folder.into(), source })?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let named = ["config.json", "generation_config.json", "tokenizer.json"].contains(&name.as_str());
+            let weights = name.ends_with(".safetensors") || name.ends_with(".index.json");
+            let weights = weights || name.starts_with("pytorch_model");
+            // A pipe would block; what needs it says so.
+            (named || weights) && path.is_file()
+        })
+        .collect();
+    files.sort();
+    let digest = files.into_iter().try_fold(Digest::default(), |digest, path| {
+        digest.and_file(&path).map_err(|source| peft_model::Error::Read { path, source })
+    });
+    Ok(short(digest?))
+}
+
+fn short(digest: Digest) -> String {
+    format!("sha256:{}", digest.short())
+}

@@ -1,0 +1,46 @@
+//! A backbone with its tokenizer: embedded, from a folder, or from the hub.
+
+mod embedded;
+mod error;
+mod files;
+pub mod footprint;
+mod lazy;
+mod parts;
+mod place;
+mod precision;
+
+use burn::tensor::Device;
+use peft_model::t5::Backbone;
+
+pub use error::ModelError;
+pub use files::ModelFiles;
+pub use lazy::LazyBackbone;
+pub use parts::{config, fetch, tokenizer, tokenizer_file};
+pub use precision::PRECISION_NAME;
+
+use crate::hub::Hub;
+use crate::tokenizer::Tokenizer;
+
+/// A pretrained model.
+#[derive(Debug)]
+pub struct Model {
+    /// As the user named it.
+    pub id: String,
+    /// Commit on the hub, or a digest of the weights.
+    pub revision: String,
+    pub backbone: Backbone,
+    pub tokenizer: Tokenizer,
+}
+
+impl Model {
+    /// Opens a model that [`ModelFiles::find`] finds.
+    ///
+    /// # Errors
+    /// When files are missing or broken, or do not fit each other.
+    pub fn open(id: &str, hub: &Hub, device: &Device) -> Result<Self, ModelError> {
+        let files = ModelFiles::find(id, hub)?;
+        let backbone = files.load(device)?;
+        let ModelFiles { id, revision, tokenizer, .. } = files;
+        Ok(Self { id, revision, backbone, tokenizer })
+    }
+}
