@@ -83,7 +83,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 ExitCode::from(interrupted.exit_code())
             }
             None => {
-                let advice = fetch.filter(|_| is_cured_by_fetching(&error));
+                let advice = fetch.filter(|_| is_fixed_by_fetching(&error));
                 let advice = advice.map(|fetch| format!("; `{fetch}` where there is a network gets it"));
                 say!("error: {}{}", message(&error), advice.unwrap_or_default());
                 ExitCode::from(BAD_INPUT)
@@ -115,10 +115,10 @@ impl Command {
     }
 }
 
-fn is_cured_by_fetching(error: &anyhow::Error) -> bool {
+fn is_fixed_by_fetching(error: &anyhow::Error) -> bool {
     let of_hub = |cause: &(dyn std::error::Error + 'static)| {
         let boxed = cause.downcast_ref::<Box<HubError>>().map(|boxed| &**boxed);
-        cause.downcast_ref::<HubError>().or(boxed).is_some_and(HubError::is_cured_by_fetching)
+        cause.downcast_ref::<HubError>().or(boxed).is_some_and(HubError::is_fixed_by_fetching)
     };
     error.chain().any(of_hub)
 }

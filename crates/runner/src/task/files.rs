@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::TaskError;
 use super::delimited::{Quote, delimited};
+use super::error::TaskError;
 use super::json::json_lines;
 use super::parquet::parquet;
 use super::table::Table;

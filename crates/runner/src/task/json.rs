@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value as Json};
 
-use super::rows::Value;
 use super::table::{Column, Table};
+use super::value::Value;
 
 /// Reads the wanted keys of every line; what a line lacks is empty. Of a key given twice the last counts, as
 /// everywhere.

@@ -19,8 +19,8 @@ use polars_parquet::read::{
     column_iter_to_arrays, read_metadata,
 };
 
-use super::rows::Value;
 use super::table::{Column, Table};
+use super::value::Value;
 use crate::{files, memory, panics};
 
 /// Most levels of lists and records in a column.

@@ -1,6 +1,6 @@
 //! Whether the quotes of a file enclose its fields or belong to their text.
 
-use super::delimited::{Record, Records, Style};
+use super::records::{Record, Records, Style};
 
 /// What to do about quotes that have backslashes before them.
 pub(super) const ESCAPED: &str = "its quotes have backslashes before them, as in `\\\"`; write them doubled, `\"\"`, \

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::delimited::Quote;
+use super::error::shown;
 use super::files::{Dialect, is_delimited};
-use super::shown;
 use super::split::SplitRule;
 use super::template::Template;
 use crate::metric::Metric;
@@ -329,6 +329,11 @@ impl Default for Limits {
     }
 }
 
+pub(super) const SOURCE: &str = "text.source";
+pub(super) const TARGET: &str = "text.target";
+pub(super) const ANSWERS: &str = "text.answers";
+pub(super) const GROUP: &str = "text.group";
+
 /// The templates of a specification, parsed.
 #[derive(Debug, Clone)]
 pub(super) struct Templates {
@@ -337,6 +342,22 @@ pub(super) struct Templates {
     pub answers: Option<Template>,
     pub group: Option<Template>,
     pub probes: Vec<(String, Template)>,
+}
+
+impl Templates {
+    /// Every template, with its key.
+    pub fn by_key(&self) -> impl Iterator<Item = (String, &Template)> {
+        let templates = [
+            (SOURCE, Some(&self.source)),
+            (TARGET, self.target.as_ref()),
+            (ANSWERS, self.answers.as_ref()),
+            (GROUP, self.group.as_ref()),
+        ];
+        let templates =
+            templates.into_iter().filter_map(|(key, template)| Some((key.to_string(), template?)));
+        let probes = self.probes.iter();
+        templates.chain(probes.map(|(name, template)| (format!("probes.{name}"), template)))
+    }
 }
 
 impl TaskSpec {

@@ -1,6 +1,6 @@
 //! What one file holds of the columns that a task names.
 
-use super::rows::Value;
+use super::value::Value;
 
 /// The rows of a file.
 #[derive(Debug, Default)]

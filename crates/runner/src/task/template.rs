@@ -5,8 +5,9 @@
 
 use std::fmt;
 
-use super::rows::{Row, Value};
+use super::rows::Row;
 use super::text_functions::{self, Function};
+use super::value::Value;
 
 /// A parsed template.
 #[derive(Debug, Clone)]

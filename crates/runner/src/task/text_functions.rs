@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::rows::Value;
-use super::shown;
+use super::error::shown;
+use super::value::Value;
 
 /// A text function: takes a value and arguments, gives a value.
 #[derive(Debug)]

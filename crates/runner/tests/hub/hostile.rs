@@ -290,7 +290,7 @@ fn a_wait_longer_than_our_patience_is_told_at_once() {
         bench.hub.spoil("GET", "/tree/", 9, Fault::Status(status, vec![("Retry-After", wait)]));
         let error = bench.client().resolve(&dataset()).unwrap_err();
         assert!(matches!(error, HubError::Busy { .. }), "{error}");
-        assert!(error.to_string().contains(", come back in "), "{error}");
+        assert!(error.to_string().contains(", retry after "), "{error}");
         assert_eq!(bench.hub.requests("GET", "/tree/").len(), 1);
     }
 }

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use peft_model::peft::nearest;
 use peft_pocket::{self as pocket, Part, PocketTask};
 
+use super::error::{TaskError, shown};
 use super::generated::generated;
-use super::spec::Templates;
-use super::{Role, Rows, TaskError, TaskSpec, Template, shown};
+use super::rows::Rows;
+use super::spec::{TaskSpec, Templates};
+use super::split::Role;
+use super::template::Template;
 use crate::embedded;
 use crate::files::{self, FileError};
 use crate::hub::{DEFAULT_REVISION, Fetched, Hub, HubError, Repo};
@@ -173,6 +176,22 @@ impl Task {
         Ok(RoleRows { rows, indices })
     }
 
+    /// An error in the task's TOML.
+    pub fn wrong(&self, problem: String) -> TaskError {
+        TaskError::Spec { file: self.file.clone(), problem }
+    }
+
+    /// The columns that the task reads. What has dots may be a column's name or reach into a record.
+    pub fn columns(&self) -> Vec<String> {
+        let paths = self.templates.by_key().flat_map(|(_, template)| template.columns());
+        let paths = paths.flat_map(|path| [path.column().to_string(), path.to_string()]);
+        let label = self.spec.labels.iter().map(|labels| labels.column.clone());
+        let mut columns: Vec<String> = paths.chain(label).collect();
+        columns.sort();
+        columns.dedup();
+        columns
+    }
+
     fn read_files(&self, files: &[PathBuf]) -> Result<Rows, TaskError> {
         Rows::read(files, &self.columns(), self.spec.data.dialect())
     }
@@ -284,8 +303,8 @@ pub fn names() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Value;
     use super::*;
+    use crate::task::Value;
 
     #[test]
     fn the_name_before_every_source_is_the_references() {
