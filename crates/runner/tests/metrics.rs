@@ -262,7 +262,7 @@ fn macro_f1_averages_over_the_declared_classes() {
     let predicted = rows(&[("0", "0"), ("1", "1"), ("2", "1"), ("x", "0")]);
     assert!((score(&predicted) - 400.0 / 9.0).abs() < TOLERANCE);
     let error = Metric::MacroF1.score(&rows(&[("0", "0"), ("3", "3")]), Some(&classes)).unwrap_err();
-    assert_eq!(error.to_string(), "row 2 has the target `3`, which is none of the classes `0`, `1`, `2`");
+    assert_eq!(error.to_string(), "row 2 has the target `3`, which is not one of the classes `0`, `1`, `2`");
     for metric in Metric::ALL.into_iter().filter(|metric| !metric.uses_classes()) {
         let grouped = [answer("1", &["1"], Some("q")), answer("1", &["0"], Some("q"))];
         assert_eq!(metric.score(&grouped, Some(&classes)), metric.score(&grouped, None), "{metric}");

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{message, output};
+use super::error_text::message;
+use super::output;
 use crate::grid::{self, Overrides};
 use crate::hub::{Fetched, Hub, Progress};
 use crate::{model, task};

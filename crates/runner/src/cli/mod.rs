@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod error_text;
 mod fetch;
 mod json_lines;
 mod listing;
@@ -19,8 +20,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use error_text::{is_fixed_by_fetching, message};
 
-use crate::hub::HubError;
 use crate::interrupt::{self, Interrupted};
 use crate::progress::say;
 use crate::threads;
@@ -113,25 +114,6 @@ impl Command {
             | Command::Metric(_) => None,
         }
     }
-}
-
-fn is_fixed_by_fetching(error: &anyhow::Error) -> bool {
-    let of_hub = |cause: &(dyn std::error::Error + 'static)| {
-        let boxed = cause.downcast_ref::<Box<HubError>>().map(|boxed| &**boxed);
-        cause.downcast_ref::<HubError>().or(boxed).is_some_and(HubError::is_fixed_by_fetching)
-    };
-    error.chain().any(of_hub)
-}
-
-/// An error and its causes, but for those that the text before has told already.
-fn message(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 fn dispatch(command: Command) -> Result<ExitCode> {

@@ -2,9 +2,10 @@ use peft_model::random::{keyed_rng, mix};
 use peft_pocket::{Corpus, Mixture};
 use rand::Rng;
 
+use super::error::PretrainError;
+use super::recipe::Recipe;
 use super::span_corruption::{Corruption, corrupt};
 use super::tokenizer::sentinel;
-use super::{PretrainError, Recipe};
 use crate::tokenizer::Tokenizer;
 
 /// One pretraining example.

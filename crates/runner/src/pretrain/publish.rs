@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::DType;
 use peft_model::t5::Backbone;
 
-use super::PretrainError;
+use super::error::PretrainError;
 use crate::atomic::death;
 
 /// How the names of folders begin in which a model is written before it is moved.

@@ -6,7 +6,7 @@ use peft_model::t5::{Backbone, T5Config};
 use peft_pocket::Mixture;
 use serde::{Deserialize, Serialize};
 
-use super::PretrainError;
+use super::error::PretrainError;
 use crate::embedded;
 use crate::files;
 use crate::footprint;

@@ -1,4 +1,4 @@
-//! CSV and TSV as they stand: no cell is guessed at, no line is padded or dropped.
+//! CSV and TSV read literally: no cell is guessed at, no line is padded or dropped.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,24 +7,24 @@ use super::quotes;
 use super::records::{Records, Style};
 use super::table::Table;
 
-/// What quotes mean, as a task's TOML says.
+/// The meaning of quotes, from a task's TOML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quote {
-    /// As the file shows; refused where it does not.
+    /// Detected from the file; refused if ambiguous.
     #[serde(rename = "auto")]
     Auto,
-    /// They are characters like others.
+    /// They are ordinary characters.
     #[serde(rename = "none")]
     None,
-    /// They enclose fields, and are doubled in them.
+    /// They enclose fields, and are doubled inside them.
     #[serde(rename = "\"")]
     Enclosing,
 }
 
-/// Characters that separate columns in files that one meets.
+/// Common column separators.
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
 
-/// Every cell is text as the file has it: nothing is guessed from what it looks like.
+/// Every cell is text exactly as in the file: no types are guessed.
 pub(super) fn delimited(
     text: &str,
     separator: char,
@@ -38,13 +38,13 @@ pub(super) fn delimited(
     };
     let table = read(text, separator, style, wanted);
     if style == Style::Doubled {
-        // Backslashes can hide ends of fields, so that rows run into each other.
+        // Backslashes can hide the end of a field, which would merge rows.
         if (table.is_err() || text.contains("\\\"\"")) && quotes::are_escaped(text, separator) {
             return Err(quotes::ESCAPED.into());
         }
         let fits = |style| quotes::fits(text, separator, style).is_ok();
         if table.is_err() && !fits(Style::Doubled) && fits(Style::Raw) {
-            let advice = "if quotes are text, say so: `quote = \"none\"` in [data]";
+            let advice = "if quotes are text, set `quote = \"none\"` in [data]";
             return table.map_err(|problem| format!("{problem}; {advice}"));
         }
     }
@@ -53,7 +53,7 @@ pub(super) fn delimited(
 
 fn read(text: &str, separator: char, style: Style, wanted: &[String]) -> Result<Table, String> {
     let mut records = Records::new(text, separator, style);
-    let header = records.next()?.ok_or("it is empty; its first line must have the columns' names")?;
+    let header = records.next()?.ok_or("the file is empty; its first line must have the column names")?;
     let at_header = |problem: String| format!("line {}: {problem}", header.line);
     let names: Vec<String> = header.fields.iter().map(|field| field.text.to_string()).collect();
     check_separator(&names, separator, wanted).map_err(at_header)?;
@@ -73,13 +73,13 @@ fn read(text: &str, separator: char, style: Style, wanted: &[String]) -> Result<
     Ok(table)
 }
 
-/// Refuses a header of one column that another character seems to cut into several.
+/// Refuses a header of one column that another separator would split.
 fn check_separator(names: &[String], separator: char, wanted: &[String]) -> Result<(), String> {
     let [name] = names else { return Ok(()) };
     let other = SEPARATORS.into_iter().find(|&other| other != separator && name.contains(other));
     match other {
         Some(other) if !wanted.contains(name) => Err(format!(
-            "there is one column, `{}`; if `{}` separates columns, say so: `separator = \"{}\"` in [data]",
+            "there is one column, `{}`; if `{}` separates columns, set `separator = \"{}\"` in [data]",
             shown(name),
             other.escape_default(),
             other.escape_default()

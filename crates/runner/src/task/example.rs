@@ -15,20 +15,20 @@ use super::value::Value;
 pub struct Example {
     /// Index in the dataset's split.
     pub row: u32,
-    /// The line on which the row begins, from 1, where its file has lines.
+    /// The line on which the row begins, from 1, if its file has lines.
     pub line: Option<u32>,
     pub source: String,
     pub target: String,
-    /// Every answer that counts as right, the row's own target first.
+    /// Every accepted answer, the row's own target first.
     pub answers: Vec<String>,
-    /// What rows are grouped by for scoring.
+    /// Id by which rows are grouped for scoring.
     pub group: Option<String>,
     /// The raw class, for tasks with classes: labels, or the two sides of `few_shot_threshold`.
     pub class: Option<String>,
 }
 
 impl Example {
-    /// Where the row is, for messages: its line, or its number counted from 1 where there are no lines.
+    /// Where the row is, for messages: its line, or its number from 1 if the file has no lines.
     pub fn place(&self) -> String {
         match self.line {
             Some(line) => format!("line {line}"),
@@ -44,8 +44,7 @@ impl Task {
     /// Makes examples of the rows with these indices.
     ///
     /// # Errors
-    /// When a column is missing, a cell is not what the template needs, or a class is not in
-    /// `labels.words`.
+    /// When a column is missing, a cell does not fit the template, or a class is not in `labels.words`.
     pub fn examples(&self, rows: &Rows, indices: &[u32]) -> Result<Vec<Example>, TaskError> {
         self.check_columns(rows)?;
         let of_chunk = |chunk: &[u32]| -> Result<Vec<Example>, TaskError> {
@@ -69,7 +68,7 @@ impl Task {
                 file: self.file.clone(),
                 key,
                 problem: format!(
-                    "there is no column `{column}` in {source}; the columns are {}",
+                    "no column `{column}` in {source}; the columns are {}",
                     shown(&present.join(", "))
                 ),
             };
@@ -124,13 +123,13 @@ fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<V
         .collect())
 }
 
-/// The side of a threshold on which a number lies; the threshold itself is below, as in the reference.
+/// The side of a threshold on which a number lies; the threshold itself counts as below, as in the reference.
 fn side(threshold: Option<f64>, target: &str) -> Option<String> {
     let above = target.parse::<f64>().ok()? > threshold?;
     Some(if above { "above" } else { "below" }.into())
 }
 
-/// The row's own answer, then the others that count as right.
+/// The row's own answer, then the other accepted ones.
 fn own_answer_first(target: &str, answers: Option<&[String]>) -> Vec<String> {
     let others = answers.unwrap_or_default().iter().filter(|answer| *answer != target);
     std::iter::once(target.to_string()).chain(others.cloned()).collect()
@@ -140,25 +139,22 @@ fn expanded(spec: &TaskSpec, target: &Template, row: Row) -> Result<Vec<String>,
     let targets = target.render_all(&row)?;
     match (&spec.text.empty, targets.is_empty()) {
         (Some(empty), true) => Ok(vec![empty.clone()]),
-        (None, true) => Err("the target's list is empty; `text.empty` says what stands for it".into()),
+        (None, true) => Err("the target's list is empty; set `text.empty` to the target of such rows".into()),
         _ => Ok(targets),
     }
 }
 
-/// The word and the class of a row.
+/// The label word and the class of a row.
 fn label(labels: &Labels, row: Row) -> Result<(String, String), String> {
     let value = row.value(&labels.column)?;
     if let Value::List(_) = value {
-        return Err(format!(
-            "column `{}` holds a list; a row has one class, and tasks of several labels per row are not supported",
-            labels.column
-        ));
+        return Err(format!("column `{}` holds a list; multi-label tasks are not supported", labels.column));
     }
     let raw = value.into_text(&labels.column)?;
     match labels.class(&raw) {
         Some((class, word)) => Ok((word.to_string(), class)),
         None => Err(format!(
-            "column `{}` holds `{}`, which is not in `labels.words`; known classes are {}",
+            "column `{}` holds `{}`, which is not in `labels.words`; known classes: {}",
             labels.column,
             shown(&raw),
             labels.classes().join(", ")

@@ -1,33 +1,33 @@
-//! Cuts delimited text into records and fields.
+//! Splits delimited text into records and fields.
 
 use std::borrow::Cow;
 
 use super::error::shown;
 use super::value::Value;
 
-/// How the text of a file is cut into fields.
+/// How text is split into fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
     /// Quotes are text.
     Raw,
-    /// A field may stand in quotes; a quote in it is written twice.
+    /// Quotes may enclose a field; a quote inside is doubled.
     Doubled,
-    /// A field may stand in quotes; a quote in it has a backslash before it.
+    /// Quotes may enclose a field; a quote inside is escaped with a backslash.
     Escaped,
 }
 
 /// Reads delimited text record by record.
 pub(super) struct Records<'a> {
     rest: &'a str,
-    /// The line that the rest begins on.
+    /// The line on which the rest begins.
     line: usize,
     separator: char,
     style: Style,
 }
 
-/// One row as it stands in the file.
+/// One row as written in the file.
 pub(super) struct Record<'a> {
-    /// The line that it begins on.
+    /// The line on which it begins.
     pub line: usize,
     pub fields: Vec<Field<'a>>,
 }
@@ -65,7 +65,7 @@ impl<'a> Records<'a> {
         Self { rest: text, line: 1, separator, style }
     }
 
-    /// The next record; blank lines are none.
+    /// The next record; blank lines are skipped.
     pub fn next(&mut self) -> Result<Option<Record<'a>>, String> {
         while !self.rest.is_empty() {
             let record = self.record()?;
@@ -108,7 +108,7 @@ impl<'a> Records<'a> {
         Ok((field, more))
     }
 
-    /// The text of a field that stands in quotes.
+    /// The text of a quoted field.
     fn quoted(&mut self) -> Result<Option<Cow<'a, str>>, String> {
         let Some(inside) = self.rest.strip_prefix('"').filter(|_| self.style != Style::Raw) else {
             return Ok(None);

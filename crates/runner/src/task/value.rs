@@ -10,16 +10,16 @@ pub enum Value {
     Boolean(bool),
     Integer(i64),
     Number(f64),
-    /// A number of more digits than the kinds above keep: a large integer, or a decimal number.
+    /// A number with more digits than the types above keep: a large integer, or a decimal number.
     Digits(String),
     List(Vec<Value>),
     Record(Vec<(String, Value)>),
-    /// A type that has no text, such as a date: its name.
+    /// A type without text, such as a date: its name.
     Other(String),
 }
 
 impl Value {
-    /// What kind of value this is, for messages.
+    /// The kind of value, for messages.
     pub fn kind(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Value::Null => "an empty cell",
@@ -33,7 +33,7 @@ impl Value {
         })
     }
 
-    /// What all values of a column must have in common; nothing where it is empty.
+    /// The kind that all values of a column must share; `None` for an empty cell.
     pub(super) fn kind_of_column(&self) -> Option<&'static str> {
         Some(match self {
             Value::Null => return None,
@@ -42,7 +42,7 @@ impl Value {
             Value::Text(_) => "text",
             Value::List(_) => "a list",
             Value::Record(_) => "a record",
-            Value::Other(_) => "what has no text",
+            Value::Other(_) => "a type without text",
         })
     }
 
@@ -52,7 +52,7 @@ impl Value {
             Value::Text(text) | Value::Digits(text) => Ok(text),
             Value::Boolean(b) => Ok(b.to_string()),
             Value::Integer(i) => Ok(i.to_string()),
-            // Unlike its display, this keeps 1.0 apart from 1, and is short for 1e300.
+            // Unlike `Display`, this distinguishes 1.0 from 1, and is short for 1e300.
             Value::Number(x) => Ok(format!("{x:?}")),
             Value::Null => Err(format!("column `{path}` is empty")),
             other @ Value::Other(_) => {
