@@ -194,7 +194,7 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     assert_success(&resumed);
     assert_success(&w.run(&arguments("b")));
     if killed_on_the_way {
-        assert!(stderr(&resumed).contains("going on after"), "{}", stderr(&resumed));
+        assert!(stderr(&resumed).contains("resuming after step"), "{}", stderr(&resumed));
     }
     assert!(!w.path("a/state").exists(), "the state goes when the results are there");
     for cell in files(&w.path("b/adapters")) {

@@ -140,7 +140,7 @@ fn a_fetched_suite_runs_offline_and_without_a_network() {
     assert_eq!(bench.hub.downloads().len(), 6);
 
     let again = bench.fetch(&[]);
-    assert_eq!(stdout(&again), model("already there") + &rows("already there"));
+    assert_eq!(stdout(&again), model("already cached") + &rows("already cached"));
     assert_eq!(stderr(&again), "");
     assert_eq!(bench.hub.downloads().len(), 6);
 
@@ -160,7 +160,10 @@ fn a_fetched_suite_runs_offline_and_without_a_network() {
 #[test]
 fn what_lacks_its_data_names_the_command_that_fetches_it() {
     let commands: [(&[&str], &str); 5] = [
-        (&["run", "hub-suite.toml"], "`peft-bench fetch hub-suite.toml` where there is a network gets it"),
+        (
+            &["run", "hub-suite.toml"],
+            "run `peft-bench fetch hub-suite.toml` on a machine with network access",
+        ),
         (
             &["run", "hub-suite.toml", "--model", "owner/other", "--task", "rows.toml"],
             "`peft-bench fetch hub-suite.toml --task rows.toml --model owner/other`",

@@ -16,13 +16,13 @@ use crate::results::thousands;
 
 #[derive(Debug, Args)]
 pub struct Methods {
-    /// Backbone to count for: a folder or a hub id [default: T5-base's configuration]
+    /// Backbone whose parameters to count: a folder or a hub id [default: T5-base's configuration]
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: Option<String>,
 }
 
 impl Methods {
-    /// The command that fetches the model, with a suite that needs no other.
+    /// The `fetch` command for the model.
     pub fn fetch(&self) -> Option<String> {
         Some(Fetch::command(Some(DEFAULT_SUITE), &[], Some(self.model.as_deref()?)))
     }

@@ -16,7 +16,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Prints the table of every suite that has cells in the folder, and writes nothing.
+    /// Prints the table of every suite that has cells in the folder; writes nothing.
     pub fn execute(self) -> Result<ExitCode> {
         let store = Store::read_only(&self.folder)?;
         let records = store.records()?;
@@ -29,7 +29,7 @@ impl Report {
     }
 }
 
-/// What every suite has asked for; of those whose file is lost, what their records say.
+/// The roster of every suite; for suites whose file is lost, one derived from their records.
 fn rosters(store: &Store, records: &[Record]) -> Result<Vec<Roster>> {
     let mut rosters = Roster::all(store.folder())?;
     let known: BTreeSet<String> = rosters.iter().map(|roster| roster.suite.clone()).collect();

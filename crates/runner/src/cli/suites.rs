@@ -10,7 +10,7 @@ use crate::grid::{self, Suite};
 pub struct Suites {}
 
 impl Suites {
-    /// Prints every embedded suite, and how many cells it has.
+    /// Prints every embedded suite and its number of cells.
     pub fn execute(self) -> Result<ExitCode> {
         for name in grid::names() {
             let suite = grid::find(&name)?;

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// What can go wrong when a model is pretrained.
+/// Why a pretraining failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainError {
     #[error("cannot read {}: {source}", path.display())]
@@ -13,9 +13,7 @@ pub enum PretrainError {
     Recipe { path: PathBuf, problem: String },
     #[error("training the tokenizer: {0}")]
     Tokenizer(String),
-    #[error(
-        "`start`: the tokenizer of {start} has no `{missing}`, but `tokenizer.sentinels` asks for {asked}"
-    )]
+    #[error("`start`: the tokenizer of {start} has no `{missing}`, but `tokenizer.sentinels` is {asked}")]
     Sentinel { start: String, missing: String, asked: usize },
     #[error(transparent)]
     TooLarge(#[from] crate::memory::TooLarge),
@@ -29,17 +27,15 @@ pub enum PretrainError {
     Model(#[from] peft_model::Error),
     #[error("`start`: {0}")]
     Start(#[from] crate::model::ModelError),
-    #[error(
-        "`start`: the configuration of {start} is not what `model` says: {found}, but {expected} was asked for"
-    )]
+    #[error("`start`: the configuration of {start} does not match `model`: {found}, expected {expected}")]
     Shape { start: String, found: String, expected: String },
     #[error(transparent)]
     TokenizerFile(#[from] crate::tokenizer::TokenizerError),
 }
 
 impl PretrainError {
-    /// Whether it is the recipe that must be changed; the message names its keys, but not its file.
-    pub fn is_of_recipe(&self) -> bool {
+    /// Whether the recipe must be changed; the message names its keys, but not its file.
+    pub fn is_caused_by_recipe(&self) -> bool {
         matches!(
             self,
             Self::Tokenizer(_)

@@ -1,4 +1,4 @@
-//! Pretrains a T5 on the pocket world: span corruption mixed with supervised examples, as T5 itself.
+//! Pretrains a T5 on the pocket world, on span corruption mixed with supervised examples, as T5 itself was.
 
 mod error;
 mod examples;

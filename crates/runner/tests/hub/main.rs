@@ -334,7 +334,7 @@ fn without_a_network_the_cache_serves_and_what_it_lacks_is_told() {
     let hub = dead();
     let error = hub.resolve(&dataset()).unwrap_err();
     assert!(matches!(error, HubError::NoNetwork { .. }), "{error}");
-    assert!(error.is_cured_by_fetching() && !error.to_string().contains("peft-bench"), "{error}");
+    assert!(error.is_fixed_by_fetching() && !error.to_string().contains("peft-bench"), "{error}");
     let error = hub.resolve(&Repo::dataset("owner/other")).unwrap_err();
     assert!(matches!(error, HubError::NotCached { .. }), "the network is tried once: {error}");
     assert!(error.to_string().contains("the hub is unreachable"), "{error}");
@@ -372,7 +372,7 @@ fn offline_what_was_fetched_is_there_and_nothing_else() {
     let bench = Bench::new();
     let error = fetch(&bench.offline(), &dataset(), TRAIN).unwrap_err();
     assert!(matches!(error, HubError::NotCached { .. }));
-    assert!(error.is_cured_by_fetching() && !error.to_string().contains("peft-bench"), "{error}");
+    assert!(error.is_fixed_by_fetching() && !error.to_string().contains("peft-bench"), "{error}");
 
     assert_rows(bench.fetch(TRAIN));
     let before = bench.hub.requests("GET", "").len();
@@ -394,7 +394,7 @@ fn offline_a_cache_filled_by_other_clients_serves() {
     assert!(matches!(fetch(&bench.offline(), &dataset(), README), Err(HubError::NotCached { .. })));
     let error = bench.offline().split_files(&dataset(), Some("rte"), "train").unwrap_err();
     assert!(error.to_string().contains("in the cache: cola"), "{error}");
-    assert!(error.is_cured_by_fetching());
+    assert!(error.is_fixed_by_fetching());
     assert_rows(bench.fetch(TRAIN));
     assert_eq!(bench.hub.downloads().len(), 0, "what is right is kept");
 }

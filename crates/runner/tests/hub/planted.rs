@@ -121,7 +121,7 @@ fn a_git_lfs_pointer_in_place_of_a_file_is_recognized() {
         format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 50\n", sha256(ROWS));
     bench.put_cached(TRAIN, &sha256(ROWS), pointer.as_bytes());
     let error = fetch(&bench.offline(), &dataset(), TRAIN).unwrap_err();
-    assert!(matches!(error, HubError::Pointer { .. }) && error.is_cured_by_fetching(), "{error}");
+    assert!(matches!(error, HubError::Pointer { .. }) && error.is_fixed_by_fetching(), "{error}");
     assert_rows(bench.fetch(TRAIN));
     assert_rows(fetch(&bench.offline(), &dataset(), TRAIN));
 }

@@ -113,7 +113,7 @@ fn a_state_damaged_anywhere_is_set_aside_by_name_and_its_cells_are_computed_anew
         let note = format!(
             "note: the training state {out}/state/{state} is set aside as {out}/state/{state}.damaged-1"
         );
-        assert!(stderr(&run).contains(&note) && !stderr(&run).contains("going on"), "{}", stderr(&run));
+        assert!(stderr(&run).contains(&note) && !stderr(&run).contains("resuming"), "{}", stderr(&run));
         assert_eq!(results(&w, &out), undisturbed, "byte {place}");
     }
 }

@@ -26,8 +26,8 @@ fn arguments(out: &str) -> [&str; 6] {
 fn updates(said: &str) -> Vec<(u64, u64)> {
     let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
     let begun = said.lines().filter(|line| line.contains(" steps, 2 runs"));
-    let begun =
-        begun.map(|line| line.split_once("going on after ").map_or(0, |(_, rest)| number(rest).unwrap()));
+    let begun = begun
+        .map(|line| line.split_once("resuming after step ").map_or(0, |(_, rest)| number(rest).unwrap()));
     let ended = said.lines().filter(|line| line.contains(" steps in "));
     let ended = ended.map(|line| number(line.split_once(": ").unwrap().1).unwrap());
     begun.zip(ended.map(Some).chain([None])).filter_map(|(begun, ended)| Some((begun, ended?))).collect()

@@ -48,7 +48,7 @@ fn a_signal_keeps_the_state_and_says_how_to_go_on() {
         assert!(cells(&w.path(name)).is_empty());
         let resumed = w.run(&arguments(name));
         assert_success(&resumed);
-        assert!(stderr(&resumed).contains("going on after "), "{}", stderr(&resumed));
+        assert!(stderr(&resumed).contains("resuming after step "), "{}", stderr(&resumed));
         assert_eq!(results(&w, name), undisturbed, "{name}");
         assert!(!w.path(&format!("{name}/state")).exists());
     }
@@ -67,7 +67,7 @@ fn a_run_of_fewer_or_more_seeds_goes_on_from_the_state_that_there_is() {
         let resumed = with(out, seeds);
         assert_success(&resumed);
         let said = stderr(&resumed);
-        assert_eq!(said.matches("going on after ").count(), 1, "{said}");
+        assert_eq!(said.matches("resuming after step ").count(), 1, "{said}");
         let all = seeds.len();
         assert!(said.contains(&format!("{all}/{all} lora on Tiny, seed {}", seeds[all - 1])), "{said}");
         assert_eq!(said.lines().filter(|line| line.contains("(best step ")).count(), all, "{said}");

@@ -51,7 +51,7 @@ fn the_dataset_of_the_readme_is_shown_and_runs() {
         "train: 40 rows",
         "median",
         "bad: ",
-        "longer than 256 and cut",
+        "longer than 256 and truncated",
     ] {
         assert!(stdout(&shown).contains(part), "{part}: {}", stdout(&shown));
     }

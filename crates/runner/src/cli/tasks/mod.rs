@@ -24,10 +24,10 @@ enum Command {
 }
 
 impl Tasks {
-    /// The command that fetches the task's rows, and the model whose tokenizer counts.
+    /// The `fetch` command for the task's rows and the model whose tokenizer is used.
     pub fn fetch(&self) -> Option<String> {
         let (task, model) = match self.command.as_ref()? {
-            // Any model that is not on the hub: rows alone are dumped.
+            // Dumping needs no model, so one that is not on the hub.
             Command::Dump(dump) => (&dump.task, Some("pocket")),
             Command::Show(show) => (&show.task, show.model.as_deref()),
         };
