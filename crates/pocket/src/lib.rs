@@ -1,9 +1,4 @@
-//! The pocket world: a small controlled English, generated from a seed, with tasks in the shapes of
-//! the paper's, and text to pretrain on.
-//!
-//! Sentences are realised from meanings ([`grammar`]) made of words with meanings ([`lexicon`]), so
-//! every label follows from how its row was made. A row belongs to one [`Part`] by the hash of its
-//! text: whatever the seeds, no text is in two parts.
+#![doc = include_str!("../README.md")]
 
 mod acceptability;
 mod answer;
