@@ -6,7 +6,7 @@ use crate::Rng;
 use crate::grammar::{Clause, Determiner, Head, NounPhrase, Tense};
 use crate::lexicon::*;
 
-/// Synonyms for some of the words.
+/// Replaces some of the words with synonyms.
 pub fn reworded(clause: &Clause, rng: &mut Rng) -> Clause {
     let mut clause = *clause;
     if chance(rng, 0.6) {
@@ -20,8 +20,7 @@ pub fn reworded(clause: &Clause, rng: &mut Rng) -> Clause {
     clause
 }
 
-/// The clause with one change after which it no longer says the same; never an added or a dropped part.
-/// Also says what changed.
+/// The clause with one change of its meaning, never an added or a dropped part; also names the change.
 pub fn altered(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
     loop {
         let mut other = *clause;
@@ -39,8 +38,7 @@ pub fn altered(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
     }
 }
 
-/// The clause with one change after which both cannot be true.
-/// Also says what changed.
+/// The clause with one change that makes it contradict the original; also names the change.
 pub fn contradicted(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
     match clause.verb.antonym(rng) {
         Some(verb) if !clause.negated && chance(rng, 0.5) => (Clause { verb, ..*clause }, "verb"),
@@ -48,9 +46,9 @@ pub fn contradicted(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
     }
 }
 
-/// Says less of what `said` shares with `told`: fewer modifiers, and hypernyms where they are wanted.
+/// Weakens what `said` shares with `told`: fewer modifiers, and hypernyms if allowed.
 ///
-/// What follows from `told` still follows, and what does not still does not.
+/// The result follows from `told` exactly if `said` does.
 pub fn weakened(told: &Clause, said: &Clause, hypernyms: bool, rng: &mut Rng) -> Clause {
     let mut weak = *said;
     if said.place == told.place && chance(rng, 0.5) {
@@ -62,15 +60,14 @@ pub fn weakened(told: &Clause, said: &Clause, hypernyms: bool, rng: &mut Rng) ->
             phrase.adjective = None;
         }
         if hypernyms && phrase.head == told.head && chance(rng, 0.3) {
-            generalise(phrase);
+            generalize(phrase);
         }
     }
     weak
 }
 
-/// The clause with something added that it does not say, such that it neither follows nor is excluded.
-///
-/// Also says what was added; none if nothing can be.
+/// The clause with an addition that neither follows from it nor contradicts it; also names the addition. `None` if the
+/// drawn addition does not apply.
 pub fn strengthened(clause: &Clause, rng: &mut Rng) -> Option<(Clause, &'static str)> {
     let mut other = *clause;
     let bare = |phrase: &NounPhrase| phrase.as_noun().is_some() && phrase.adjective.is_none();
@@ -92,7 +89,7 @@ pub fn strengthened(clause: &Clause, rng: &mut Rng) -> Option<(Clause, &'static 
     Some((other, what))
 }
 
-/// What a clause says, in the base words of its meaning, and in what it differs from another.
+/// The clause in the base words of its meaning, and its difference from another.
 pub fn analysis(clause: &Clause, difference: &str) -> String {
     let noun = |phrase: &NounPhrase| match phrase.head {
         Head::Name(name) => name.word,
@@ -115,7 +112,7 @@ pub fn analysis(clause: &Clause, difference: &str) -> String {
 pub const NOTHING: &str = "nothing";
 
 /// "the dog" becomes "an animal", "three dogs" "three animals".
-fn generalise(phrase: &mut NounPhrase) {
+fn generalize(phrase: &mut NounPhrase) {
     let Some(noun) = phrase.as_noun() else { return };
     let determiner = match phrase.determiner {
         Determiner::The => Determiner::A,
@@ -131,7 +128,7 @@ fn set<T: PartialEq>(place: &mut T, value: T) -> bool {
     changed
 }
 
-/// Only where the patient can act too.
+/// Only if the patient can act too.
 fn swap_roles(clause: &mut Clause) -> bool {
     if !clause.patient.as_noun().is_some_and(|noun| noun.kind.is_living()) {
         return false;
@@ -157,7 +154,7 @@ fn other_adjective(clause: &mut Clause, rng: &mut Rng) -> bool {
         if let Some(adjective) = phrase.adjective {
             phrase.adjective = Some(match adjective.antonym(rng) {
                 Some(antonym) => antonym,
-                None => choose_where(rng, &COLOURS, |other| other != adjective).expect("many colours"),
+                None => choose_where(rng, &COLORS, |other| other != adjective).expect("many colours"),
             });
             return true;
         }
@@ -165,7 +162,7 @@ fn other_adjective(clause: &mut Clause, rng: &mut Rng) -> bool {
     false
 }
 
-/// A clause in the past with modifiers, of which there is much to say.
+/// A clause in the past tense with at least one modifier.
 pub fn rich_clause(rng: &mut Rng) -> Clause {
     loop {
         let mut clause = Clause::random(rng);

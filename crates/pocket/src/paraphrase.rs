@@ -1,4 +1,4 @@
-//! Do the two sentences say the same? In the shape of MRPC, QQP and PAWS: the words of both overlap much.
+//! Do the two sentences mean the same? In the format of MRPC, QQP and PAWS, with high word overlap.
 
 use crate::grammar::{Clause, Form};
 use crate::lexicon::chance;

@@ -1,4 +1,4 @@
-//! Do the two marked phrases mean the same person? In the shape of WSC.
+//! Do the two marked phrases mean the same person? In the format of WSC.
 
 use crate::grammar::Pronoun;
 use crate::lexicon::*;

@@ -1,4 +1,4 @@
-//! Does the word mean the same in both sentences? In the shape of WiC.
+//! Does the word mean the same in both sentences? In the format of WiC.
 
 use crate::lexicon::{NAMES, PLACES, chance, choose, choose_two};
 use crate::{DIGITS, Label, PocketTask, Rng, Row};
@@ -11,7 +11,7 @@ pub const TASK: PocketTask = PocketTask {
     draw,
 };
 
-/// A word with two senses, and contexts that fix each; `*` stands for a person.
+/// A word with two senses, and contexts that determine each; `*` stands for a person.
 pub struct Polyseme {
     pub word: &'static str,
     /// A word for each sense.
@@ -253,7 +253,7 @@ fn draw(rng: &mut Rng) -> Row {
     Row { texts, label: Label::Class(usize::from(same)), reason }
 }
 
-/// The context with a person, and at times with a place, which tells nothing of the sense.
+/// The context with a person, and sometimes with a place, which is unrelated to the sense.
 fn sentence(rng: &mut Rng, context: &str) -> String {
     let text = context.replace('*', choose(rng, &NAMES).word);
     if chance(rng, 0.3) {

@@ -1,4 +1,4 @@
-//! Is the review positive? In the shape of SST-2 and Yelp.
+//! Is the review positive? In the format of SST-2 and Yelp.
 
 use rand::Rng as _;
 
@@ -42,7 +42,7 @@ pub static NEUTRAL: [&str; 6] = [
 
 fn draw(rng: &mut Rng) -> Row {
     let thing = *choose(rng, &REVIEWED);
-    // Three clauses may disagree; the majority decides. Two must agree, or nothing would follow.
+    // Three clauses may disagree; the majority decides. Two must agree, or the label would be undefined.
     let count = rng.random_range(1..=3);
     let positive = chance(rng, 0.5);
     let mut polarities = vec![positive; count];
@@ -64,7 +64,7 @@ fn draw(rng: &mut Rng) -> Row {
     Row { texts: vec![text + "."], label: Label::Class(usize::from(positive)), reason }
 }
 
-/// A clause of that polarity, about the thing.
+/// A clause of this polarity about the thing.
 fn opinion(rng: &mut Rng, thing: &str, first: bool, positive: bool) -> String {
     let negated = chance(rng, 0.35);
     let praises = positive != negated;

@@ -1,9 +1,8 @@
-//! Reads pocket sentences: an independent grammar, which shares nothing with the generator but the
-//! lists of words.
+//! Parses pocket sentences with an independent grammar, which shares only the word lists with the generator.
 
-use peft_pocket::lexicon::{COLOURS, Kind, NAMES, NOUNS, NUMBERS, PLACES, QUALITIES, VERBS};
+use peft_pocket::lexicon::{COLORS, Kind, NAMES, NOUNS, NUMBERS, PLACES, QUALITIES, VERBS};
 
-/// A noun phrase as it was read.
+/// A parsed noun phrase.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phrase {
     pub noun: String,
@@ -13,7 +12,7 @@ pub struct Phrase {
     may_be_object: bool,
 }
 
-/// A clause as it was read.
+/// A parsed clause.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clause {
     pub agent: Phrase,
@@ -23,7 +22,7 @@ pub struct Clause {
     pub negated: bool,
 }
 
-/// Whether a sentence is one clause of good English.
+/// Whether a sentence is one grammatical clause.
 pub fn is_good_english(sentence: &str) -> bool {
     !readings(sentence.trim_end_matches('.')).is_empty()
 }
@@ -62,7 +61,7 @@ fn trailing_place<'a>(words: &'a [&'a str]) -> Option<(String, &'a [&'a str])> {
     is_place(place).then(|| (place[2].to_string(), rest))
 }
 
-/// Every way to read the words as subject, verb and object.
+/// Every parse of the words as subject, verb and object.
 fn core(words: &[&str]) -> Vec<Clause> {
     let mut all = Vec::new();
     for (subject, length) in phrases(words) {
@@ -110,7 +109,7 @@ fn whole_object(words: &[&str]) -> Option<Phrase> {
     phrases(words).into_iter().find(|(p, length)| p.may_be_object && *length == words.len()).map(|(p, _)| p)
 }
 
-/// Every noun phrase that the words begin with, and its length.
+/// Every noun phrase at the beginning of the words, and its length.
 fn phrases(words: &[&str]) -> Vec<(Phrase, usize)> {
     let Some((&first, rest)) = words.split_first() else { return Vec::new() };
     let whole = |plural, may_be_subject, may_be_object| {
@@ -128,7 +127,7 @@ fn phrases(words: &[&str]) -> Vec<(Phrase, usize)> {
     let mut all = Vec::new();
     for skipped in [0, 1] {
         let adjective =
-            QUALITIES.iter().chain(&COLOURS).find(|a| skipped == 1 && rest.first() == Some(&a.word));
+            QUALITIES.iter().chain(&COLORS).find(|a| skipped == 1 && rest.first() == Some(&a.word));
         if skipped == 1 && adjective.is_none() {
             continue;
         }
@@ -200,12 +199,12 @@ impl Clause {
             && (other.place.is_none() || self.place == other.place)
     }
 
-    /// Whether the other follows from this.
+    /// Whether the other clause follows from this one.
     pub fn implies(&self, other: &Clause) -> bool {
         self.is_about(other) && self.verb == other.verb && self.negated == other.negated
     }
 
-    /// Whether both cannot be true: the contrary of the same, or its opposite.
+    /// Whether both cannot be true: the negation of the same, or its opposite.
     pub fn excludes(&self, other: &Clause) -> bool {
         let opposite = VERBS.iter().any(|v| v.meaning == self.verb && v.opposite == Some(other.verb));
         let negation = self.verb == other.verb && self.negated != other.negated;
@@ -214,10 +213,10 @@ impl Clause {
 
     /// From 0 to 5, as the similarity task defines it.
     pub fn similarity(&self, other: &Clause) -> f64 {
-        let colour = |a: &str| COLOURS.iter().any(|c| c.word == a);
+        let color = |a: &str| COLORS.iter().any(|c| c.word == a);
         let adjectives = match (self.patient.adjective, other.patient.adjective) {
             (Some(a), Some(b)) if a == b => 1.0,
-            (Some(a), Some(b)) if colour(a) && colour(b) => 0.5,
+            (Some(a), Some(b)) if color(a) && color(b) => 0.5,
             _ => 0.0,
         };
         self.agent.similarity(&other.agent)
