@@ -67,7 +67,7 @@ fn a_split_that_a_rule_gives_no_rows_is_refused() {
     workspace.edit("reviews.toml", "\"random\"", "\"hold-out\"\ntrain = \"all\"\ntest = \"all\"");
     workspace.edit("reviews.toml", "from = \"all\"", "");
     let dump = workspace.run(&["tasks", "dump", "reviews.toml", "--split", "train"]);
-    assert_refused(&dump, &["reviews.toml", "`split`", "train split has no rows", "none of the 50"]);
+    assert_refused(&dump, &["reviews.toml", "`split`", "train split is empty", "none of the 50"]);
 }
 
 #[test]
