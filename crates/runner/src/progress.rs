@@ -134,7 +134,7 @@ impl Meter {
         }
     }
 
-    /// A training of so many updates begins, or goes on after some of them.
+    /// Resets the counts for a training of `steps` steps, of which `done` are done.
     fn start(&mut self, done: u64, steps: u64) {
         let (title, overall) = (std::mem::take(&mut self.title), self.overall);
         *self = Self { steps, done, resumed_at: done, overall, ..Self::new(&title) };

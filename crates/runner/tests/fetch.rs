@@ -158,7 +158,7 @@ fn a_fetched_suite_runs_offline_and_without_a_network() {
 }
 
 #[test]
-fn what_lacks_its_data_names_the_command_that_fetches_it() {
+fn missing_data_names_the_command_that_fetches_it() {
     let commands: [(&[&str], &str); 5] = [
         (
             &["run", "hub-suite.toml"],
@@ -196,7 +196,7 @@ fn what_lacks_its_data_names_the_command_that_fetches_it() {
 }
 
 #[test]
-fn a_fetch_that_fails_does_not_advise_itself() {
+fn a_failed_fetch_does_not_suggest_itself() {
     let bench = Bench::new();
     let offline = bench.workspace.run(&["fetch", "hub-suite.toml"]);
     assert_refused(&offline, &["2 of 2 not fetched", "HF_HUB_OFFLINE is set"]);
@@ -210,7 +210,7 @@ fn a_fetch_that_fails_does_not_advise_itself() {
 }
 
 #[test]
-fn a_model_of_random_weights_is_fetched_without_them() {
+fn a_model_with_random_weights_is_fetched_without_weights() {
     let bench = Bench::new();
     let fetched = bench.fetch(&["--model", "owner/tiny@random"]);
     assert_success(&fetched);
@@ -223,7 +223,7 @@ fn a_model_of_random_weights_is_fetched_without_them() {
 }
 
 #[test]
-fn what_a_server_says_commands_no_terminal() {
+fn server_messages_cannot_control_the_terminal() {
     let bench = Bench::new();
     let complaint = "{\"error\": \"\\u001b]0;owned\\u0007 \\u202eevil\\u009b2J\"}";
     bench.hub.spoil("GET", "/revision/", 9, Fault::Complaint(400, complaint));
@@ -240,7 +240,7 @@ fn what_a_server_says_commands_no_terminal() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_that_cannot_be_written_is_told_and_not_retried() {
+fn a_write_error_is_reported_and_not_retried() {
     let bench = Bench::new();
     let limited = "trap '' XFSZ; ulimit -f 0; exec \"$0\" fetch hub-suite.toml --model model";
     let mut command = Command::new("sh");
@@ -287,7 +287,7 @@ fn one_failure_does_not_stop_the_rest() {
 }
 
 #[test]
-fn the_token_of_the_environment_opens_a_gated_dataset_and_stays_with_the_hub() {
+fn the_environments_token_opens_a_gated_dataset_and_is_sent_only_to_the_hub() {
     let bench = Bench::new();
     bench.hub.gate(ROWS);
     let arguments = ["fetch", "hub-suite.toml", "--model", "model"];
@@ -299,7 +299,7 @@ fn the_token_of_the_environment_opens_a_gated_dataset_and_stays_with_the_hub() {
 }
 
 #[test]
-fn files_in_xet_come_in_chunks_and_are_checked_too() {
+fn files_stored_in_xet_chunks_are_verified_too() {
     let bench = Bench::new();
     bench.hub.use_xet();
     bench.hub.spoil("GET", "/xorbs/", 1, Fault::Corrupt(8));
@@ -315,7 +315,7 @@ fn files_in_xet_come_in_chunks_and_are_checked_too() {
 }
 
 #[test]
-fn two_processes_fetch_at_once() {
+fn two_processes_can_fetch_at_once() {
     let bench = Bench::new();
     bench.hub.spoil("GET", "/store/", 1, Fault::Stall(10, Duration::from_millis(700)));
     let processes = [bench.start_fetch(), bench.start_fetch()];
@@ -330,7 +330,7 @@ fn two_processes_fetch_at_once() {
 }
 
 #[test]
-fn a_process_killed_in_the_middle_leaves_no_file_and_is_resumed() {
+fn a_killed_fetch_leaves_no_file_and_resumes() {
     let bench = Bench::new();
     bench.hub.spoil("GET", "/store/", 1, Fault::Stall(10, Duration::from_secs(600)));
     let mut killed = bench.start_fetch();

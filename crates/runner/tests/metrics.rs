@@ -128,7 +128,7 @@ fn scores_stay_within_their_bounds() {
 }
 
 #[test]
-fn the_order_of_rows_is_no_matter() {
+fn the_order_of_rows_does_not_matter() {
     for_many(|mut answers, rng| {
         let original = answers.clone();
         // ReCoRD's scores look at the first row of each group, so groups move as blocks.
@@ -162,7 +162,7 @@ fn right_predictions_score_100() {
 }
 
 #[test]
-fn predictions_and_targets_exchange() {
+fn predictions_and_targets_are_interchangeable() {
     for_many(|answers, _| {
         for metric in
             [Metric::Accuracy, Metric::Matthews, Metric::ExactMatch, Metric::ExactMatchFirst, Metric::SquadF1]
@@ -312,7 +312,7 @@ fn rows_that_cannot_be_scored_are_named() {
 }
 
 #[test]
-fn predictions_made_elsewhere_are_scored() {
+fn existing_predictions_are_scored() {
     let w = Workspace::new();
     w.write(
         "pairs.jsonl",

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use peft_pocket::Part;
 
 #[test]
-fn the_majority_baselines_are_those_stated() {
+fn the_stated_majority_baselines_are_right() {
     for task in peft_pocket::all() {
         let spec = peft_bench::task::find(&format!("pocket-{}", task.name)).unwrap().spec;
         let rows = task.rows(Part::Test);

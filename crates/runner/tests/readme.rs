@@ -59,7 +59,7 @@ fn the_readmes_commands_work_as_printed() {
 }
 
 #[test]
-fn commands_that_need_more_are_at_least_understood() {
+fn commands_that_need_the_hub_are_parsed() {
     let w = own_dataset();
     for command in commands().into_iter().filter(|command| needs_more(command)) {
         let words: Vec<&str> = command.split_whitespace().collect();
@@ -70,7 +70,7 @@ fn commands_that_need_more_are_at_least_understood() {
 }
 
 #[test]
-fn the_readmes_suite_is_one() {
+fn the_readmes_suite_runs() {
     let w = own_dataset();
     let suite = blocks("toml").into_iter().find(|block| block.contains("base = ")).unwrap();
     w.write("own.toml", suite);

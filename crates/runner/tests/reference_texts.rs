@@ -90,7 +90,7 @@ fn tricky_rows_have_the_reference_texts() {
 }
 
 #[test]
-fn permutations_are_pytorchs() {
+fn permutations_equal_pytorchs() {
     let splits = json(fixtures().join("splits.json"));
     for case in splits["permutations"].as_array().unwrap() {
         let (seed, size) = (case["seed"].as_u64().unwrap() as u32, case["n"].as_u64().unwrap() as usize);
@@ -100,7 +100,7 @@ fn permutations_are_pytorchs() {
 }
 
 #[test]
-fn splits_of_the_published_sizes_are_the_references() {
+fn splits_of_the_published_sizes_equal_the_references() {
     let splits = json(fixtures().join("splits.json"));
     for name in TASKS {
         let task = find(name, "faithful");

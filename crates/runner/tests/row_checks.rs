@@ -74,13 +74,13 @@ fn spell(w: &Workspace) {
 }
 
 #[test]
-fn answers_that_can_be_reached_pass_without_a_word() {
+fn reachable_answers_pass_silently() {
     Answers::new("select = \"accuracy\"\nalso = [\"squad-f1\", \"exact-match\", \"matthews\"]")
         .passes_without_note();
 }
 
 #[test]
-fn targets_that_the_tokenizer_cannot_write_are_refused() {
+fn targets_that_the_tokenizer_cannot_encode_are_refused() {
     for metric in ["accuracy", "exact-match", "squad-f1"] {
         let task = Answers::new(&format!("select = \"{metric}\""));
         // Coin flips would score 100: both targets become nothing.
@@ -157,7 +157,7 @@ fn hidden_labels_are_refused() {
 }
 
 #[test]
-fn answers_that_normalize_to_nothing_are_told() {
+fn answers_that_normalize_to_nothing_are_reported() {
     let task = Answers::new("select = \"squad-f1\"");
     task.write("test", &["a", "good", "the"], 10);
     task.noted(&[
@@ -191,7 +191,7 @@ fn answers_that_normalize_to_nothing_are_told() {
 }
 
 #[test]
-fn labels_that_a_metric_takes_for_the_same_are_refused() {
+fn labels_that_a_metric_cannot_distinguish_are_refused() {
     let w = Workspace::new();
     w.edit("tiny.toml", "[\"0\", \"1\"]", "[\"the film\", \"a film\"]");
     w.edit("tiny.toml", "select = \"accuracy\"\nalso = [\"f1\"]", "select = \"exact-match\"");
@@ -214,7 +214,7 @@ fn declared_classes_without_rows_lower_what_can_be_reached() {
 }
 
 #[test]
-fn a_small_test_split_is_warned_of() {
+fn a_small_test_split_gives_a_warning() {
     let w = Workspace::new();
     let warning = "warning: tiny: the test split has only 12 rows, so that one of them is worth 8.3 points";
     let said = |w: &Workspace| {
@@ -229,7 +229,7 @@ fn a_small_test_split_is_warned_of() {
 }
 
 #[test]
-fn a_limit_that_cuts_most_rows_gets_a_better_one() {
+fn a_limit_that_truncates_most_rows_gets_a_suggestion() {
     let said = |limit: usize| {
         let w = Workspace::new();
         w.write("rows/test.csv", &w.read("rows/train.csv"));

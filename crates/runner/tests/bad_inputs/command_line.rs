@@ -7,7 +7,7 @@ use crate::harness::{Case, check};
 const SUITE: &str = "run tiny-suite.toml --method lora --steps 1 --seed 1";
 
 #[test]
-fn flags_that_make_no_sense_are_named() {
+fn invalid_flags_are_named() {
     let flags = [
         "--steps 0",
         "--steps -1",
@@ -38,7 +38,7 @@ fn flags_that_make_no_sense_are_named() {
 }
 
 #[test]
-fn settings_that_make_no_sense_are_named() {
+fn invalid_settings_are_named() {
     let rows = [
         ("", "--set"),
         ("=", "--set"),
@@ -68,7 +68,7 @@ fn settings_that_make_no_sense_are_named() {
 }
 
 #[test]
-fn names_that_are_none_are_named() {
+fn invalid_names_are_named() {
     let rows = [
         ("run nothing", "nothing"),
         ("run nothing.toml", "nothing.toml"),
@@ -158,7 +158,7 @@ fn a_full_disk_is_told() {
 }
 
 #[test]
-fn environment_variables_that_make_no_sense_are_named() {
+fn invalid_environment_variables_are_named() {
     let hub = "run tiny-suite.toml --model owner/name --method lora";
     let endpoints = ["not a url", "ftp://x", "http://", "\u{1b}[31m"];
     let endpoints = endpoints.map(|url| {

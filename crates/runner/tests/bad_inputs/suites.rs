@@ -39,7 +39,7 @@ fn training_settings_out_of_range_are_named() {
 }
 
 #[test]
-fn training_settings_without_end_are_refused_or_harmless() {
+fn huge_training_settings_are_refused_or_harmless() {
     let keys = ["batch_size", "accumulation", "evaluate_every", "eval_batch_size", "warmup_steps"];
     check(keys.iter().map(|key| training(key, "1000000000").may_succeed()).collect());
 }
@@ -89,7 +89,7 @@ fn method_settings_of_another_kind_or_out_of_range_are_named() {
 }
 
 #[test]
-fn method_settings_without_end_are_refused_before_memory_is_asked_for() {
+fn huge_method_settings_are_refused_before_allocation() {
     let rows = settings();
     let sizes = rows.iter().filter(|(.., value)| value.is_u64());
     let cases = sizes.flat_map(|(method, key, _)| {
@@ -154,7 +154,7 @@ fn keys_of_a_suite_that_are_wrong_are_named() {
 }
 
 #[test]
-fn texts_that_are_no_suite_are_named() {
+fn malformed_suites_are_named() {
     let texts = ["", "{}", "[", "title", "title = ", "[training", "\0", "a = 1\na = 1"];
     let deep = format!("a = {}", "[".repeat(50_000));
     let texts = texts.into_iter().chain([deep.as_str()]);
@@ -166,7 +166,7 @@ fn texts_that_are_no_suite_are_named() {
 }
 
 #[test]
-fn bases_in_a_circle_are_named() {
+fn cyclic_bases_are_named() {
     let base = |file: &str| format!("base = {file:?}\n");
     let circle = Case::new("three suites in a circle")
         .write("a.toml", base("b.toml"))

@@ -18,7 +18,7 @@ fn edited(name: &str, change: impl Fn(&mut Value) + 'static) -> Case<'static> {
 }
 
 #[test]
-fn texts_that_are_no_tokenizer_are_named() {
+fn malformed_tokenizers_are_named() {
     let deep = "[".repeat(100_000);
     let texts = [
         "{",
@@ -67,7 +67,7 @@ fn tokenizers_that_do_not_fit_the_model_are_named() {
 }
 
 #[test]
-fn character_maps_that_lie_about_their_length_are_named() {
+fn character_maps_with_a_wrong_length_are_named() {
     // "/////w==" are four bytes of ones: a length of 4 GiB.
     let charsmap = |map: &'static str| {
         edited(&format!("the character map {map:?}"), move |t| {
@@ -83,7 +83,7 @@ fn character_maps_that_lie_about_their_length_are_named() {
 }
 
 #[test]
-fn regular_expressions_that_are_none_are_named() {
+fn invalid_regular_expressions_are_named() {
     let split = |pattern: &'static str| {
         edited(&format!("the pattern {pattern:?}"), move |t| {
             t["pre_tokenizer"] = json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});

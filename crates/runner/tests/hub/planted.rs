@@ -16,7 +16,7 @@ const CONTENT: &[u8] = b"# Data\n";
 type Plant = fn(&Path, &Path);
 
 #[test]
-fn what_is_planted_where_a_file_arrives_is_neither_followed_nor_replaced() {
+fn a_planted_file_is_neither_followed_nor_replaced() {
     let link = |place: &Path, victim: &Path| symlink(victim, place).unwrap();
     let dangling = |place: &Path, victim: &Path| symlink(victim.with_extension("new"), place).unwrap();
     let hard_link = |place: &Path, victim: &Path| fs::hard_link(victim, place).unwrap();
@@ -46,7 +46,7 @@ fn what_is_planted_where_a_file_arrives_is_neither_followed_nor_replaced() {
 }
 
 #[test]
-fn a_folder_of_ours_that_is_a_link_is_not_written_to() {
+fn a_link_in_place_of_our_folder_is_not_written_to() {
     for name in [".peft-bench", ".peft-bench/partial"] {
         let bench = Bench::new();
         let elsewhere = tempfile::tempdir().unwrap();
@@ -59,7 +59,7 @@ fn a_folder_of_ours_that_is_a_link_is_not_written_to() {
 }
 
 #[test]
-fn a_reference_that_names_no_commit_is_told() {
+fn a_reference_without_a_commit_is_reported() {
     for text in ["", "main", "../../../..", &"a".repeat(41), "\u{1b}[31m"] {
         let bench = Bench::new();
         fs::create_dir_all(bench.folder().join("refs")).unwrap();
@@ -73,7 +73,7 @@ fn a_reference_that_names_no_commit_is_told() {
 }
 
 #[test]
-fn a_listing_in_the_cache_is_checked_as_one_from_the_hub() {
+fn a_cached_listing_is_checked_like_one_from_the_hub() {
     let bench = Bench::new();
     let pinned = dataset().at(bench.hub.commit(DATASET, "main"));
     assert_rows(fetch(&bench.client(), &pinned, TRAIN));
@@ -101,7 +101,7 @@ fn a_listing_in_the_cache_is_checked_as_one_from_the_hub() {
 }
 
 #[test]
-fn what_is_no_file_in_a_snapshot_is_not_read_and_a_loop_has_an_end() {
+fn non_files_in_a_snapshot_are_not_read_and_loops_terminate() {
     let bench = Bench::new();
     bench.put_cached(TRAIN, &sha256(ROWS), ROWS);
     let snapshot = bench.cached("x").parent().unwrap().to_path_buf();

@@ -50,7 +50,7 @@ const DAMAGES: [Damage; 10] = [
 ];
 
 #[test]
-fn a_result_that_is_not_as_it_was_written_is_set_aside_and_computed_anew() {
+fn a_modified_result_is_set_aside_and_recomputed() {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "seeds = [1, 2]", "seeds = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]");
     let arguments = ["run", "tiny-suite.toml", "--method", "lora", "--out", "out"];
@@ -94,7 +94,7 @@ fn a_result_that_is_not_as_it_was_written_is_set_aside_and_computed_anew() {
 }
 
 #[test]
-fn a_state_damaged_anywhere_is_set_aside_by_name_and_its_cells_are_computed_anew() {
+fn a_state_damaged_anywhere_is_set_aside_by_name_and_its_cells_are_recomputed() {
     let w = signals::workspace();
     assert_success(&w.run(&signals::arguments("undisturbed")));
     let undisturbed = results(&w, "undisturbed");

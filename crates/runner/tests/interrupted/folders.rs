@@ -49,7 +49,7 @@ fn writable(path: &Path) {
 }
 
 #[test]
-fn a_finished_folder_that_cannot_be_written_is_still_shown() {
+fn a_finished_read_only_folder_is_still_reported() {
     let w = Workspace::new();
     let first = w.run(&ARGUMENTS);
     assert_success(&first);
@@ -98,7 +98,7 @@ fn a_state_without_permission_is_an_error() {
 }
 
 #[test]
-fn what_killed_writers_left_is_swept_in_every_folder_but_not_what_living_ones_write() {
+fn files_of_killed_writers_are_swept_in_every_folder_but_not_those_of_living_ones() {
     let w = Workspace::new();
     assert_success(&w.run(&ARGUMENTS));
     let before = results(&w, "out");
@@ -154,7 +154,7 @@ fn results_that_vanish_while_the_program_runs_are_an_error() {
 }
 
 #[test]
-fn too_few_threads_are_one_line() {
+fn too_few_threads_give_a_one_line_error() {
     let w = Workspace::new();
     let Some(mut command) = bound_by_permissions(&w, &ARGUMENTS) else { return };
     let limit = libc::rlimit { rlim_cur: 3, rlim_max: 3 };

@@ -54,7 +54,7 @@ fn run_to(w: &Workspace, step: usize, out: &str) -> bool {
 }
 
 #[test]
-fn a_run_killed_at_any_sync_or_rename_comes_to_the_same_results() {
+fn a_run_killed_at_any_sync_or_rename_gives_the_same_results() {
     let w = workspace();
     let undisturbed = results(&w, "undisturbed");
     let mut step = 1;

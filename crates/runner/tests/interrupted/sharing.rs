@@ -34,7 +34,7 @@ fn updates(said: &str) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn four_processes_on_one_folder_do_the_work_of_one() {
+fn four_processes_share_the_work_of_one_folder() {
     let w = workspace("steps = 80");
     assert_success(&w.run(&arguments("alone")));
     let mut processes: Vec<Running> = (0..4).map(|_| Running::start(&w, &arguments("shared"))).collect();
@@ -46,7 +46,7 @@ fn four_processes_on_one_folder_do_the_work_of_one() {
 }
 
 #[test]
-fn what_a_killed_process_had_done_others_go_on_from() {
+fn others_resume_the_work_of_a_killed_process() {
     let w = workspace("steps = 200");
     assert_success(&w.run(&arguments("alone")));
     let mut first = Running::start(&w, &arguments("shared"));
@@ -65,7 +65,7 @@ fn what_a_killed_process_had_done_others_go_on_from() {
 }
 
 #[test]
-fn who_waits_says_for_whom_and_can_be_interrupted() {
+fn a_waiting_process_names_the_holder_and_can_be_interrupted() {
     let w = Workspace::new();
     let arguments = ["run", "tiny-suite.toml", "--method", "lora", "--seed", "1", "--out", "out"];
     assert_success(&w.run(&arguments));

@@ -31,7 +31,7 @@ pub fn interrupted(w: &Workspace, out: &str, signal: i32, code: i32) -> String {
 }
 
 #[test]
-fn a_signal_keeps_the_state_and_says_how_to_go_on() {
+fn a_signal_saves_the_state_and_explains_how_to_resume() {
     let w = workspace();
     assert_success(&w.run(&arguments("undisturbed")));
     let undisturbed = results(&w, "undisturbed");
@@ -55,7 +55,7 @@ fn a_signal_keeps_the_state_and_says_how_to_go_on() {
 }
 
 #[test]
-fn a_run_of_fewer_or_more_seeds_goes_on_from_the_state_that_there_is() {
+fn a_run_with_fewer_or_more_seeds_resumes_from_the_existing_state() {
     let w = workspace();
     let with = |out: &'static str, seeds: &[&'static str]| {
         let seeds = seeds.iter().flat_map(|&seed| ["--seed", seed]);
@@ -85,7 +85,7 @@ fn without_company(w: &Workspace, out: &str) -> Results {
 }
 
 #[test]
-fn a_second_signal_ends_the_program_at_once() {
+fn a_second_signal_terminates_the_program_immediately() {
     let w = workspace();
     // A scoring that takes long, and looks at signals after each batch only.
     w.edit("tiny-suite.toml", "eval_batch_size = 8", "eval_batch_size = 100000");

@@ -12,7 +12,7 @@ use crate::common::files;
 use crate::small::{Bits, EVALUATE_EVERY, STEPS, Small, forge, forge_state};
 
 #[test]
-fn a_training_killed_after_every_update_comes_to_the_same_bits() {
+fn a_training_killed_after_every_step_is_bit_identical() {
     let small = Small::new();
     let undisturbed = small.train().unwrap();
     assert_eq!(undisturbed[0].2.iter().map(|point| point.0).collect::<Vec<_>>(), [10, 20, STEPS]);
@@ -34,7 +34,7 @@ fn writing_a_state_changes_nothing() {
 }
 
 #[test]
-fn a_run_that_breaks_between_looks_at_the_losses_leaves_its_neighbor_alone() {
+fn a_run_that_diverges_between_loss_checks_does_not_affect_its_neighbor() {
     let small = Small::breaking_the_second();
     let undisturbed = small.train().unwrap();
     assert_eq!(undisturbed[0], Small::new().train().unwrap()[0]);
@@ -104,7 +104,7 @@ impl Begun {
 }
 
 #[test]
-fn a_state_that_lies_is_set_aside() {
+fn an_inconsistent_state_is_set_aside() {
     type Lie = (&'static str, fn(&mut Value));
     let lies: [Lie; 24] = [
         ("a step beyond the end", |s| s["step"] = json!(STEPS + 1)),

@@ -3,7 +3,7 @@
 use crate::rows::{labelled, rows_of, targets};
 
 #[test]
-fn classes_are_what_the_file_says() {
+fn classes_are_read_literally_from_the_file() {
     let written = rows_of("rows.csv", "text,label\na,01\nb,true\nc,x\n").unwrap();
     let joined = labelled("{ 01 = \"yes\", true = \"yes\", x = \"no\" }");
     assert_eq!(targets(&joined, &written).unwrap(), ["yes", "yes", "no"]);
@@ -22,7 +22,7 @@ fn classes_are_what_the_file_says() {
 }
 
 #[test]
-fn classes_may_be_written_in_several_ways() {
+fn classes_may_have_several_spellings() {
     let csv = |cells: &str| {
         let lines: String = cells.split('/').map(|cell| format!("a,{cell}\n")).collect();
         rows_of("rows.csv", format!("text,label\n{lines}")).unwrap()
@@ -49,7 +49,7 @@ fn classes_may_be_written_in_several_ways() {
 }
 
 #[test]
-fn a_list_of_labels_is_said_to_be_one() {
+fn a_list_of_labels_is_refused_as_multi_label() {
     let rows = rows_of("rows.jsonl", "{\"text\": \"a\", \"label\": [0, 1]}\n").unwrap();
     let problem = targets(&labelled("[\"no\", \"yes\"]"), &rows).unwrap_err();
     assert!(problem.contains("rows.jsonl, line 1") && problem.contains("several labels"), "{problem}");

@@ -39,7 +39,7 @@ fn written(value: &Value) -> Json {
 }
 
 #[test]
-fn columns_of_every_kind_are_read_beside_others_of_every_kind() {
+fn columns_of_every_type_are_read_next_to_others_of_every_type() {
     for (column, expected) in expected("kinds") {
         let rows = read(&fixture("kinds.parquet"), &[&column]).unwrap();
         let values: Json = cells(&rows, &column).iter().map(written).collect();
@@ -48,7 +48,7 @@ fn columns_of_every_kind_are_read_beside_others_of_every_kind() {
 }
 
 #[test]
-fn columns_without_text_are_refused_where_they_are_used() {
+fn columns_without_text_are_refused_if_used() {
     let rows = read(&fixture("kinds.parquet"), &["date", "binary", "fixed_size_list", "string"]).unwrap();
     let render = |template: &str| Template::parse(template).unwrap().render(&rows.row(0));
     assert_eq!(render("{string}").unwrap(), "a");
@@ -80,7 +80,7 @@ fn the_same_rows_are_read_however_they_were_stored() {
 }
 
 #[test]
-fn damaged_files_are_refused_or_read_but_never_end_the_program() {
+fn damaged_files_are_refused_or_read_but_never_crash_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.parquet");
     for (name, key, masks) in [
