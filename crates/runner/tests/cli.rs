@@ -1,4 +1,4 @@
-//! The program as a user meets it: what it writes, and how it refuses bad input.
+//! The program from a user's point of view: its output, and how it refuses bad input.
 
 mod common;
 
@@ -122,7 +122,7 @@ fn suites_that_contradict_themselves_are_refused() {
     assert_refused(&w.train("lora", &["--seed", "1", "--seed", "1"]), &["seed 1", "twice"]);
     let twice = w.train("lora", &["--task", "tiny.toml", "--task", "tiny.toml"]);
     assert_refused(&twice, &["`tiny.toml`", "twice"]);
-    // The same rows by another path, or other rows by the same title, would count as seeds.
+    // The same rows with another path, or other rows with the same title, would count as seeds.
     let same = w.train("lora", &["--task", "tiny.toml", "--task", "./tiny.toml"]);
     assert_refused(&same, &["`Tiny`", "./tiny.toml", "`title`"]);
     let cases: [(&str, &str, &[&str]); 11] = [

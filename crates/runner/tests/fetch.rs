@@ -1,4 +1,4 @@
-//! `peft-bench fetch` as users run it, against a stand-in of the hub.
+//! `peft-bench fetch` as users run it, against a fake hub.
 
 mod common;
 mod standin;
@@ -31,7 +31,7 @@ impl Bench {
             hub.put(MODEL, "main", &[(name, &content)]);
         }
         for (split, path) in SPLITS.into_iter().zip(SPLIT_FILES) {
-            // No two files have the same content, which would be fetched once.
+            // Files with equal content would be fetched only once.
             let rows = workspace.read(&format!("rows/{split}.csv")) + &format!("the {split} was good,1\n");
             let rows = parquet(&rows);
             hub.put(ROWS, "main", &[(path, &rows)]);
@@ -186,7 +186,7 @@ fn missing_data_names_the_command_that_fetches_it() {
         let fetched = bench.command(&fetch).output().unwrap();
         assert_eq!(fetched.status.success(), !advice.contains("owner/other"), "{}", stderr(&fetched));
         assert!(!stderr(&fetched).contains("peft-bench fetch"), "{}", stderr(&fetched));
-        // What was advised is the cure.
+        // The suggested command fixes it.
         let few = ["--method", "prompt-tuning", "--seed", "1", "--steps", "2"];
         let few = if arguments == ["run", "hub-suite.toml"] { &few[..] } else { &[] };
         if fetched.status.success() {

@@ -60,7 +60,7 @@ fn scores_agree_with_the_reference() {
     }
 }
 
-/// Rows that every metric takes: groups in order, labels as text, now and then an invalid prediction.
+/// Rows that every metric accepts: groups in order, labels as text, occasionally an invalid prediction.
 fn random_answers(rng: &mut impl Rng) -> Vec<Answer> {
     let count = rng.random_range(2..60);
     (0..count)
@@ -80,7 +80,7 @@ fn for_many(check: impl Fn(Vec<Answer>, &mut ChaCha8Rng)) {
     }
 }
 
-/// The score where nobody declares the classes.
+/// The score without declared classes.
 fn score(metric: Metric, answers: &[Answer]) -> f64 {
     metric.score(answers, None).unwrap()
 }
@@ -91,7 +91,7 @@ fn assert_same(metric: Metric, a: &[Answer], b: &[Answer]) {
 }
 
 /// The rows with every label replaced.
-fn relabelled(answers: &[Answer], label: impl Fn(&str) -> String) -> Vec<Answer> {
+fn relabeled(answers: &[Answer], label: impl Fn(&str) -> String) -> Vec<Answer> {
     let answers = answers.iter().cloned();
     answers
         .map(|answer| Answer {
@@ -169,7 +169,7 @@ fn predictions_and_targets_are_interchangeable() {
         {
             assert_same(metric, &answers, &exchanged(&answers));
         }
-        let valid = relabelled(&answers, |label| if label == "1" { "1".into() } else { "0".into() });
+        let valid = relabeled(&answers, |label| if label == "1" { "1".into() } else { "0".into() });
         for metric in [Metric::F1, Metric::MultircExactMatch, Metric::Pearson, Metric::Spearman] {
             assert_same(metric, &valid, &exchanged(&valid));
         }
@@ -185,7 +185,7 @@ fn labels_are_only_names() {
     };
     for_many(|answers, _| {
         for metric in [Metric::Accuracy, Metric::MacroF1, Metric::Matthews] {
-            assert_same(metric, &answers, &relabelled(&answers, renamed));
+            assert_same(metric, &answers, &relabeled(&answers, renamed));
         }
     });
 }

@@ -1,4 +1,4 @@
-//! Pretraining on the pocket world: a small recipe from start to end, and the model that ships.
+//! Pretraining on the pocket world: a small recipe end to end, and the embedded model.
 
 mod common;
 
@@ -110,7 +110,7 @@ fn a_killed_pretraining_resumes_bit_identically() {
     assert_eq!(weights("whole"), interrupted(&workspace));
 }
 
-/// The weights after every signal that asks for an end has come once.
+/// The weights after each termination signal has been sent once.
 fn interrupted(workspace: &Workspace) -> Vec<u8> {
     let arguments = ["pretrain", "tiny-recipe.toml", "--out", "interrupted"];
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
@@ -133,7 +133,7 @@ fn interrupted(workspace: &Workspace) -> Vec<u8> {
     fs::read(workspace.path("interrupted/model.safetensors")).unwrap()
 }
 
-/// Pretrains in this process, which then dies at a step of writing; in a process of its own.
+/// Pretrains in this process, which is killed during writing; runs in a child process.
 fn pretrain_until(workspace: &Workspace, step: usize) -> bool {
     let command = workspace.command(&[]);
     let (folder, variables) = (command.get_current_dir().unwrap().to_owned(), command.get_envs());

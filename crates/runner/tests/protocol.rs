@@ -1,4 +1,4 @@
-//! What the reference's protocol asks of training: batches, evaluations, selection, few-shot rows.
+//! The reference's training protocol: batches, evaluations, selection, few-shot rows.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn records(w: &Workspace, out: &str, training: &str) -> Vec<Record> {
 fn evaluations_happen_each_epoch_and_after_the_last_step() {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = \"epoch\"");
-    // 40 rows: 10 updates of 4 rows.
+    // 40 rows: 10 steps of 4 rows.
     let updates: Vec<u64> =
         records(&w, "steps", "")[0].validation_curve.iter().map(|(step, _)| *step).collect();
     assert_eq!(updates, [10, 12]);
@@ -139,7 +139,7 @@ fn few_shot_rows_follow_the_suites_rule() {
     w.edit("tiny-suite.toml", "seeds = [1, 2]", "seeds = [1, 2]\nshots = [8]");
     let base = w.read("tiny-suite.toml");
     let mut cells = Vec::new();
-    // Two of each class, and no slot is the last one.
+    // Two of each class, and no remainder.
     for (rule, rows) in [("", 6), ("shots_rule = \"reference\"", 6), ("shots_rule = \"balanced\"", 8)] {
         w.write("tiny-suite.toml", &base.replace("shots = [8]", &format!("shots = [8]\n{rule}")));
         let out = format!("out-{}", cells.len());

@@ -1,4 +1,4 @@
-//! What is said of a task's rows before anything trains on them: scores that would mean nothing are refused.
+//! Checks of a task's rows before training: tasks with meaningless scores are refused.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::process::Output;
 use common::{Workspace, assert_refused, assert_success, stderr};
 use serde_json::{Value, json};
 
-/// A workspace whose task has free-text answers in JSON lines, and what it says.
+/// A workspace whose task has free-text answers in JSON lines.
 struct Answers(Workspace);
 
 impl Answers {
@@ -59,7 +59,7 @@ impl Answers {
     }
 }
 
-/// Gives the model a tokenizer of letters.
+/// Replaces the model's tokenizer with one of single letters.
 fn spell(w: &Workspace) {
     let mut tokenizer: Value = serde_json::from_str(&w.read("model/tokenizer.json")).unwrap();
     let letters = ('a'..='t').map(String::from);
@@ -83,7 +83,7 @@ fn reachable_answers_pass_silently() {
 fn targets_that_the_tokenizer_cannot_encode_are_refused() {
     for metric in ["accuracy", "exact-match", "squad-f1"] {
         let task = Answers::new(&format!("select = \"{metric}\""));
-        // Coin flips would score 100: both targets become nothing.
+        // Random guesses would score 100: both targets normalize to nothing.
         task.write("test", &["{", "}"], 20);
         task.refused(&[
             "tiny.toml",
@@ -113,7 +113,7 @@ fn characters_that_targets_lose_are_counted() {
         task.write(file, &answers, 1);
     }
     task.noted(&["1 of 150 test targets have characters", "\"a{b c\" (line 8) becomes \"ab c\""]);
-    // One in a hundred may vanish, two may not.
+    // One in a hundred may be lost, two may not.
     answers[9] = "{}";
     task.write("test", &answers, 1);
     task.noted(&["2 of 150 test targets have characters"]);
@@ -138,7 +138,7 @@ fn hidden_labels_are_refused() {
         task.write("test", &["2"], 12);
         task.refused(&["tiny.toml", "`split`", "every answer of the test split is `2`", "labels hidden"]);
     }
-    // Everywhere, in training too.
+    // In every split, including training.
     let task = Answers::new("select = \"pearson\"");
     for file in ["train", "validation", "test"] {
         task.write(file, &["1"], 12);
@@ -150,7 +150,7 @@ fn hidden_labels_are_refused() {
         "perfect answers on the validation split 0.00",
         "`1`",
     ]);
-    // Always giving the only answer can be learned.
+    // A constant answer can be learned.
     let task = Answers::new("select = \"accuracy\"");
     task.write("test", &["good"], 30);
     task.noted(&["every answer of the test split is `good`"]);
@@ -173,7 +173,7 @@ fn answers_that_normalize_to_nothing_are_reported() {
         "perfect answers on the test split 0.00",
         "30 answers",
     ]);
-    // Here, saying nothing is as good.
+    // Here, an empty answer scores as well.
     let task = Answers::new("select = \"exact-match\"");
     task.write("test", &["a", "good", "the"], 10);
     task.noted(&["exact-match", "an empty answer for right on 20 of 30 test rows", "`a` (line 1)"]);
@@ -184,7 +184,7 @@ fn answers_that_normalize_to_nothing_are_reported() {
         "exact-match",
         "an empty answer for right on 30 of 30 test rows",
     ]);
-    // What is recorded beside the scores that count is only told.
+    // For additional metrics it is only reported.
     let task = Answers::new("select = \"accuracy\"\nalso = [\"squad-f1\"]");
     task.write("test", &["a", "the"], 15);
     task.noted(&["squad-f1", "perfect answers on the test split 0.00"]);

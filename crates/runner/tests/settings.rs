@@ -1,4 +1,4 @@
-//! Settings from the command line, and the tables that runs with different ones share.
+//! Overrides on the command line, and tables of runs with different settings.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn any_setting_can_be_overridden() {
     let count = |text: &str| text.replace(',', "").parse::<u64>().unwrap();
     assert_eq!(count(&four), 2 * count(&two));
 
-    // An exception for the task does not win over the command line; bare words are text.
+    // The command line takes precedence over the suite's overrides; bare words are strings.
     w.edit(
         "tiny-suite.toml",
         "[methods.lora]",

@@ -1,4 +1,4 @@
-//! Nothing in a user's files or arguments commands the terminal, and `--output` is written to what is there.
+//! Nothing in a user's files or arguments can control the terminal, and `--output` writes to existing devices.
 #![cfg(unix)]
 
 mod common;

@@ -23,7 +23,7 @@ fn invalid_flags_are_named() {
         "--checkpoint-every x",
         "--device tpu",
         "--device",
-        "--colour",
+        "--color",
         "--out",
         "--model",
     ];
@@ -57,7 +57,7 @@ fn invalid_settings_are_named() {
         ("seeds=[]", "seed"),
         ("seeds=[1,1]", "seed"),
         ("shots=[0]", "shots"),
-        ("colour=3", "colour"),
+        ("color=3", "color"),
         ("model=\u{1b}[31m", "model"),
     ];
     let cases = rows.map(|(setting, part)| {
@@ -166,7 +166,7 @@ fn invalid_environment_variables_are_named() {
         case.environment("HF_ENDPOINT", url).environment("HF_HUB_OFFLINE", "0").says(&["HF_ENDPOINT"])
     });
     check(endpoints.into_iter().collect());
-    // Nothing of the tiny suite is on the hub, and tokens that cannot be kept are made anew.
+    // The tiny suite needs nothing from the hub, and tokens that cannot be cached are recomputed.
     let harmless = [
         ("HF_HOME", "tiny.toml"),
         ("HF_HOME", "/dev/null"),
@@ -197,7 +197,7 @@ trait InTheWay {
 }
 
 impl InTheWay for Case<'_> {
-    /// A file in the results folder where a folder goes.
+    /// A file in the results folder in place of a folder.
     fn write_in_the_way(self, part: &'static str) -> Self {
         self.with(move |w| w.write(&format!("out/{part}"), "in the way"))
     }

@@ -7,7 +7,7 @@ use crate::harness::{Case, check};
 
 const FILE: &str = "model/config.json";
 
-/// Larger than any model, and far larger.
+/// Larger than any model, and much larger.
 const HUGE: [u64; 2] = [1 << 34, 1_000_000_000_000_000_000];
 
 fn edited(w: &Workspace, change: impl Fn(&mut Value)) {

@@ -1,4 +1,4 @@
-//! Whatever else may lie where a file is expected.
+//! Non-files and files of other kinds where a file is expected.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! A row of a table, and how it is run.
+//! One case, and how it is run.
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::common::Workspace;
 
-/// Bound on the address space, in KiB: what is asked for without need shows.
+/// Limit of the address space, in KiB, which exposes unneeded allocations.
 const ADDRESS_SPACE: u64 = 8 << 20;
 
-/// A refusal takes milliseconds; what takes this long hangs.
+/// A refusal takes milliseconds; anything this long hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 type Change<'a> = Box<dyn Fn(&Workspace) + 'a>;
@@ -22,7 +22,7 @@ pub struct Case<'a> {
     command: Vec<String>,
     environment: Vec<(String, String)>,
     parts: Vec<String>,
-    /// The text may be valid after all: then the program does what it is asked to.
+    /// The input may be valid after all; then the program must succeed.
     may_succeed: bool,
     /// The message of the command line's parser has lines about the usage.
     usage: bool,
@@ -43,7 +43,7 @@ impl<'a> Case<'a> {
         .command("run tiny-suite.toml --method lora --steps 1 --seed 1 --out out")
     }
 
-    /// Another command line, its words apart by spaces.
+    /// Another command line, split at spaces.
     pub fn command(self, words: &str) -> Self {
         self.arguments(&words.split(' ').collect::<Vec<_>>())
     }
@@ -90,7 +90,7 @@ impl<'a> Case<'a> {
         self
     }
 
-    /// What is wrong with the program's answer.
+    /// What is wrong with the program's response.
     fn problem(&self) -> Option<String> {
         let workspace = Workspace::new();
         for change in &self.changes {
@@ -120,7 +120,7 @@ impl<'a> Case<'a> {
         if message.lines().filter(is_error).count() != 1 {
             return says("has not one error".into());
         }
-        // Notes and what was done come before it.
+        // Notes and progress come before it.
         if !message.lines().next_back().is_some_and(|line| is_error(&line)) && !self.usage {
             return says("goes on after its error".into());
         }
@@ -129,7 +129,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Runs every case and tells of all that fail.
+/// Runs every case and reports all failures.
 pub fn check(cases: Vec<Case>) {
     let total = cases.len();
     println!("{total} mistakes");
@@ -143,7 +143,7 @@ struct Answer {
     message: String,
 }
 
-/// Runs the program within bounds; the error is what it said until its time was over.
+/// Runs the program within limits; on timeout, the error is its output so far.
 fn run(workspace: &Workspace, words: &[String], environment: &[(String, String)]) -> Result<Answer, String> {
     let program = workspace.command(&[]);
     let mut command = Command::new("sh");
@@ -157,7 +157,7 @@ fn run(workspace: &Workspace, words: &[String], environment: &[(String, String)]
         };
     }
     command.env("RAYON_NUM_THREADS", "1").envs(environment.iter().cloned());
-    // Files, not pipes: nobody has to read while it runs.
+    // Files, unlike pipes, need no reader while it runs.
     let message = tempfile::NamedTempFile::new().unwrap();
     command.stdin(std::process::Stdio::null());
     command.stdout(File::create("/dev/null").unwrap()).stderr(message.reopen().unwrap());

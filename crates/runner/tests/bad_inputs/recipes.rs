@@ -147,9 +147,9 @@ fn keys_that_are_missing_or_unknown_are_named() {
     });
     let tables = ["[tokenizer]", "[model]", "[data]", "[training]", "[[phases]]"];
     let unknown = tables.iter().map(|table| {
-        let text = RECIPE.replace(table, &format!("{table}\ncolour = 3"));
+        let text = RECIPE.replace(table, &format!("{table}\ncolor = 3"));
         let case = Case::new(format!("an unknown key in {table}")).command("pretrain recipe.toml --out out");
-        case.write(FILE, text).says(&[FILE, "colour"])
+        case.write(FILE, text).says(&[FILE, "color"])
     });
     let (phased, _) = RECIPE.split_once("[[phases]]").unwrap();
     let none = Case::new("a recipe without phases").command("pretrain recipe.toml --out out");

@@ -81,7 +81,7 @@ fn method_settings_of_another_kind_or_out_of_range_are_named() {
         let row = move |bad| setting(method, key, bad).says(&[FILE, method, key]);
         bad(value).into_iter().map(row)
     });
-    let unknown = METHODS.iter().map(|m| setting(m.name, "colour", "3").says(&[FILE, m.name, "colour"]));
+    let unknown = METHODS.iter().map(|m| setting(m.name, "color", "3").says(&[FILE, m.name, "color"]));
     let rates = rows.iter().filter(|(_, key, _)| key.ends_with("learning_rate"));
     let rates =
         rates.flat_map(|(m, key, _)| ["0.0", "-1.0"].map(|bad| setting(m, key, bad).says(&[FILE, m, key])));
@@ -102,7 +102,7 @@ fn huge_method_settings_are_refused_before_allocation() {
 fn keys_of_a_suite_that_are_wrong_are_named() {
     let rows = [
         ("title = \"Tiny suite\"", "title = 3", "title"),
-        ("title = \"Tiny suite\"", "colour = 3", "colour"),
+        ("title = \"Tiny suite\"", "color = 3", "color"),
         ("model = \"model\"", "", "model"),
         ("model = \"model\"", "model = \"\"", "model"),
         ("model = \"model\"", "model = 3", "model"),
@@ -138,7 +138,7 @@ fn keys_of_a_suite_that_are_wrong_are_named() {
         ("[methods.lora]", "[methods.lora]\nmethod = 3", "method"),
         ("[methods.lora]", "[methods.lora]\nmethod = \"lorra\"", "lorra"),
         ("[methods.lora]", "[[methods.lora]]", "methods"),
-        ("[methods.lora]", "[[for]]\ncolour = 3\n[methods.lora]", "colour"),
+        ("[methods.lora]", "[[for]]\ncolor = 3\n[methods.lora]", "color"),
         ("[methods.lora]", "[[for]]\ntasks = [\"colla\"]\n[methods.lora]", "colla"),
         ("[methods.lora]", "[[for]]\nmethods = [\"lorra\"]\n[methods.lora]", "lorra"),
         ("[methods.lora]", "[[for]]\ntraining = { stepz = 3 }\n[methods.lora]", "stepz"),

@@ -30,9 +30,9 @@ fn keys_that_are_missing_or_unknown_are_named() {
     let unknown = tables.map(|table| {
         let case = Case::new(format!("an unknown key in [{table}]"));
         let header = format!("[{table}]\n");
-        case.edit(FILE, header.clone(), format!("{header}colour = 3\n")).says(&[FILE, "colour"])
+        case.edit(FILE, header.clone(), format!("{header}color = 3\n")).says(&[FILE, "color"])
     });
-    let more = ["[colour]\na = 1", "[limits]\ncolour = 3", "[limits]\n[limits]"].map(more);
+    let more = ["[color]\na = 1", "[limits]\ncolor = 3", "[limits]\n[limits]"].map(more);
     check(missing.into_iter().chain(unknown).chain(more).collect());
 }
 
@@ -147,7 +147,7 @@ fn limits_out_of_range_are_named() {
     let rows = keys.iter().flat_map(|key| values.map(|value| (*key, format!("[limits]\n{key} = {value}"))));
     let rows: Vec<(&str, String)> = rows.collect();
     let bad = rows.iter().map(|(key, lines)| more(lines).says(&[key]));
-    // No row is so long: a limit of sources is then no mistake.
+    // No row is that long, so this limit is not a mistake.
     let huge = more("[limits]\nsource_tokens = 4611686018427387904").may_succeed();
     check(bad.chain([huge]).collect());
 }

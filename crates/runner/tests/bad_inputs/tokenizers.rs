@@ -50,7 +50,7 @@ fn tokenizers_that_do_not_fit_the_model_are_named() {
         edited("a huge id", |t| t["model"]["vocab"]["good"] = json!(4_294_967_295u64)),
         edited("an id beyond 32 bits", |t| t["model"]["vocab"]["good"] = json!(1u64 << 40)),
         edited("a negative id", |t| t["model"]["vocab"]["good"] = json!(-1)),
-        // A token of the vocabulary keeps its id there, as everywhere.
+        // An added token that is in the vocabulary has its id there.
         edited("a huge added id", |t| t["added_tokens"][0]["id"] = json!(4_294_967_295u64)).may_succeed(),
         edited("no end token on texts", |t| t["post_processor"] = Value::Null),
         edited("the end token before texts", |t| {

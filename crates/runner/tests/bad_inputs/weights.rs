@@ -9,7 +9,7 @@ use crate::harness::{Case, check};
 
 const FILE: &str = "model/model.safetensors";
 
-/// A file with this header, or with one that says it is so long, and these bytes behind it.
+/// A file with this header, or with a header of this claimed length, followed by these bytes.
 fn file(length: u64, header: &str, bytes: &[u8]) -> Vec<u8> {
     [&length.to_le_bytes(), header.as_bytes(), bytes].concat()
 }

@@ -67,14 +67,14 @@ impl Workspace {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Replaces text in a file; the text must be there.
+    /// Replaces text in a file; the text must occur.
     pub fn edit(&self, name: &str, from: &str, to: &str) {
         let text = self.read(name);
         assert!(text.contains(from), "`{from}` is not in {name}");
         self.write(name, &text.replace(from, to));
     }
 
-    /// Runs the program in this folder, cut off from the hub and from the user's settings.
+    /// Runs the program in this folder, isolated from the hub and from the user's settings.
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
@@ -210,7 +210,7 @@ pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The run was refused with exit code 2 and one message that says all of this.
+/// Asserts that the run was refused with exit code 2 and one message with all these parts.
 pub fn assert_refused(output: &Output, parts: &[&str]) {
     let message = stderr(output);
     assert_eq!(output.status.code(), Some(2), "{message}");

@@ -1,4 +1,4 @@
-//! A hub that wants the token, files outside the cache, or all of our time and memory.
+//! A malicious hub: after the token, files outside the cache, or all of our time and memory.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ impl Bench {
         Hub::new(HubSettings { token: Some(GOOD_TOKEN.into()), ..self.settings() })
     }
 
-    /// The hub has the token, and nobody else anything like it.
+    /// Only the hub has received the token.
     fn assert_token_kept(&self) {
         let bearer = format!("Bearer {GOOD_TOKEN}");
         let to_hub = self.hub.requests("GET", "/api/");
@@ -38,7 +38,7 @@ fn a_listing_that_continues_at_another_host_is_not_followed() {
         let error = fetch(&bench.with_token(), &dataset(), TRAIN).unwrap_err();
         assert!(matches!(error, HubError::Unsafe { .. }), "{error}");
         assert!(error.to_string().contains("which is not the hub"), "{error}");
-        assert_eq!(bench.hub.requests("GET", "/tree/").len(), 1, "asked once");
+        assert_eq!(bench.hub.requests("GET", "/tree/").len(), 1, "requested once");
         assert!(bench.hub.requests_elsewhere().is_empty());
     }
 }
@@ -52,7 +52,7 @@ fn the_token_does_not_follow_redirects_to_another_host() {
             "/tree/" => format!("/api/{DATASET}/tree/{}", bench.hub.commit(DATASET, "main")),
             _ => format!("/store/{}", sha256(ROWS)),
         };
-        // Twice within the other host, and once back to the hub and away again.
+        // Twice within the other host, and once to the hub and back.
         let hops = ["/hop-1", "/hop-2"].map(|hop| format!("{}{hop}", bench.hub.store));
         let hub = bench.hub.endpoint.clone();
         bench.hub.spoil("GET", part, 1, Fault::Redirect(hops[0].clone()));

@@ -1,4 +1,4 @@
-//! The hub client against a stand-in of the hub: what it fetches, and that faults leave nothing wrong behind.
+//! The hub client against a fake hub: what it fetches, and that faults leave no wrong files behind.
 
 mod hostile;
 mod planted;
@@ -56,12 +56,12 @@ impl Bench {
         self.cache.path().join("datasets--owner--data")
     }
 
-    /// Where the file would be in the cache.
+    /// Path of the file in the cache.
     fn cached(&self, path: &str) -> PathBuf {
         self.folder().join("snapshots").join(self.hub.commit(DATASET, "main")).join(path)
     }
 
-    /// Puts a file into the cache as another client does: a blob, a link to it, and a branch.
+    /// Puts a file into the cache like another client: a blob, a link to it, and a branch.
     fn put_cached(&self, path: &str, etag: &str, content: &[u8]) {
         let blobs = self.folder().join("blobs");
         let link = self.cached(path);
@@ -73,7 +73,7 @@ impl Bench {
         std::os::unix::fs::symlink(blobs.join(etag), link).unwrap();
     }
 
-    /// All that any client would take for a file of the repository.
+    /// Everything that a client would take for a file of the repository.
     fn visible(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for part in ["blobs", "snapshots"] {
@@ -214,7 +214,7 @@ fn an_unknown_repository() {
     let hub = Hub::new(HubSettings { token: Some("hf_bad".into()), ..bench.settings() });
     let text = hub.resolve(&unknown).unwrap_err().to_string();
     assert!(text.contains("the given token may be invalid"), "{text}");
-    assert_eq!(bench.hub.requests("GET", "other").len(), 2, "asked once each time");
+    assert_eq!(bench.hub.requests("GET", "other").len(), 2, "requested once each time");
 }
 
 #[test]
@@ -396,7 +396,7 @@ fn offline_a_cache_filled_by_other_clients_works() {
     assert!(error.to_string().contains("in the cache: cola"), "{error}");
     assert!(error.is_fixed_by_fetching());
     assert_rows(bench.fetch(TRAIN));
-    assert_eq!(bench.hub.downloads().len(), 0, "what is right is kept");
+    assert_eq!(bench.hub.downloads().len(), 0, "valid files are kept");
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn a_commit_once_listed_needs_no_network() {
     let bench = Bench::new();
     let pinned = dataset().at(bench.hub.commit(DATASET, "main"));
     assert_rows(fetch(&bench.client(), &pinned, TRAIN));
-    assert!(!bench.folder().join("refs").exists(), "a commit is no branch");
+    assert!(!bench.folder().join("refs").exists(), "a commit is not a branch");
     let before = bench.hub.requests("GET", "").len();
     assert_rows(fetch(&bench.client(), &pinned, TRAIN));
     assert_eq!(bench.hub.requests("GET", "").len(), before);
@@ -545,7 +545,7 @@ fn without_parquet_the_hubs_conversion_is_used() {
     let error = bench.client().split_files(&pinned, Some("cola"), "train").unwrap_err();
     assert!(
         matches!(error, HubError::NoParquetAtRevision { .. }),
-        "a pinned revision stays what it is: {error}"
+        "a pinned revision is not replaced: {error}"
     );
 }
 
@@ -667,7 +667,7 @@ fn a_model_with_random_weights_is_fetched_without_its_weights() {
     assert_eq!(bench.offline().model_files(&model).unwrap().commit, old, "whose weights are there");
 }
 
-/// The cache with real rows that may lie beside the workspace.
+/// A cache with real rows next to the workspace, if there is one.
 fn shared_cache() -> Option<PathBuf> {
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/hf-home/hub");
     if !cache.is_dir() {

@@ -1,4 +1,4 @@
-//! A cache to which somebody else has written.
+//! A cache with files planted by somebody else.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,7 +12,7 @@ use super::{Bench, DATASET, README, ROWS, TRAIN, assert_rows, dataset, fetch};
 
 const CONTENT: &[u8] = b"# Data\n";
 
-/// Puts something into a place, which may lead to a victim.
+/// Plants something at a path, such as a link to a victim.
 type Plant = fn(&Path, &Path);
 
 #[test]

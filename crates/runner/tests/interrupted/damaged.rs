@@ -1,4 +1,4 @@
-//! Results and adapters that are not as they were written.
+//! Damaged results and adapters.
 
 use std::fs;
 use std::io::Cursor;
@@ -17,7 +17,7 @@ fn frame(bytes: &[u8]) -> DataFrame {
     ParquetReader::new(Cursor::new(bytes)).finish().unwrap()
 }
 
-/// A table as any program writes it.
+/// A table without a checksum, as other programs write it.
 fn parquet(mut frame: DataFrame) -> Vec<u8> {
     let mut bytes = Vec::new();
     ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
@@ -67,13 +67,13 @@ fn a_modified_result_is_set_aside_and_recomputed() {
         assert_ne!(damaged, whole, "{what}");
         w.write_bytes(&path(cell), &damaged);
     }
-    // One of another seed, which is whole.
+    // One of another seed, undamaged.
     let other = w.run(&["run", "tiny-suite.toml", "--method", "lora", "--out", "other", "--seed", "12"]);
     assert_success(&other);
     let other = fs::read_dir(w.path("other/cells")).unwrap().next().unwrap().unwrap().path();
     fs::copy(other, w.path(&path(last))).unwrap();
 
-    // A report trusts none, and changes nothing.
+    // A report ignores it, and changes nothing.
     let before = files(&w.path("out/cells"));
     let report = w.run(&["report", "out"]);
     assert_success(&report);

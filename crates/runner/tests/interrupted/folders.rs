@@ -1,4 +1,4 @@
-//! Results folders that are swept, vanish, or cannot be written to; a system that gives no threads.
+//! Results folders that are swept, vanish, or cannot be written to; a system without spare threads.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -15,12 +15,12 @@ const ARGUMENTS: [&str; 8] =
 
 const NOBODY: u32 = 65534;
 
-/// The program as a user whom permissions bind: root is another one. None where that one cannot reach the program.
+/// The program as a user to whom permissions apply, another one for root. `None` if that user cannot reach the program.
 fn bound_by_permissions(w: &Workspace, arguments: &[&str]) -> Option<Command> {
     fs::set_permissions(w.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     let command = |arguments: &[&str]| {
         let mut command = w.command(arguments);
-        // SAFETY: it only asks.
+        // SAFETY: the call only queries.
         if unsafe { libc::geteuid() } == 0 {
             command.uid(NOBODY).gid(NOBODY);
         }
@@ -59,7 +59,7 @@ fn a_finished_read_only_folder_is_still_reported() {
     read_only(&w.path("out"));
     let shown = command.output().unwrap();
     let told = files(&w.path("out"));
-    // A new cell is asked for.
+    // A new cell is requested.
     command.args(["--seed", "9"]);
     let refused = command.output().unwrap();
     writable(&w.path("out"));

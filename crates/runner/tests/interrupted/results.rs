@@ -1,4 +1,4 @@
-//! What a results folder holds, to compare with another one.
+//! The content of a results folder, for comparison with another one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use peft_bench::results::{Record, Store};
 
 use crate::common::{Workspace, files};
 
-/// What two folders have in common when nothing but the time differs.
+/// Everything that is equal in two folders if only times differ.
 #[derive(Debug, PartialEq)]
 pub struct Results {
     pub records: BTreeMap<String, Record>,
@@ -43,7 +43,7 @@ fn without_times(record: Record) -> Record {
         train_seconds: 0.0,
         evaluate_seconds: 0.0,
         timestamp: String::new(),
-        // It depends on what the process did before.
+        // It depends on the earlier work of the process.
         peak_memory_bytes: None,
         ..record
     }

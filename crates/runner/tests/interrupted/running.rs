@@ -1,4 +1,4 @@
-//! The program beside the test, which watches it and sends it signals.
+//! The program as a child process that the test watches and sends signals to.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::common::Workspace;
 
-/// No process of these tests takes longer, unless it hangs.
+/// A process that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A program that runs beside the test.
+/// A running child process.
 pub struct Running {
     child: Child,
     said: tempfile::NamedTempFile,
@@ -20,7 +20,7 @@ impl Running {
         Self::spawn(w.command(arguments))
     }
 
-    /// Starts it by a line of shell, in which `"$0" "$@"` is the program.
+    /// Starts it with a shell command, in which `"$0" "$@"` is the program.
     pub fn start_by(w: &Workspace, line: &str, arguments: &[&str]) -> Self {
         let program = w.command(arguments);
         let mut shell = Command::new("sh");
@@ -58,11 +58,11 @@ impl Running {
     }
 
     pub fn send(&self, signal: i32) {
-        // SAFETY: it concerns a child that has not been waited for.
+        // SAFETY: the process is a child that has not been waited for.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
     }
 
-    /// Waits for its end, and gives what it said.
+    /// Waits for its end and returns its output.
     pub fn ended(&mut self, code: i32) -> String {
         let started = Instant::now();
         let status = loop {

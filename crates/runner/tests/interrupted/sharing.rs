@@ -22,7 +22,7 @@ fn arguments(out: &str) -> [&str; 6] {
     ["run", "tiny-suite.toml", "--checkpoint-every", "0", "--out", out]
 }
 
-/// Updates that a process did, by what it said of each training: where it went on, and where it ended.
+/// Steps done by a process, from its output: where each training resumed, and where it ended.
 fn updates(said: &str) -> Vec<(u64, u64)> {
     let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
     let begun = said.lines().filter(|line| line.contains(" steps, 2 runs"));

@@ -1,4 +1,4 @@
-//! Signals that ask the program to end.
+//! Termination signals.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::common::{Workspace, assert_success, files, stderr};
 use crate::results::{Results, cells, results};
 use crate::running::Running;
 
-/// Long enough that a signal comes on the way.
+/// Long enough for a signal to arrive during the run.
 const STEPS: &str = "steps = 800";
 
 pub fn workspace() -> Workspace {
@@ -16,12 +16,12 @@ pub fn workspace() -> Workspace {
     w
 }
 
-/// Writes no state but when it is asked to end.
+/// Writes a state only when asked to terminate.
 pub fn arguments(out: &str) -> [&str; 8] {
     ["run", "tiny-suite.toml", "--method", "lora", "--checkpoint-every", "3600", "--out", out]
 }
 
-/// Sends a signal to a run while it trains, and gives what it said.
+/// Sends a signal to a run while it trains, and returns its output.
 pub fn interrupted(w: &Workspace, out: &str, signal: i32, code: i32) -> String {
     let mut run = Running::start(w, &arguments(out));
     run.wait_for("800 steps, 2 runs");
@@ -77,7 +77,7 @@ fn a_run_with_fewer_or_more_seeds_resumes_from_the_existing_state() {
     }
 }
 
-/// The results without the number of seeds that happened to train together.
+/// The results without the number of seeds in the batched pass.
 fn without_company(w: &Workspace, out: &str) -> Results {
     let mut results = results(w, out);
     results.records.values_mut().for_each(|record| record.runs_side_by_side = 0);
@@ -87,7 +87,7 @@ fn without_company(w: &Workspace, out: &str) -> Results {
 #[test]
 fn a_second_signal_terminates_the_program_immediately() {
     let w = workspace();
-    // A scoring that takes long, and looks at signals after each batch only.
+    // Scoring takes long, and checks for signals only after each batch.
     w.edit("tiny-suite.toml", "eval_batch_size = 8", "eval_batch_size = 100000");
     w.edit("tiny-suite.toml", "evaluate_every = 200", "evaluate_every = 1");
     let rows = w.read("rows/validation.csv");

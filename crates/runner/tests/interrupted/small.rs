@@ -1,4 +1,4 @@
-//! A training of a few milliseconds in this process, which can be ended after any update as a kill would end it.
+//! A training of a few milliseconds in this process, which can be aborted after any step as by a kill.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -27,7 +27,7 @@ pub const SEEDS: [u64; 2] = [7, 8];
 pub const STEPS: u64 = 23;
 pub const EVALUATE_EVERY: u64 = 4;
 
-/// Two runs of LoRA side by side, for [`STEPS`] updates of two batches each.
+/// Two seeds of LoRA in one batched pass, for [`STEPS`] steps of two batches each.
 pub struct Small {
     workspace: Workspace,
     backbone: Backbone,
@@ -35,12 +35,12 @@ pub struct Small {
     method: Built,
     data: TaskData,
     metrics: Vec<Metric>,
-    /// Times the method's learning rate, for each run.
+    /// Factor of the method's learning rate, for each run.
     rates: [f64; 2],
     settings: TrainSettings,
 }
 
-/// All that a training comes to but times, to the bit.
+/// The exact results of a training, except times.
 pub type Bits = Vec<(u64, Status, Vec<(u64, u64)>, Vec<(u64, u64)>, Option<BestBits>)>;
 type BestBits = (u64, Vec<(String, u64)>, Vec<(String, u64)>, Vec<Vec<u32>>);
 
@@ -76,7 +76,7 @@ impl Small {
         Self { workspace, backbone, tokenizer, method, data, metrics, rates: [1.0; 2], settings }
     }
 
-    /// The same with runs that stay what they are, so that all scores of a split are equal: `right` of so many.
+    /// The same with a learning rate of zero, so that all scores of a split are equal: `right` correct answers.
     pub fn standing_still(right: usize, rows: usize) -> Self {
         let mut small = Self { method: lora(1e-30), metrics: vec![Metric::Accuracy], ..Self::new() };
         let mut validation = split(rows, &small.tokenizer);
@@ -101,23 +101,23 @@ impl Small {
         small
     }
 
-    /// The same with a second run that its first update breaks.
+    /// The same with a second run that diverges at its first step.
     pub fn breaking_the_second() -> Self {
         Self { rates: [1.0, 1e40], ..Self::new() }
     }
 
-    /// Where the state goes.
+    /// Path of the state file.
     pub fn state(&self) -> PathBuf {
         self.workspace.path("state.safetensors")
     }
 
-    /// Trains to the end, from the state where there is one; writes none.
+    /// Trains to the end, from the state if there is one; writes none.
     pub fn train(&self) -> Result<Bits, TrainError> {
         self.run(Duration::MAX, &mut Silent).map(|outcome| bits(&outcome))
     }
 
-    /// Trains on from the state, where there is one, and ends as by a kill in the given update, counted from where it
-    /// went on. The state is that of the update before.
+    /// Resumes from the state, if there is one, and aborts as by a kill in the given step, counted from where it
+    /// resumed. The state is that of the previous step.
     pub fn die_in(&self, update: u64) {
         let mut kill = Kill { left: update };
         let ended = catch_unwind(AssertUnwindSafe(|| self.run(Duration::ZERO, &mut kill).map(|_| ())));
@@ -145,7 +145,7 @@ impl Small {
     }
 }
 
-/// Ends the training without a word.
+/// Aborts the training silently.
 struct Kill {
     left: u64,
 }
@@ -205,7 +205,7 @@ fn bits(outcome: &Outcome) -> Bits {
     runs.collect()
 }
 
-/// Changes the header of a state file, whose checksum is right again then.
+/// Changes the header of a state file and fixes its checksum.
 pub fn forge(path: &Path, change: impl FnOnce(&mut Value)) {
     let bytes = fs::read(path).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -219,7 +219,7 @@ pub fn forge(path: &Path, change: impl FnOnce(&mut Value)) {
     fs::write(path, forged).unwrap();
 }
 
-/// Changes what a state file says of the training.
+/// Changes the training metadata in a state file.
 pub fn forge_state(path: &Path, change: impl FnOnce(&mut Value)) {
     forge(path, |description| {
         let mut state: Value = serde_json::from_str(description["state"].as_str().unwrap()).unwrap();

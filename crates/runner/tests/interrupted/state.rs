@@ -1,4 +1,4 @@
-//! What a state is good for: to go on to the same bits, and nothing else.
+//! Resuming from a state is bit-identical, and nothing else is accepted as a state.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn a_training_killed_after_every_step_is_bit_identical() {
     let undisturbed = small.train().unwrap();
     assert_eq!(undisturbed[0].2.iter().map(|point| point.0).collect::<Vec<_>>(), [10, 20, STEPS]);
     assert!(undisturbed.iter().all(|run| run.4.is_some()));
-    // The state is written between looks at the losses, at them, and at evaluations.
+    // The state is written between loss records, at them, and at evaluations.
     small.die_in(2);
     for _ in 2..STEPS {
         small.die_in(2);
@@ -48,7 +48,7 @@ fn a_run_that_diverges_between_loss_checks_does_not_affect_its_neighbor() {
     assert_eq!(small.train().unwrap(), undisturbed);
 }
 
-/// Answers of so many that are right: a score that a JSON number would bring back one unit in the last place lower.
+/// Numbers of correct answers whose score a JSON number would round down by one unit in the last place.
 fn score_that_json_lowers() -> (usize, usize) {
     let scores = (2..60).flat_map(|rows| (1..rows).map(move |right| (right, rows)));
     let lowers = |&(right, rows): &(usize, usize)| {
@@ -74,7 +74,7 @@ fn a_resumed_run_on_a_tie_keeps_the_earlier_checkpoint() {
     assert_eq!(small.train().unwrap(), undisturbed);
 }
 
-/// A training, what it comes to, and its state after 14 updates.
+/// A training, its results, and its state after 14 steps.
 struct Begun {
     small: Small,
     undisturbed: Bits,
@@ -91,7 +91,7 @@ impl Begun {
         Self { small, undisturbed, state }
     }
 
-    /// Goes on from a state that somebody changed: it is set aside, and the result is that of a training without it.
+    /// Resumes from a modified state: it is set aside, and the result is that of a training without it.
     fn assert_set_aside(&self, what: &str, change: impl FnOnce(&Path)) {
         let path = self.small.state();
         fs::write(&path, &self.state).unwrap();
@@ -143,7 +143,7 @@ fn an_inconsistent_state_is_set_aside() {
     for (what, lie) in lies {
         begun.assert_set_aside(what, |path| forge_state(path, lie));
     }
-    // What is forged without a lie is gone on from, so it is not the forging that is seen.
+    // A rewritten but consistent state is accepted, so the rewriting itself is not what is detected.
     let path = begun.small.state();
     fs::write(&path, &begun.state).unwrap();
     forge_state(&path, |_| {});

@@ -1,6 +1,6 @@
-//! A hub on the loopback interface, with faults on demand.
+//! A fake hub on the loopback interface, with faults on demand.
 //!
-//! It answers what our client asks of the real one: a repository's commit, its listing in pages, and its files. Those in
+//! It serves what our client requests from the real one: a repository's commit, its listing in pages, and its files. Those in
 //! LFS come from a content store at another origin, which knows neither repositories nor the hub's tokens: as they are,
 //! or, if the hub is one with Xet, in chunks.
 #![allow(dead_code)]
@@ -17,14 +17,14 @@ use sha2::{Digest, Sha256};
 
 /// Entries of a listing per page: few, so that every test crosses pages.
 const PAGE: usize = 2;
-/// The token that opens gated and private repositories.
+/// The token that grants access to gated and private repositories.
 pub const GOOD_TOKEN: &str = "hf_good";
 /// The token that the hub gives for reading chunks.
 pub const CHUNK_TOKEN: &str = "chunks";
 /// Bytes before the content of a chunk.
 const CHUNK_HEADER: usize = 8;
 
-/// Where the content store tells which chunks make up a file.
+/// Path at which the content store lists the chunks of a file.
 const RECONSTRUCTIONS: &str = "/v2/reconstructions/";
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -34,25 +34,25 @@ type Files = BTreeMap<String, Vec<u8>>;
 pub enum Fault {
     /// Answers with this status, these headers and a body that tells of it.
     Status(u16, Vec<(&'static str, &'static str)>),
-    /// Announces the whole body, and closes the connection after so many bytes of it.
+    /// Declares the whole body, and closes the connection after this many bytes of it.
     Cut(usize),
-    /// Sends so many bytes of the body, and then nothing for so long.
+    /// Sends this many bytes of the body, and then nothing for this long.
     Stall(usize, Duration),
-    /// Flips the body's byte at this place.
+    /// Flips the body's byte at this offset.
     Corrupt(usize),
-    /// Sends the whole body whatever range was asked for.
+    /// Ignores the requested range and sends the whole body.
     IgnoreRange,
-    /// Leaves out headers whose name has one of these parts.
+    /// Omits headers whose name contains one of these parts.
     Without(Vec<&'static str>),
     /// Has this header, and no other of its name.
     Header(&'static str, String),
-    /// Answers with this body and no headers, as if all were well.
+    /// Responds with this body and no headers, with a success status.
     Body(Vec<u8>),
     /// Answers with this status and body.
     Complaint(u16, &'static str),
     /// Redirects to this place.
     Redirect(String),
-    /// Sends this over and over with this status, for as long as anybody listens.
+    /// Sends this repeatedly with this status, until the client disconnects.
     Endless(u16, &'static [u8]),
     /// Sends this, which need not be HTTP.
     Raw(&'static [u8]),
@@ -66,7 +66,7 @@ pub struct Request {
     pub token: Option<String>,
     /// The name and port by which the server was called.
     pub host: String,
-    /// All its lines before the body.
+    /// All header lines.
     pub head: String,
 }
 
@@ -91,10 +91,10 @@ struct State {
     store: String,
 }
 
-/// The running stand-in; it ends with the test's process.
+/// The running fake hub; it ends with the test process.
 pub struct Standin {
     pub endpoint: String,
-    /// The origin of the content store, which answers all that the hub does.
+    /// The origin of the content store, which also serves everything that the hub does.
     pub store: String,
     state: Arc<Mutex<State>>,
 }
@@ -120,7 +120,7 @@ impl Standin {
         Self { endpoint, store: elsewhere, state }
     }
 
-    /// Adds files to a revision of a repository, both of which come into being as needed.
+    /// Adds files to a revision of a repository, creating both as needed.
     pub fn put(&self, repo: &str, revision: &str, files: &[(&str, &[u8])]) {
         let mut state = self.state.lock().unwrap();
         let revision =
@@ -132,12 +132,12 @@ impl Standin {
         self.state.lock().unwrap().repos.get_mut(repo).unwrap().gated = true;
     }
 
-    /// Offers large files in chunks to clients that know how.
+    /// Serves large files in chunks to clients that support it.
     pub fn use_xet(&self) {
         self.state.lock().unwrap().xet = true;
     }
 
-    /// Gives every page of a listing another one after it.
+    /// Makes listings endless.
     pub fn list_without_end(&self) {
         self.state.lock().unwrap().endless = true;
     }
@@ -157,7 +157,7 @@ impl Standin {
         state.repos.insert(repo.into(), Repo { moved_to: Some(name.into()), ..Repo::default() });
     }
 
-    /// Spoils the next `times` requests of this method whose path contains `path`.
+    /// Injects a fault into the next `times` requests of this method whose path contains `path`.
     pub fn spoil(&self, method: &'static str, path: &str, times: usize, fault: Fault) {
         self.state.lock().unwrap().faults.push((method, path.into(), times, fault));
     }
@@ -385,7 +385,7 @@ fn answer(state: &State, request: &Request) -> Response {
     }
 }
 
-/// What the content store says of a file of this hash: all of it, all of it as one chunk, or where its chunk is.
+/// The content store's response for a hash: the file, the file as one chunk, or the location of its chunk.
 fn stored(state: &State, request: &Request, part: &str, hash: &str) -> Response {
     let mut contents = state.repos.values().flat_map(|repo| repo.revisions.values()).flat_map(Files::values);
     let Some(content) = contents.find(|content| sha256(content) == hash) else {

@@ -1,4 +1,4 @@
-//! Looking into tasks, datasets of one's own, and metrics on predictions made elsewhere.
+//! Inspecting tasks, custom datasets, and metrics on existing predictions.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -72,7 +72,7 @@ fn an_empty_split_is_refused() {
 
 #[test]
 fn label_words_that_the_tokenizer_cannot_encode_are_refused() {
-    // Unknown to the tokenizer, and with spaces that decoding strips.
+    // Unknown to the tokenizer, or with spaces that decoding strips.
     for word in ["splendid", " good "] {
         let workspace = reviews();
         workspace.edit("reviews.toml", "\"good\"", &format!("\"{word}\""));

@@ -1,4 +1,4 @@
-//! Parquet; `make.py` beside the fixtures writes them and says what their columns hold.
+//! Parquet; `make.py` next to the fixtures generates them and their expected values.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use peft_bench::task::{Dialect, Rows, Template, Value};
 use polars::prelude::{AnyValue, Column, DataFrame, DataType, ParquetWriter};
 use serde_json::{Map, Value as Json};
 
-use crate::rows::{cells, columns_of, labelled, targets};
+use crate::rows::{cells, columns_of, labeled, targets};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet").join(name)
@@ -24,7 +24,7 @@ fn read(file: &Path, columns: &[&str]) -> Result<Rows, String> {
     Rows::read(&[file.into()], &columns, Dialect::default()).map_err(|e| e.to_string())
 }
 
-/// A value as `expected.json` has it.
+/// A value in the format of `expected.json`.
 fn written(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
@@ -154,6 +154,6 @@ fn shards_of_one_split_are_read_by_name() {
 
     let lacking = [("0.parquet", whole), ("1.parquet", shard(&[&text]))];
     let rows = columns_of(&lacking, &["text", "label"], Dialect::default()).unwrap();
-    let problem = targets(&labelled("[\"bad\", \"good\"]"), &rows).unwrap_err();
+    let problem = targets(&labeled("[\"bad\", \"good\"]"), &rows).unwrap_err();
     assert!(problem.contains("`label`") && problem.contains("1.parquet"), "{problem}");
 }

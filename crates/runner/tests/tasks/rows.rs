@@ -1,4 +1,4 @@
-//! Rows of files, and what a task makes of them.
+//! Rows of files, and the examples that a task makes of them.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use peft_bench::task::{Dialect, Rows, Task, Value};
 
 /// A task over a column `label` with these words.
-pub fn labelled(words: &str) -> Task {
+pub fn labeled(words: &str) -> Task {
     let text = format!(
         "title = \"Labelled\"\ngroup = \"Tests\"\n\
          [data]\nfiles = {{ all = \"rows.csv\" }}\n\
@@ -15,7 +15,7 @@ pub fn labelled(words: &str) -> Task {
          [labels]\nwords = {words}\n\
          [metrics]\nselect = \"accuracy\"\n"
     );
-    Task::parse("labelled", &text, "labelled.toml", Path::new(".")).unwrap()
+    Task::parse("labeled", &text, "labeled.toml", Path::new(".")).unwrap()
 }
 
 pub fn targets(task: &Task, rows: &Rows) -> Result<Vec<String>, String> {

@@ -2,9 +2,9 @@
 
 use peft_bench::task::{Dialect, Quote, Template, Value};
 
-use crate::rows::{cells, columns_of, labelled, rows_of, targets};
+use crate::rows::{cells, columns_of, labeled, rows_of, targets};
 
-/// Text that a reader could take for something else.
+/// Text that a reader could misinterpret.
 const AWKWARD: [&str; 16] = [
     "001",
     "1.510",
@@ -103,7 +103,7 @@ fn malformed_files_are_refused_with_the_line() {
 #[test]
 fn whether_quotes_enclose_fields_is_detected_from_the_file() {
     let said = "He said \"no\" to me";
-    // As table programs write these texts: quoted where they must be, all of them, all but numbers.
+    // The quoting styles of spreadsheet programs: minimal, all fields, all except numbers.
     for written in [
         "text\tlabel\n\"He said \"\"no\"\" to me\"\t1\nplain\t0\n",
         "text\tlabel\r\n\"He said \"\"no\"\" to me\"\t1\r\n\"a\tb\"\t0\r\n\"c\nd\"\t1\r\n",
@@ -117,7 +117,7 @@ fn whether_quotes_enclose_fields_is_detected_from_the_file() {
     let rows = rows_of("rows.tsv", "\"text\"\t\"label\"\n\"plain\"\t1\n").unwrap();
     assert_eq!(cells(&rows, "text"), [Value::Text("plain".into())]);
 
-    // As GLUE writes texts that have quotes: a field may begin with one that nothing closes.
+    // As in GLUE: a field may begin with a quote that is never closed.
     for raw in [
         "\"Brilliant,\" she wrote",
         "ends with \"quote\"",
@@ -133,7 +133,7 @@ fn whether_quotes_enclose_fields_is_detected_from_the_file() {
             assert_eq!(text, &Value::Text(raw.into()), "{raw}, then {after}");
         }
     }
-    // A quote that opens on one line and one that closes on another are text, and so are needless ones.
+    // A quote that opens on one line and closes on another is text, and so are redundant ones.
     let rows = rows_of("rows.tsv", "text\tlabel\n\"one\t1\ntwo\"\t0\n").unwrap();
     assert_eq!(rows.len(), 2);
     let rows = rows_of("rows.tsv", "text\tlabel\n\"I love it.\"\t1\nplain\t0\n").unwrap();
@@ -170,7 +170,7 @@ fn quotes_escaped_with_backslashes_are_refused_before_rows_merge() {
     for text in [
         "text,label\n\"He said \\\"no\\\" to me\",1\nplain,0\n",
         "text,label\n\"Jeans 2\\\"\",1\ngood,0\n\"5\\\" and 6\\\", wide\",0\n",
-        // Without the backslashes' meaning, this would be one row less.
+        // If backslashes were ignored, this would be one row less.
         "text,label,note\n\"ends in \\\"\",1,\"\"\nplain,0,\"x\"\n",
     ] {
         let problem = rows_of("rows.csv", text).unwrap_err();
@@ -210,9 +210,9 @@ fn json_keeps_the_digits_of_integers_and_the_last_of_duplicate_keys() {
 #[test]
 fn rows_are_named_by_their_line_in_the_file() {
     let rows = rows_of("rows.csv", "text,label\n\"two\nlines\",1\n\nb,x\n").unwrap();
-    let problem = targets(&labelled("[\"no\", \"yes\"]"), &rows).unwrap_err();
+    let problem = targets(&labeled("[\"no\", \"yes\"]"), &rows).unwrap_err();
     assert!(problem.contains("rows.csv, line 5") && problem.contains("`x`"), "{problem}");
     let escape = rows_of("rows.csv", "text,label\na,\u{1b}[31mred\n").unwrap();
-    let problem = targets(&labelled("[\"no\", \"yes\"]"), &escape).unwrap_err();
+    let problem = targets(&labeled("[\"no\", \"yes\"]"), &escape).unwrap_err();
     assert!(problem.contains("\\x1b[31mred"), "{problem}");
 }
