@@ -6,7 +6,7 @@ use crate::grammar::{Clause, Form, Head, NounPhrase, Pronoun, Tag, Word, join};
 use crate::lexicon::{chance, choose};
 use crate::{LETTERS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask = PocketTask {
+pub(crate) const TASK: PocketTask = PocketTask {
     name: "acceptability",
     columns: &["sentence"],
     classes: &["bad", "good"],

@@ -4,7 +4,7 @@ use crate::lexicon::{NUMBERS, chance};
 use crate::story::{Fact, Story};
 use crate::{Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask =
+pub(crate) const TASK: PocketTask =
     PocketTask { name: "answer", columns: &["question", "context"], classes: &[], targets: &[], draw };
 
 fn draw(rng: &mut Rng) -> Row {

@@ -4,7 +4,7 @@ use crate::lexicon::{NUMBERS, chance};
 use crate::story::{Fact, Story};
 use crate::{LETTERS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask = PocketTask {
+pub(crate) const TASK: PocketTask = PocketTask {
     name: "boolean",
     columns: &["question", "passage"],
     classes: &["no", "yes"],

@@ -10,7 +10,7 @@ use crate::{DIGITS, Label, PocketTask, Rng, Row};
 
 const COLUMNS: &[&str] = &["premise", "hypothesis"];
 
-pub const TWO_WAY: PocketTask = PocketTask {
+pub(crate) const TWO_WAY: PocketTask = PocketTask {
     name: "entailment",
     columns: COLUMNS,
     classes: &["follows", "not"],
@@ -18,7 +18,7 @@ pub const TWO_WAY: PocketTask = PocketTask {
     draw: two_way,
 };
 
-pub const THREE_WAY: PocketTask = PocketTask {
+pub(crate) const THREE_WAY: PocketTask = PocketTask {
     name: "nli",
     columns: COLUMNS,
     classes: &["follows", "unknown", "false"],

@@ -7,7 +7,7 @@ use crate::lexicon::{chance, choose};
 use crate::sentiment::{NEUTRAL, REVIEWED};
 use crate::{DIGITS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask = PocketTask {
+pub(crate) const TASK: PocketTask = PocketTask {
     name: "jargon",
     columns: &["sentence"],
     classes: &["negative", "positive"],

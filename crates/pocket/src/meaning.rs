@@ -7,7 +7,7 @@ use crate::grammar::{Clause, Determiner, Head, NounPhrase, Tense};
 use crate::lexicon::*;
 
 /// Replaces some of the words with synonyms.
-pub fn reworded(clause: &Clause, rng: &mut Rng) -> Clause {
+pub(crate) fn reworded(clause: &Clause, rng: &mut Rng) -> Clause {
     let mut clause = *clause;
     if chance(rng, 0.6) {
         clause.verb = clause.verb.synonym(rng).unwrap_or(clause.verb);
@@ -21,7 +21,7 @@ pub fn reworded(clause: &Clause, rng: &mut Rng) -> Clause {
 }
 
 /// The clause with one change of its meaning, never an added or a dropped part; also names the change.
-pub fn altered(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
+pub(crate) fn altered(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
     loop {
         let mut other = *clause;
         let (changed, what) = match rng.random_range(0..6) {
@@ -39,7 +39,7 @@ pub fn altered(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
 }
 
 /// The clause with one change that makes it contradict the original; also names the change.
-pub fn contradicted(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
+pub(crate) fn contradicted(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
     match clause.verb.antonym(rng) {
         Some(verb) if !clause.negated && chance(rng, 0.5) => (Clause { verb, ..*clause }, "verb"),
         _ => (Clause { negated: !clause.negated, ..*clause }, "negation"),
@@ -49,7 +49,7 @@ pub fn contradicted(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
 /// Weakens what `said` shares with `told`: fewer modifiers, and hypernyms if allowed.
 ///
 /// The result follows from `told` exactly if `said` does.
-pub fn weakened(told: &Clause, said: &Clause, hypernyms: bool, rng: &mut Rng) -> Clause {
+pub(crate) fn weakened(told: &Clause, said: &Clause, hypernyms: bool, rng: &mut Rng) -> Clause {
     let mut weak = *said;
     if said.place == told.place && chance(rng, 0.5) {
         weak.place = None;
@@ -68,7 +68,7 @@ pub fn weakened(told: &Clause, said: &Clause, hypernyms: bool, rng: &mut Rng) ->
 
 /// The clause with an addition that neither follows from it nor contradicts it; also names the addition. `None` if the
 /// drawn addition does not apply.
-pub fn strengthened(clause: &Clause, rng: &mut Rng) -> Option<(Clause, &'static str)> {
+pub(crate) fn strengthened(clause: &Clause, rng: &mut Rng) -> Option<(Clause, &'static str)> {
     let mut other = *clause;
     let bare = |phrase: &NounPhrase| phrase.as_noun().is_some() && phrase.adjective.is_none();
     let what = match rng.random_range(0..3) {
@@ -90,7 +90,7 @@ pub fn strengthened(clause: &Clause, rng: &mut Rng) -> Option<(Clause, &'static 
 }
 
 /// The clause in the base words of its meaning, and its difference from another.
-pub fn analysis(clause: &Clause, difference: &str) -> String {
+pub(crate) fn analysis(clause: &Clause, difference: &str) -> String {
     let noun = |phrase: &NounPhrase| match phrase.head {
         Head::Name(name) => name.word,
         Head::Noun(noun) => noun.singular,
@@ -109,7 +109,7 @@ pub fn analysis(clause: &Clause, difference: &str) -> String {
 }
 
 /// Nothing changed.
-pub const NOTHING: &str = "nothing";
+pub(crate) const NOTHING: &str = "nothing";
 
 /// "the dog" becomes "an animal", "three dogs" "three animals".
 fn generalize(phrase: &mut NounPhrase) {
@@ -163,7 +163,7 @@ fn other_adjective(clause: &mut Clause, rng: &mut Rng) -> bool {
 }
 
 /// A clause in the past tense with at least one modifier.
-pub fn rich_clause(rng: &mut Rng) -> Clause {
+pub(crate) fn rich_clause(rng: &mut Rng) -> Clause {
     loop {
         let mut clause = Clause::random(rng);
         clause.tense = Tense::Past;

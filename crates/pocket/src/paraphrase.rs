@@ -5,7 +5,7 @@ use crate::lexicon::chance;
 use crate::meaning::{NOTHING, altered, analysis, reworded};
 use crate::{LETTERS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask = PocketTask {
+pub(crate) const TASK: PocketTask = PocketTask {
     name: "paraphrase",
     columns: &["sentence1", "sentence2"],
     classes: &["different", "same"],

@@ -3,7 +3,7 @@
 use crate::lexicon::{NAMES, PLACES, chance, choose, choose_two};
 use crate::{DIGITS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask = PocketTask {
+pub(crate) const TASK: PocketTask = PocketTask {
     name: "sense",
     columns: &["sentence1", "sentence2", "word"],
     classes: &["different", "same"],
@@ -12,14 +12,14 @@ pub const TASK: PocketTask = PocketTask {
 };
 
 /// A word with two senses, and contexts that determine each; `*` stands for a person.
-pub struct Polyseme {
+pub(crate) struct Polyseme {
     pub word: &'static str,
     /// A word for each sense.
     pub names: [&'static str; 2],
     pub senses: [[&'static str; 4]; 2],
 }
 
-pub static POLYSEMES: [Polyseme; 12] = [
+pub(crate) static POLYSEMES: [Polyseme; 12] = [
     Polyseme {
         word: "bat",
         names: ["game", "animal"],

@@ -9,7 +9,7 @@ use crate::grammar::{Clause, Determiner, Form, NounPhrase, Tense};
 use crate::lexicon::*;
 use crate::{Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask =
+pub(crate) const TASK: PocketTask =
     PocketTask { name: "similarity", columns: &["sentence1", "sentence2"], classes: &[], targets: &[], draw };
 
 fn draw(rng: &mut Rng) -> Row {

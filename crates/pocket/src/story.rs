@@ -8,7 +8,7 @@ use crate::lexicon::*;
 
 /// One fact of a story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fact {
+pub(crate) enum Fact {
     /// "tom is in the park."
     At(&'static Name, &'static Place),
     /// "tom has three apples."
@@ -21,7 +21,7 @@ pub enum Fact {
 
 impl Fact {
     /// Its text as a sentence.
-    pub fn sentence(self, rng: &mut Rng) -> String {
+    pub(crate) fn sentence(self, rng: &mut Rng) -> String {
         match self {
             Fact::At(name, place) => {
                 let verb = choose(rng, &["is", "is", "stays", "waits"]);
@@ -46,12 +46,12 @@ impl Place {
 
 /// Three to five facts; no person is in two places, no thing has two colors, and no two facts of one
 /// kind say the same about different people.
-pub struct Story {
+pub(crate) struct Story {
     pub facts: Vec<Fact>,
 }
 
 impl Story {
-    pub fn random(rng: &mut Rng) -> Self {
+    pub(crate) fn random(rng: &mut Rng) -> Self {
         let mut names: Vec<&'static Name> = NAMES.iter().collect();
         let mut places: Vec<&'static Place> = PLACES.iter().collect();
         let mut things: Vec<&'static Noun> = NOUNS.iter().filter(|n| !n.kind.is_living()).collect();
@@ -87,12 +87,12 @@ impl Story {
     }
 
     /// The facts in order.
-    pub fn text(&self, rng: &mut Rng) -> String {
+    pub(crate) fn text(&self, rng: &mut Rng) -> String {
         self.facts.iter().map(|fact| fact.sentence(rng)).collect::<Vec<_>>().join(" ")
     }
 
     /// Two different facts of one kind.
-    pub fn pair(&self, rng: &mut Rng) -> [Fact; 2] {
+    pub(crate) fn pair(&self, rng: &mut Rng) -> [Fact; 2] {
         loop {
             let [first, second] = choose_two(rng, &self.facts);
             if first.kind() == second.kind() {

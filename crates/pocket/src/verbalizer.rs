@@ -4,8 +4,8 @@ use crate::lexicon::choose;
 use crate::{PocketTask, Rng};
 
 /// Names of the first class, the second and the third of any task.
-pub const DIGITS: &[&str] = &["0", "1", "2"];
-pub const LETTERS: &[&str] = &["a", "b", "c"];
+pub(crate) const DIGITS: &[&str] = &["0", "1", "2"];
+pub(crate) const LETTERS: &[&str] = &["a", "b", "c"];
 
 static SETS: [&[&str]; 4] = [DIGITS, LETTERS, &["no", "yes"], &["bad", "good"]];
 

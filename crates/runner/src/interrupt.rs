@@ -40,7 +40,7 @@ impl Interrupted {
 ///
 /// # Errors
 /// When a handler cannot be installed.
-pub fn listen() -> io::Result<()> {
+pub(crate) fn listen() -> io::Result<()> {
     for (signal, _) in SIGNALS {
         if is_ignored(signal) {
             continue;
@@ -55,10 +55,10 @@ pub fn listen() -> io::Result<()> {
 
 /// While it is alive, a signal is only recorded.
 #[derive(Debug)]
-pub struct Deferred(());
+pub(crate) struct Deferred(());
 
 /// Defers signals until the guard is dropped.
-pub fn defer() -> Deferred {
+pub(crate) fn defer() -> Deferred {
     IMMEDIATE.store(false, SeqCst);
     Deferred(())
 }
@@ -73,7 +73,7 @@ impl Drop for Deferred {
 ///
 /// # Errors
 /// When a signal was received.
-pub fn check() -> Result<(), Interrupted> {
+pub(crate) fn check() -> Result<(), Interrupted> {
     match RECEIVED.load(SeqCst) {
         0 => Ok(()),
         signal => Err(Interrupted { signal: signal as i32 }),

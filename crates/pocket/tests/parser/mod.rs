@@ -4,7 +4,7 @@ use peft_pocket::lexicon::{COLORS, Kind, NAMES, NOUNS, NUMBERS, PLACES, QUALITIE
 
 /// A parsed noun phrase.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Phrase {
+pub(crate) struct Phrase {
     pub noun: String,
     pub adjective: Option<&'static str>,
     plural: bool,
@@ -14,7 +14,7 @@ pub struct Phrase {
 
 /// A parsed clause.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Clause {
+pub(crate) struct Clause {
     pub agent: Phrase,
     pub verb: &'static str,
     pub patient: Phrase,
@@ -23,12 +23,12 @@ pub struct Clause {
 }
 
 /// Whether a sentence is one grammatical clause.
-pub fn is_good_english(sentence: &str) -> bool {
+pub(crate) fn is_good_english(sentence: &str) -> bool {
     !readings(sentence.trim_end_matches('.')).is_empty()
 }
 
 /// The clauses of a sentence, joined by "and".
-pub fn clauses(sentence: &str) -> Vec<Clause> {
+pub(crate) fn clauses(sentence: &str) -> Vec<Clause> {
     let read = |text: &str| readings(text).into_iter().next().unwrap_or_else(|| panic!("unreadable: {text}"));
     sentence.trim_end_matches('.').split(" and ").map(read).collect()
 }
@@ -187,7 +187,7 @@ impl Phrase {
 }
 
 impl Clause {
-    pub fn says_the_same_as(&self, other: &Clause) -> bool {
+    pub(crate) fn says_the_same_as(&self, other: &Clause) -> bool {
         self.agent.says_the_same_as(&other.agent)
             && self.patient.says_the_same_as(&other.patient)
             && (self.verb, &self.place, self.negated) == (other.verb, &other.place, other.negated)
@@ -200,19 +200,19 @@ impl Clause {
     }
 
     /// Whether the other clause follows from this one.
-    pub fn implies(&self, other: &Clause) -> bool {
+    pub(crate) fn implies(&self, other: &Clause) -> bool {
         self.is_about(other) && self.verb == other.verb && self.negated == other.negated
     }
 
     /// Whether both cannot be true: the negation of the same, or its opposite.
-    pub fn excludes(&self, other: &Clause) -> bool {
+    pub(crate) fn excludes(&self, other: &Clause) -> bool {
         let opposite = VERBS.iter().any(|v| v.meaning == self.verb && v.opposite == Some(other.verb));
         let negation = self.verb == other.verb && self.negated != other.negated;
         self.is_about(other) && (negation || (opposite && !self.negated && !other.negated))
     }
 
     /// From 0 to 5, as the similarity task defines it.
-    pub fn similarity(&self, other: &Clause) -> f64 {
+    pub(crate) fn similarity(&self, other: &Clause) -> f64 {
         let color = |a: &str| COLORS.iter().any(|c| c.word == a);
         let adjectives = match (self.patient.adjective, other.patient.adjective) {
             (Some(a), Some(b)) if a == b => 1.0,

@@ -11,7 +11,7 @@ use crate::hub::{Fetched, Hub, Progress};
 use crate::{model, task};
 
 #[derive(Debug, Args)]
-pub struct Fetch {
+pub(super) struct Fetch {
     /// Suite: a name from `peft-bench suites`, or a TOML file
     #[arg(default_value = "paper")]
     suite: String,
@@ -25,7 +25,7 @@ pub struct Fetch {
 
 impl Fetch {
     /// The `fetch` command for what a command with these arguments needs.
-    pub fn command(suite: Option<&str>, tasks: &[String], model: Option<&str>) -> String {
+    pub(super) fn command(suite: Option<&str>, tasks: &[String], model: Option<&str>) -> String {
         let mut command = String::from("peft-bench fetch");
         let tasks = tasks.iter().flat_map(|task| ["--task", task]);
         let model = model.into_iter().flat_map(|model| ["--model", model]);
@@ -35,7 +35,7 @@ impl Fetch {
         command
     }
 
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let overrides = Overrides { tasks: self.tasks, model: self.model, ..Overrides::default() };
         let suite = grid::find(&self.suite)?.with(&overrides)?;
         let hub = Hub::from_env(Progress::detect())?;

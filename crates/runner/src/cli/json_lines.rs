@@ -12,12 +12,12 @@ use crate::atomic;
 use crate::files::{parse_json, read_text};
 
 /// Reads a file; `fields` names the required fields, for messages.
-pub fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {
+pub(super) fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {
     Ok(read_numbered(path, fields)?.into_iter().map(|(_, object)| object).collect())
 }
 
 /// Reads a file; each object comes with the number of its line, from 1.
-pub fn read_numbered<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<(usize, T)>> {
+pub(super) fn read_numbered<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<(usize, T)>> {
     let text = read_text(path)?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     lines
@@ -30,7 +30,7 @@ pub fn read_numbered<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<V
 }
 
 /// Writes lines to a file, or to standard output if `path` is `None`.
-pub fn write(path: Option<&Path>, lines: &[u8]) -> Result<()> {
+pub(super) fn write(path: Option<&Path>, lines: &[u8]) -> Result<()> {
     match path {
         Some(path) => write_file(path, lines).with_context(|| format!("cannot write {}", path.display())),
         None => output::write(lines),

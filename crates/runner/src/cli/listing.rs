@@ -1,13 +1,13 @@
 //! Lists of names with descriptions, for a terminal of 80 columns.
 
 /// Columns of a default terminal.
-pub const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 
 /// Column where descriptions begin.
 const INDENT: usize = 22;
 
 /// A name and its description, wrapped between words.
-pub fn entry(name: &str, paragraphs: &[String]) -> String {
+pub(super) fn entry(name: &str, paragraphs: &[String]) -> String {
     let lines: Vec<String> = paragraphs.iter().flat_map(|text| wrap(text, WIDTH - INDENT)).collect();
     let mut entry = format!("{name:<INDENT$}");
     // A longer name gets its own line.

@@ -15,7 +15,7 @@ use crate::model;
 use crate::results::thousands;
 
 #[derive(Debug, Args)]
-pub struct Methods {
+pub(super) struct Methods {
     /// Backbone whose parameters to count: a folder or a hub id [default: T5-base's configuration]
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: Option<String>,
@@ -23,11 +23,11 @@ pub struct Methods {
 
 impl Methods {
     /// The `fetch` command for the model.
-    pub fn fetch(&self) -> Option<String> {
+    pub(super) fn fetch(&self) -> Option<String> {
         Some(Fetch::command(Some(DEFAULT_SUITE), &[], Some(self.model.as_deref()?)))
     }
 
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let (name, config) = match &self.model {
             None => ("T5-base", T5Config::t5_base()),
             Some(id) => (id.as_str(), model::config(id, &Hub::from_env(Progress::detect())?)?),

@@ -9,7 +9,7 @@ use super::{json_lines, output};
 use crate::metric::{Answer, Metric, MetricError};
 
 #[derive(Debug, Args)]
-pub struct MetricCommand {
+pub(super) struct MetricCommand {
     /// Metric, such as accuracy, matthews or squad-f1
     name: String,
     /// JSON lines with "prediction" and "target" (text, or a list of accepted answers), and "group" for
@@ -30,7 +30,7 @@ struct Line {
 
 impl MetricCommand {
     /// Prints the score, in percent, at full precision.
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let metric: Metric = self.name.parse().map_err(anyhow::Error::msg)?;
         let classes = self.classes(metric)?;
         let lines: Vec<(usize, Line)> =

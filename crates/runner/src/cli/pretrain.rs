@@ -13,7 +13,7 @@ use crate::pretrain::{Recipe, held_out_text, pretrain};
 use crate::progress;
 
 #[derive(Debug, Args)]
-pub struct Pretrain {
+pub(super) struct Pretrain {
     /// Recipe: a TOML file, or an embedded one such as recipes/pocket.toml
     recipe: String,
     /// Output folder [default: results/pretrain/<title>]
@@ -31,7 +31,7 @@ pub struct Pretrain {
 }
 
 impl Pretrain {
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let recipe = Recipe::find(&self.recipe)?;
         if let Some(count) = self.examples {
             print_examples(&recipe, count)?;

@@ -10,14 +10,14 @@ use crate::grid::{self, Suite};
 use crate::results::{self, Record, Roster, Store};
 
 #[derive(Debug, Args)]
-pub struct Report {
+pub(super) struct Report {
     /// Results folder, such as results/pocket
     folder: PathBuf,
 }
 
 impl Report {
     /// Prints the table of every suite that has cells in the folder; writes nothing.
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let store = Store::read_only(&self.folder)?;
         let records = store.records()?;
         let texts: Vec<String> = rosters(&store, &records)?

@@ -18,7 +18,7 @@ use crate::results::{Record, Report, Roster, Status, Store};
 use crate::token_cache::TokenCache;
 
 /// The suite of `peft-bench run` without a name, which needs nothing from the hub.
-pub const DEFAULT_SUITE: &str = "pocket";
+pub(super) const DEFAULT_SUITE: &str = "pocket";
 
 /// Exit code when some cells diverged; the others have scores.
 const SOME_DIVERGED: u8 = 1;
@@ -27,7 +27,7 @@ const SOME_DIVERGED: u8 = 1;
 const YEAR: u64 = 366 * 24 * 60 * 60;
 
 #[derive(Debug, Args, Default)]
-pub struct Run {
+pub(super) struct Run {
     /// Suite: a name from `peft-bench suites`, or a TOML file [default: pocket]
     suite: Option<String>,
     /// Replace the suite's tasks (repeatable): a name or a TOML file
@@ -63,12 +63,12 @@ pub struct Run {
 
 impl Run {
     /// The `fetch` command for the model and the datasets.
-    pub fn fetch(&self) -> String {
+    pub(super) fn fetch(&self) -> String {
         let suite = self.suite.as_deref().unwrap_or(DEFAULT_SUITE);
         Fetch::command(Some(suite), &self.tasks, self.model.as_deref())
     }
 
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let overrides = Overrides {
             tasks: self.tasks,
             methods: self.methods,

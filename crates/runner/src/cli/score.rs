@@ -30,7 +30,7 @@ const DEFAULT_SOURCE_LENGTH: usize = 256;
 const BATCH: usize = 16;
 
 #[derive(Debug, Args)]
-pub struct Score {
+pub(super) struct Score {
     /// Backbone: a folder or a hub id
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: String,
@@ -73,11 +73,11 @@ struct Scored {
 
 impl Score {
     /// The `fetch` command for the model.
-    pub fn fetch(&self) -> String {
+    pub(super) fn fetch(&self) -> String {
         Fetch::command(Some(DEFAULT_SUITE), &[], Some(&self.model))
     }
 
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let pairs: Vec<PairText> = json_lines::read(&self.input, "\"source\" and \"target\"")?;
         let model = Model::open(&self.model, &Hub::from_env(Progress::detect())?, &self.device.open()?)?;
         let (built, parameters) = self.method(&model)?;

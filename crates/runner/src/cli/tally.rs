@@ -6,7 +6,7 @@ use crate::progress::{self, Overall, Part, Progress, duration, say};
 use crate::results::{Record, Status, seeds_text};
 
 /// Counts the cells of a run and reports each one that is done.
-pub struct Tally {
+pub(super) struct Tally {
     split: ReportedSplit,
     total: usize,
     /// Cells that were done before the run.
@@ -22,7 +22,12 @@ pub struct Tally {
 
 impl Tally {
     /// Reports how many of a plan's cells are done and how many are missing.
-    pub fn start(title: &str, split: ReportedSplit, cells: &[PlannedCell], records: &[Record]) -> Self {
+    pub(super) fn start(
+        title: &str,
+        split: ReportedSplit,
+        cells: &[PlannedCell],
+        records: &[Record],
+    ) -> Self {
         let known: BTreeSet<&String> = records.iter().map(|record| &record.cell).collect();
         let (done, missing): (Vec<_>, Vec<_>) = cells.iter().partition(|cell| known.contains(&cell.id));
         say!("{title}: {} cells, {} already done, {} to run", cells.len(), done.len(), missing.len());
@@ -39,17 +44,17 @@ impl Tally {
     }
 
     /// Whether no cell is missing.
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.done == self.total
     }
 
     /// Whether a cell was done before the run, or has been reported.
-    pub fn knows(&self, record: &Record) -> bool {
+    pub(super) fn knows(&self, record: &Record) -> bool {
         self.before.contains(&record.cell) || self.reported.contains(&key(record))
     }
 
     /// Progress of cells that train in one batched pass.
-    pub fn training(&self, cells: &[PlannedCell]) -> Box<dyn Progress> {
+    pub(super) fn training(&self, cells: &[PlannedCell]) -> Box<dyn Progress> {
         let (first, last) = (self.done + 1, self.done + cells.len());
         let place = match cells.len() {
             1 => format!("cell {first} of {}", self.total),
@@ -71,7 +76,7 @@ impl Tally {
     }
 
     /// Reports a cell that is done, unless it was before.
-    pub fn finished(&mut self, record: &Record, work: u64) {
+    pub(super) fn finished(&mut self, record: &Record, work: u64) {
         if self.knows(record) {
             return;
         }

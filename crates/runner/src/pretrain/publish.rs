@@ -27,21 +27,21 @@ const REPORT: &str = "pretraining.json";
 ///
 /// # Errors
 /// When it cannot be created or written.
-pub fn prepare(folder: &Path) -> Result<(), PretrainError> {
+pub(super) fn prepare(folder: &Path) -> Result<(), PretrainError> {
     fs::create_dir_all(folder).map_err(cannot_write(folder))?;
     remove_staging(folder);
     tempfile::Builder::new().prefix(STAGING).tempdir_in(folder).map(drop).map_err(cannot_write(folder))
 }
 
 /// A model in a temporary folder inside the target folder.
-pub struct Staged(tempfile::TempDir);
+pub(super) struct Staged(tempfile::TempDir);
 
 impl Staged {
     /// Writes the configuration, the tokenizer and the weights in f16; an existing model is not touched.
     ///
     /// # Errors
     /// When the folder cannot be written or the disk is full.
-    pub fn write(backbone: &Backbone, tokenizer: &[u8], folder: &Path) -> Result<Self, PretrainError> {
+    pub(super) fn write(backbone: &Backbone, tokenizer: &[u8], folder: &Path) -> Result<Self, PretrainError> {
         let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(folder);
         let staged = Self(staging.map_err(cannot_write(folder))?);
         backbone.save(staged.folder(), DType::F16)?;
@@ -50,7 +50,7 @@ impl Staged {
     }
 
     /// Path of the temporary folder.
-    pub fn folder(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         self.0.path()
     }
 
@@ -58,7 +58,7 @@ impl Staged {
     ///
     /// # Errors
     /// When the folder cannot be written or the disk is full.
-    pub fn publish(self, report: &[u8], folder: &Path) -> Result<(), PretrainError> {
+    pub(super) fn publish(self, report: &[u8], folder: &Path) -> Result<(), PretrainError> {
         self.write_file(REPORT, report)?;
         for name in FILES {
             let path = self.folder().join(name);

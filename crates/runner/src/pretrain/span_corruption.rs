@@ -6,7 +6,7 @@ use rand::seq::index;
 
 /// How much is masked, and in spans of which length.
 #[derive(Debug, Clone, Copy)]
-pub struct Corruption {
+pub(super) struct Corruption {
     /// Fraction of tokens that are masked.
     pub density: f64,
     /// Mean length of a masked span, in tokens.
@@ -17,7 +17,7 @@ pub struct Corruption {
 ///
 /// `sentinels` are the ids for the first span, the second, and so on; their number limits the number of spans. A text
 /// of fewer than two tokens is not corrupted.
-pub fn corrupt(
+pub(super) fn corrupt(
     ids: &[u32],
     corruption: Corruption,
     sentinels: &[u32],

@@ -20,7 +20,7 @@ const EOS: &str = "</s>";
 const UNK: &str = "<unk>";
 
 /// The id of the EOS token, as in T5's own vocabulary.
-pub const EOS_ID: u32 = 1;
+pub(super) const EOS_ID: u32 = 1;
 
 /// Trains a tokenizer: the most frequent words are pieces, and so is every character, for other words.
 ///
@@ -29,7 +29,10 @@ pub const EOS_ID: u32 = 1;
 ///
 /// # Errors
 /// When the vocabulary is too small for the characters.
-pub fn train(recipe: &TokenizerRecipe, texts: impl Iterator<Item = String>) -> tokenizers::Result<Tokenizer> {
+pub(super) fn train(
+    recipe: &TokenizerRecipe,
+    texts: impl Iterator<Item = String>,
+) -> tokenizers::Result<Tokenizer> {
     let metaspace = Metaspace::new('▁', PrependScheme::Always, true);
     let punctuation = Punctuation::new(SplitDelimiterBehavior::Isolated);
     let pre_tokenizer = Sequence::new(vec![metaspace.clone().into(), punctuation.into()]);
@@ -97,6 +100,6 @@ fn pieces(
 }
 
 /// The text of a sentinel.
-pub fn sentinel(index: usize) -> String {
+pub(super) fn sentinel(index: usize) -> String {
     format!("<extra_id_{index}>")
 }

@@ -1,7 +1,7 @@
 //! NumPy's `default_rng(seed).permutation(size)`, with which the reference's `datasets` library shuffles.
 
 /// The permutation of `0..size`, equal to NumPy's for each of the 2^64 seeds.
-pub fn permutation(size: usize, seed: u64) -> Vec<u32> {
+pub(super) fn permutation(size: usize, seed: u64) -> Vec<u32> {
     let mut generator = Pcg64::new(seed);
     let mut rows: Vec<u32> = (0..size as u32).collect();
     for i in (1..size).rev() {

@@ -39,7 +39,7 @@ pub(super) struct Field<'a> {
 }
 
 impl Field<'_> {
-    pub fn into_value(self) -> Value {
+    pub(super) fn into_value(self) -> Value {
         match self.text.is_empty() && !self.quoted {
             true => Value::Null,
             false => Value::Text(self.text.into_owned()),
@@ -48,7 +48,7 @@ impl Field<'_> {
 }
 
 impl Record<'_> {
-    pub fn check_width(&self, columns: usize) -> Result<(), String> {
+    pub(super) fn check_width(&self, columns: usize) -> Result<(), String> {
         match self.fields.len() {
             width if width == columns => Ok(()),
             width => Err(format!("line {}: {width} field(s), the header has {columns}", self.line)),
@@ -61,12 +61,12 @@ impl Record<'_> {
 }
 
 impl<'a> Records<'a> {
-    pub fn new(text: &'a str, separator: char, style: Style) -> Self {
+    pub(super) fn new(text: &'a str, separator: char, style: Style) -> Self {
         Self { rest: text, line: 1, separator, style }
     }
 
     /// The next record; blank lines are skipped.
-    pub fn next(&mut self) -> Result<Option<Record<'a>>, String> {
+    pub(super) fn next(&mut self) -> Result<Option<Record<'a>>, String> {
         while !self.rest.is_empty() {
             let record = self.record()?;
             if !record.is_blank() {

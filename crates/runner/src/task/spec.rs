@@ -346,7 +346,7 @@ pub(super) struct Templates {
 
 impl Templates {
     /// Every template, with its key.
-    pub fn by_key(&self) -> impl Iterator<Item = (String, &Template)> {
+    pub(super) fn by_key(&self) -> impl Iterator<Item = (String, &Template)> {
         let templates = [
             (SOURCE, Some(&self.source)),
             (TARGET, self.target.as_ref()),

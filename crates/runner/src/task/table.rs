@@ -27,7 +27,7 @@ impl Table {
     ///
     /// # Errors
     /// When a requested column occurs twice.
-    pub fn new(names: Vec<String>, wanted: &[String]) -> Result<Self, String> {
+    pub(super) fn new(names: Vec<String>, wanted: &[String]) -> Result<Self, String> {
         let mut columns: Vec<Column> = Vec::new();
         for name in names.iter().filter(|name| wanted.contains(name)) {
             if columns.iter().any(|column| column.name == *name) {
@@ -40,13 +40,13 @@ impl Table {
 }
 
 impl Column {
-    pub fn new(name: String) -> Self {
+    pub(super) fn new(name: String) -> Self {
         Self { name, values: Vec::new(), kind: None }
     }
 
     /// # Errors
     /// When the value is of another kind than the earlier ones.
-    pub fn push(&mut self, value: Value) -> Result<(), String> {
+    pub(super) fn push(&mut self, value: Value) -> Result<(), String> {
         self.hold(value.kind_of_column())?;
         self.values.push(value);
         Ok(())
@@ -56,7 +56,7 @@ impl Column {
     ///
     /// # Errors
     /// When they are of another kind.
-    pub fn append(&mut self, other: Column) -> Result<(), String> {
+    pub(super) fn append(&mut self, other: Column) -> Result<(), String> {
         self.hold(other.kind)?;
         self.values.extend(other.values);
         Ok(())

@@ -9,7 +9,7 @@ use super::value::Value;
 
 /// A text function: maps a value and arguments to a value.
 #[derive(Debug)]
-pub struct Function {
+pub(super) struct Function {
     pub name: &'static str,
     /// Number of arguments.
     pub arguments: usize,
@@ -17,7 +17,7 @@ pub struct Function {
 }
 
 /// Every text function.
-pub static FUNCTIONS: &[Function] = &[
+pub(super) static FUNCTIONS: &[Function] = &[
     Function { name: "first", arguments: 0, apply: |value, _| first(value) },
     Function { name: "join", arguments: 1, apply: |value, arguments| join(value, text(&arguments[0])?) },
     Function { name: "mark-spans", arguments: 4, apply: mark_spans },
@@ -29,7 +29,7 @@ pub static FUNCTIONS: &[Function] = &[
 ];
 
 /// Looks up a function.
-pub fn find(name: &str) -> Result<&'static Function, String> {
+pub(super) fn find(name: &str) -> Result<&'static Function, String> {
     FUNCTIONS.iter().find(|f| f.name == name).ok_or_else(|| {
         let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.name).collect();
         format!("unknown text function `{name}`; known: {}", names.join(", "))

@@ -11,7 +11,7 @@ const LONGEST: usize = 256;
 ///
 /// # Errors
 /// When some text would lead outside the table.
-pub fn check(base64: &str) -> Result<(), String> {
+pub(super) fn check(base64: &str) -> Result<(), String> {
     let bytes = STANDARD.decode(base64).map_err(|e| format!("it is not base64 ({e})"))?;
     let (size, rest) = bytes.split_first_chunk().ok_or("it is truncated")?;
     let size = u32::from_le_bytes(*size) as usize / 4 * 4;
@@ -95,7 +95,7 @@ impl Charsmap<'_> {
 
 /// A charsmap with these replacements.
 #[cfg(test)]
-pub fn made_of(replacements: &[(&str, &str)]) -> String {
+pub(super) fn made_of(replacements: &[(&str, &str)]) -> String {
     use std::collections::BTreeMap;
     let prefixes = replacements.iter().flat_map(|(from, _)| (0..=from.len()).map(|n| &from.as_bytes()[..n]));
     let nodes: BTreeMap<&[u8], usize> = prefixes.map(|prefix| (prefix, 0)).collect();

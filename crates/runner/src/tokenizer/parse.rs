@@ -51,7 +51,7 @@ struct ModelOutline {
 ///
 /// # Errors
 /// When the library cannot read it, would panic or run out of memory, or could not encode every text.
-pub fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
     if bytes.len() > LARGEST {
         return Err(format!("the file has {} MB; at most {} MB are read", bytes.len() >> 20, LARGEST >> 20));
     }

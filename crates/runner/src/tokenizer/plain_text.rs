@@ -21,14 +21,14 @@ const SEVERAL_SPACES: &str = " {2,}";
 
 /// The plain characters of a tokenizer.
 #[derive(Debug)]
-pub struct PlainText {
+pub(super) struct PlainText {
     /// Whether a code point is a plain character.
     table: Box<[bool]>,
 }
 
 impl PlainText {
     /// The plain characters of a tokenizer, if there are any.
-    pub fn of(tokenizer: &Tokenizer, eos: u32) -> Option<Self> {
+    pub(super) fn of(tokenizer: &Tokenizer, eos: u32) -> Option<Self> {
         if !only_appends_eos(tokenizer, eos) {
             return None;
         }
@@ -49,7 +49,7 @@ impl PlainText {
     }
 
     /// The words of a text that may be split, else `None`.
-    pub fn words<'a>(&self, text: &'a str) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
+    pub(super) fn words<'a>(&self, text: &'a str) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
         let apart =
             !text.is_empty() && !text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  ");
         let is_plain = |c| self.table.get(c as usize) == Some(&true);

@@ -18,14 +18,14 @@ type Shard = HashMap<Box<str>, Box<[u32]>, RandomState>;
 
 /// Ids of words, shared by all threads.
 #[derive(Debug)]
-pub struct WordCache {
+pub(super) struct WordCache {
     hasher: RandomState,
     shards: Vec<RwLock<Shard>>,
 }
 
 impl WordCache {
     /// An empty cache.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             hasher: RandomState::default(),
             shards: std::iter::repeat_with(RwLock::default).take(SHARDS).collect(),
@@ -33,7 +33,7 @@ impl WordCache {
     }
 
     /// Appends the ids of a word; `encode` computes those of a new one.
-    pub fn extend(&self, ids: &mut Vec<u32>, word: &str, encode: impl FnOnce() -> Vec<u32>) {
+    pub(super) fn extend(&self, ids: &mut Vec<u32>, word: &str, encode: impl FnOnce() -> Vec<u32>) {
         let shard = &self.shards[self.hasher.hash_one(word) as usize % SHARDS];
         if let Some(known) = shard.read().unwrap_or_else(|e| e.into_inner()).get(word) {
             ids.extend_from_slice(known);
@@ -50,14 +50,14 @@ impl WordCache {
 
 /// The words that one thread has already looked up, available without a lock.
 #[derive(Debug, Default)]
-pub struct LocalWordCache<'a> {
+pub(super) struct LocalWordCache<'a> {
     words: HashMap<&'a str, Range<usize>, RandomState>,
     ids: Vec<u32>,
 }
 
 impl<'a> LocalWordCache<'a> {
     /// Appends the ids of a word, from the shared cache if it is new to this thread.
-    pub fn extend(
+    pub(super) fn extend(
         &mut self,
         ids: &mut Vec<u32>,
         word: &'a str,

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use crate::common::{Workspace, assert_success, files};
 use crate::harness::{Case, check};
 
-pub const SCORE: &str = "score --model model --adapter adapter --input pairs.jsonl --output out.jsonl";
+pub(crate) const SCORE: &str = "score --model model --adapter adapter --input pairs.jsonl --output out.jsonl";
 
 const CONFIG: &str = "adapter/adapter.json";
 const TENSORS: &str = "adapter/adapter.safetensors";
 
 /// Writes an adapter that was trained once, and a pair to score.
-pub fn write(w: &Workspace) {
+pub(crate) fn write(w: &Workspace) {
     static TRAINED: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
     let [config, tensors] = TRAINED.get_or_init(|| {
         let w = Workspace::new();

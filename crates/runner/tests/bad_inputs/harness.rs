@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 type Change<'a> = Box<dyn Fn(&Workspace) + 'a>;
 
 /// One mistake.
-pub struct Case<'a> {
+pub(crate) struct Case<'a> {
     name: String,
     changes: Vec<Change<'a>>,
     command: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Case<'a> {
 
 impl<'a> Case<'a> {
     /// A mistake in a run of the tiny suite.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub(crate) fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             changes: Vec::new(),
@@ -44,48 +44,48 @@ impl<'a> Case<'a> {
     }
 
     /// Another command line, split at spaces.
-    pub fn command(self, words: &str) -> Self {
+    pub(crate) fn command(self, words: &str) -> Self {
         self.arguments(&words.split(' ').collect::<Vec<_>>())
     }
 
-    pub fn arguments(mut self, words: &[&str]) -> Self {
+    pub(crate) fn arguments(mut self, words: &[&str]) -> Self {
         self.command = words.iter().map(ToString::to_string).collect();
         self
     }
 
-    pub fn environment(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn environment(mut self, key: &str, value: &str) -> Self {
         self.environment.push((key.into(), value.into()));
         self
     }
 
     /// Changes the workspace.
-    pub fn with(mut self, change: impl Fn(&Workspace) + 'a) -> Self {
+    pub(crate) fn with(mut self, change: impl Fn(&Workspace) + 'a) -> Self {
         self.changes.push(Box::new(change));
         self
     }
 
-    pub fn write(self, file: &'a str, bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn write(self, file: &'a str, bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         self.with(move |w| w.write_bytes(file, &bytes))
     }
 
-    pub fn edit(self, file: &'a str, from: impl Into<String>, to: impl Into<String>) -> Self {
+    pub(crate) fn edit(self, file: &'a str, from: impl Into<String>, to: impl Into<String>) -> Self {
         let (from, to) = (from.into(), to.into());
         self.with(move |w| w.edit(file, &from, &to))
     }
 
     /// What the message must contain: the file, the key.
-    pub fn says(mut self, parts: &[&str]) -> Self {
+    pub(crate) fn says(mut self, parts: &[&str]) -> Self {
         self.parts.extend(parts.iter().map(ToString::to_string));
         self
     }
 
-    pub fn may_succeed(mut self) -> Self {
+    pub(crate) fn may_succeed(mut self) -> Self {
         self.may_succeed = true;
         self
     }
 
-    pub fn usage(mut self) -> Self {
+    pub(crate) fn usage(mut self) -> Self {
         self.usage = true;
         self
     }
@@ -130,7 +130,7 @@ impl<'a> Case<'a> {
 }
 
 /// Runs every case and reports all failures.
-pub fn check(cases: Vec<Case>) {
+pub(crate) fn check(cases: Vec<Case>) {
     let total = cases.len();
     println!("{total} mistakes");
     let failed = cases.iter().filter_map(|case| Some(format!("{}: {}", case.name, case.problem()?)));

@@ -48,7 +48,7 @@ mixture = { reasons = 0.3, verbalized = 0.5 }
 "#;
 
 /// Writes a recipe that works.
-pub fn write(w: &Workspace) {
+pub(crate) fn write(w: &Workspace) {
     w.write(FILE, RECIPE);
 }
 

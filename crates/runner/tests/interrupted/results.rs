@@ -10,13 +10,13 @@ use crate::common::{Workspace, files};
 
 /// Everything that is equal in two folders if only times differ.
 #[derive(Debug, PartialEq)]
-pub struct Results {
+pub(crate) struct Results {
     pub records: BTreeMap<String, Record>,
     /// Bytes of the files of trained adapters, by path.
     adapters: BTreeMap<String, Vec<u8>>,
 }
 
-pub fn results(workspace: &Workspace, out: &str) -> Results {
+pub(crate) fn results(workspace: &Workspace, out: &str) -> Results {
     let folder = workspace.path(out);
     let store = Store::read_only(&folder).unwrap();
     let records = store.records().unwrap();
@@ -32,7 +32,7 @@ pub fn results(workspace: &Workspace, out: &str) -> Results {
 }
 
 /// Names of cells that have a file.
-pub fn cells(folder: &Path) -> Vec<String> {
+pub(crate) fn cells(folder: &Path) -> Vec<String> {
     let names = files(&folder.join("cells"));
     names.iter().filter_map(|name| name.strip_suffix(".parquet")).map(String::from).collect()
 }

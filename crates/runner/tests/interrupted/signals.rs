@@ -9,7 +9,7 @@ use crate::running::Running;
 /// Long enough for a signal to arrive during the run.
 const STEPS: &str = "steps = 800";
 
-pub fn workspace() -> Workspace {
+pub(crate) fn workspace() -> Workspace {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "steps = 12", STEPS);
     w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = 200");
@@ -17,12 +17,12 @@ pub fn workspace() -> Workspace {
 }
 
 /// Writes a state only when asked to terminate.
-pub fn arguments(out: &str) -> [&str; 8] {
+pub(crate) fn arguments(out: &str) -> [&str; 8] {
     ["run", "tiny-suite.toml", "--method", "lora", "--checkpoint-every", "3600", "--out", out]
 }
 
 /// Sends a signal to a run while it trains, and returns its output.
-pub fn interrupted(w: &Workspace, out: &str, signal: i32, code: i32) -> String {
+pub(crate) fn interrupted(w: &Workspace, out: &str, signal: i32, code: i32) -> String {
     let mut run = Running::start(w, &arguments(out));
     run.wait_for("800 steps, 2 runs");
     std::thread::sleep(Duration::from_millis(100));

@@ -23,12 +23,12 @@ use serde_json::{Value, json};
 
 use crate::common::Workspace;
 
-pub const SEEDS: [u64; 2] = [7, 8];
-pub const STEPS: u64 = 23;
-pub const EVALUATE_EVERY: u64 = 4;
+pub(crate) const SEEDS: [u64; 2] = [7, 8];
+pub(crate) const STEPS: u64 = 23;
+pub(crate) const EVALUATE_EVERY: u64 = 4;
 
 /// Two seeds of LoRA in one batched pass, for [`STEPS`] steps of two batches each.
-pub struct Small {
+pub(crate) struct Small {
     workspace: Workspace,
     backbone: Backbone,
     tokenizer: Tokenizer,
@@ -41,11 +41,11 @@ pub struct Small {
 }
 
 /// The exact results of a training, except times.
-pub type Bits = Vec<(u64, Status, Vec<(u64, u64)>, Vec<(u64, u64)>, Option<BestBits>)>;
+pub(crate) type Bits = Vec<(u64, Status, Vec<(u64, u64)>, Vec<(u64, u64)>, Option<BestBits>)>;
 type BestBits = (u64, Vec<(String, u64)>, Vec<(String, u64)>, Vec<Vec<u32>>);
 
 impl Small {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let workspace = Workspace::new();
         let folder = workspace.path("model");
         let backbone = Backbone::load(&folder, &Device::flex(), DType::F32).unwrap();
@@ -77,7 +77,7 @@ impl Small {
     }
 
     /// The same with a learning rate of zero, so that all scores of a split are equal: `right` correct answers.
-    pub fn standing_still(right: usize, rows: usize) -> Self {
+    pub(crate) fn standing_still(right: usize, rows: usize) -> Self {
         let mut small = Self { method: lora(1e-30), metrics: vec![Metric::Accuracy], ..Self::new() };
         let mut validation = split(rows, &small.tokenizer);
         let declared = small.method.method.parameters(small.backbone.config());
@@ -102,23 +102,23 @@ impl Small {
     }
 
     /// The same with a second run that diverges at its first step.
-    pub fn breaking_the_second() -> Self {
+    pub(crate) fn breaking_the_second() -> Self {
         Self { rates: [1.0, 1e40], ..Self::new() }
     }
 
     /// Path of the state file.
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.workspace.path("state.safetensors")
     }
 
     /// Trains to the end, from the state if there is one; writes none.
-    pub fn train(&self) -> Result<Bits, TrainError> {
+    pub(crate) fn train(&self) -> Result<Bits, TrainError> {
         self.run(Duration::MAX, &mut Silent).map(|outcome| bits(&outcome))
     }
 
     /// Resumes from the state, if there is one, and aborts as by a kill in the given step, counted from where it
     /// resumed. The state is that of the previous step.
-    pub fn die_in(&self, update: u64) {
+    pub(crate) fn die_in(&self, update: u64) {
         let mut kill = Kill { left: update };
         let ended = catch_unwind(AssertUnwindSafe(|| self.run(Duration::ZERO, &mut kill).map(|_| ())));
         assert!(ended.is_err(), "it came to the end");
@@ -206,7 +206,7 @@ fn bits(outcome: &Outcome) -> Bits {
 }
 
 /// Changes the header of a state file and fixes its checksum.
-pub fn forge(path: &Path, change: impl FnOnce(&mut Value)) {
+pub(crate) fn forge(path: &Path, change: impl FnOnce(&mut Value)) {
     let bytes = fs::read(path).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let (header, values) = bytes[8..].split_at(length);
@@ -220,7 +220,7 @@ pub fn forge(path: &Path, change: impl FnOnce(&mut Value)) {
 }
 
 /// Changes the training metadata in a state file.
-pub fn forge_state(path: &Path, change: impl FnOnce(&mut Value)) {
+pub(crate) fn forge_state(path: &Path, change: impl FnOnce(&mut Value)) {
     forge(path, |description| {
         let mut state: Value = serde_json::from_str(description["state"].as_str().unwrap()).unwrap();
         change(&mut state);

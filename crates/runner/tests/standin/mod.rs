@@ -18,9 +18,9 @@ use sha2::{Digest, Sha256};
 /// Entries of a listing per page: few, so that every test crosses pages.
 const PAGE: usize = 2;
 /// The token that grants access to gated and private repositories.
-pub const GOOD_TOKEN: &str = "hf_good";
+pub(crate) const GOOD_TOKEN: &str = "hf_good";
 /// The token that the hub gives for reading chunks.
-pub const CHUNK_TOKEN: &str = "chunks";
+pub(crate) const CHUNK_TOKEN: &str = "chunks";
 /// Bytes before the content of a chunk.
 const CHUNK_HEADER: usize = 8;
 
@@ -31,7 +31,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 /// What goes wrong with a request.
 #[derive(Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Answers with this status, these headers and a body that tells of it.
     Status(u16, Vec<(&'static str, &'static str)>),
     /// Declares the whole body, and closes the connection after this many bytes of it.
@@ -59,7 +59,7 @@ pub enum Fault {
 }
 
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     pub method: String,
     pub path: String,
     pub range: Option<String>,
@@ -92,7 +92,7 @@ struct State {
 }
 
 /// The running fake hub; it ends with the test process.
-pub struct Standin {
+pub(crate) struct Standin {
     pub endpoint: String,
     /// The origin of the content store, which also serves everything that the hub does.
     pub store: String,
@@ -100,7 +100,7 @@ pub struct Standin {
 }
 
 impl Standin {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (hub, store) =
             (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
         let origin = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
@@ -121,35 +121,35 @@ impl Standin {
     }
 
     /// Adds files to a revision of a repository, creating both as needed.
-    pub fn put(&self, repo: &str, revision: &str, files: &[(&str, &[u8])]) {
+    pub(crate) fn put(&self, repo: &str, revision: &str, files: &[(&str, &[u8])]) {
         let mut state = self.state.lock().unwrap();
         let revision =
             state.repos.entry(repo.into()).or_default().revisions.entry(revision.into()).or_default();
         revision.extend(files.iter().map(|(path, content)| (path.to_string(), content.to_vec())));
     }
 
-    pub fn gate(&self, repo: &str) {
+    pub(crate) fn gate(&self, repo: &str) {
         self.state.lock().unwrap().repos.get_mut(repo).unwrap().gated = true;
     }
 
     /// Serves large files in chunks to clients that support it.
-    pub fn use_xet(&self) {
+    pub(crate) fn use_xet(&self) {
         self.state.lock().unwrap().xet = true;
     }
 
     /// Makes listings endless.
-    pub fn list_without_end(&self) {
+    pub(crate) fn list_without_end(&self) {
         self.state.lock().unwrap().endless = true;
     }
 
     /// The requests so far that named another host than the hub.
-    pub fn requests_elsewhere(&self) -> Vec<Request> {
+    pub(crate) fn requests_elsewhere(&self) -> Vec<Request> {
         let mut all = self.requests("", "");
         all.retain(|request| !self.endpoint.ends_with(&request.host));
         all
     }
 
-    pub fn rename(&self, repo: &str, to: &str) {
+    pub(crate) fn rename(&self, repo: &str, to: &str) {
         let mut state = self.state.lock().unwrap();
         let moved = state.repos.remove(repo).unwrap();
         let (_, name) = to.split_once('/').unwrap();
@@ -158,22 +158,22 @@ impl Standin {
     }
 
     /// Injects a fault into the next `times` requests of this method whose path contains `path`.
-    pub fn spoil(&self, method: &'static str, path: &str, times: usize, fault: Fault) {
+    pub(crate) fn spoil(&self, method: &'static str, path: &str, times: usize, fault: Fault) {
         self.state.lock().unwrap().faults.push((method, path.into(), times, fault));
     }
 
-    pub fn commit(&self, repo: &str, revision: &str) -> String {
+    pub(crate) fn commit(&self, repo: &str, revision: &str) -> String {
         commit(repo, &self.state.lock().unwrap().repos[repo].revisions[revision])
     }
 
     /// The requests of this method, or of any if it is empty, so far whose path contains `path`.
-    pub fn requests(&self, method: &str, path: &str) -> Vec<Request> {
+    pub(crate) fn requests(&self, method: &str, path: &str) -> Vec<Request> {
         let state = self.state.lock().unwrap();
         state.log.iter().filter(|r| r.method.contains(method) && r.path.contains(path)).cloned().collect()
     }
 
     /// The requests so far for the content of files, wherever they were answered.
-    pub fn downloads(&self) -> Vec<Request> {
+    pub(crate) fn downloads(&self) -> Vec<Request> {
         let mut all = self.requests("GET", "/resolve/");
         all.retain(|request| !is_lfs(&request.path));
         all.extend(self.requests("GET", "/store/"));
@@ -182,11 +182,11 @@ impl Standin {
     }
 }
 
-pub fn sha256(content: &[u8]) -> String {
+pub(crate) fn sha256(content: &[u8]) -> String {
     hex(&Sha256::digest(content))
 }
 
-pub fn git_blob(content: &[u8]) -> String {
+pub(crate) fn git_blob(content: &[u8]) -> String {
     hex(&Sha1::new().chain_update(format!("blob {}\0", content.len())).chain_update(content).finalize())
 }
 

@@ -10,7 +10,7 @@ use crate::hub::{Hub, Progress};
 use crate::task::{self, Role};
 
 #[derive(Debug, Args)]
-pub struct Dump {
+pub(super) struct Dump {
     /// Task: a name or a TOML file
     pub(super) task: String,
     /// Split, after applying the task's split rule
@@ -23,7 +23,7 @@ pub struct Dump {
 
 impl Dump {
     /// Writes the rows in split order; "row" is the index in the dataset's own split.
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let task = task::find(&self.task)?;
         let loaded = task.load(self.split, &Hub::from_env(Progress::detect())?)?;
         let mut lines = Vec::new();

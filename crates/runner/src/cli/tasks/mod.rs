@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::fetch::Fetch;
 
 #[derive(Debug, Args)]
-pub struct Tasks {
+pub(super) struct Tasks {
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -25,7 +25,7 @@ enum Command {
 
 impl Tasks {
     /// The `fetch` command for the task's rows and the model whose tokenizer is used.
-    pub fn fetch(&self) -> Option<String> {
+    pub(super) fn fetch(&self) -> Option<String> {
         let (task, model) = match self.command.as_ref()? {
             // Dumping needs no model, so one that is not on the hub.
             Command::Dump(dump) => (&dump.task, Some("pocket")),
@@ -34,7 +34,7 @@ impl Tasks {
         Some(Fetch::command(None, std::slice::from_ref(task), model))
     }
 
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         match self.command {
             None => list::list(),
             Some(Command::Dump(dump)) => dump.execute(),

@@ -11,7 +11,7 @@ use crate::task::{self, Example, Role, Task};
 use crate::tokenizer::Tokenizer;
 
 #[derive(Debug, Args)]
-pub struct Show {
+pub(super) struct Show {
     /// Task: a name or a TOML file
     pub(super) task: String,
     /// Model whose tokenizer is used: a folder or a hub id [default: google-t5/t5-base; pocket for pocket tasks]
@@ -23,7 +23,7 @@ pub struct Show {
 }
 
 impl Show {
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let task = task::find(&self.task)?;
         let hub = Hub::from_env(Progress::detect())?;
         let default = if task.spec.data.generated.is_some() { "pocket" } else { "google-t5/t5-base" };
