@@ -1,19 +1,22 @@
-//! What the program must know about the files that it is built from.
+//! Facts about the source files that the program must know.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The code that finds the files of a dataset and turns them into tokens, and the libraries that it builds on.
-const PREPROCESSING: [&str; 6] =
-    ["src/hub/dataset.rs", "src/files", "src/task", "src/data", "src/tokenizer", "../../Cargo.lock"];
+/// The code that finds the files of a dataset and turns them into tokens.
+const PREPROCESSING: [&str; 5] = ["src/hub/dataset.rs", "src/files", "src/task", "src/data", "src/tokenizer"];
+
+/// The versions of all libraries, in the workspace and in a published package.
+const LOCK_FILES: [&str; 2] = ["../../Cargo.lock", "Cargo.lock"];
 
 fn main() {
-    // The program embeds `datasets/`: a new file there must rebuild it.
-    println!("cargo:rerun-if-changed=../../datasets");
-    // Cached tokens are those of the code that made them.
+    // The program embeds `datasets/`, so a new file there must trigger a rebuild.
+    println!("cargo:rerun-if-changed=datasets");
+    // Cached tokens depend on the code that made them.
     let mut files: Vec<PathBuf> = Vec::new();
-    for path in PREPROCESSING {
+    let lock = LOCK_FILES.into_iter().find(|path| Path::new(path).exists());
+    for path in PREPROCESSING.into_iter().chain(lock) {
         println!("cargo:rerun-if-changed={path}");
         match std::fs::read_dir(path) {
             Ok(folder) => files.extend(folder.flatten().map(|entry| entry.path())),
@@ -29,15 +32,15 @@ fn main() {
     println!("cargo:rustc-env=PEFT_BENCH_COMMIT={}", commit());
 }
 
-/// The commit of the source, with `-dirty` behind it where files have changed; the version where that is not known.
+/// The commit of the source, with the suffix `-dirty` if files have changed; the version if the commit is unknown.
 fn commit() -> String {
     let version = || format!("v{}", std::env::var("CARGO_PKG_VERSION").unwrap_or_default());
-    // A repository around a copy of the source is not the source's.
+    // A repository that does not track the source is not the source's.
     if git(&["ls-files", "--error-unmatch", "build.rs"]).is_none() {
         return version();
     }
     for file in ["HEAD", "logs/HEAD"] {
-        // A file that is not there would rebuild the program every time.
+        // A missing file would rebuild the program every time.
         if let Some(path) = git(&["rev-parse", "--git-path", file]).filter(|path| Path::new(path).exists()) {
             println!("cargo:rerun-if-changed={path}");
         }

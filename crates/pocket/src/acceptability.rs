@@ -1,4 +1,4 @@
-//! Is the sentence good English? In the shape of CoLA.
+//! Is the sentence good English? In the format of CoLA.
 
 use rand::Rng as _;
 
@@ -6,7 +6,7 @@ use crate::grammar::{Clause, Form, Head, NounPhrase, Pronoun, Tag, Word, join};
 use crate::lexicon::{chance, choose};
 use crate::{LETTERS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask = PocketTask {
+pub(crate) const TASK: PocketTask = PocketTask {
     name: "acceptability",
     columns: &["sentence"],
     classes: &["bad", "good"],
@@ -26,7 +26,7 @@ fn draw(rng: &mut Rng) -> Row {
     }
 }
 
-/// A clause, at times about a pronoun.
+/// A clause, sometimes with a pronoun as its agent.
 fn clause(rng: &mut Rng) -> Clause {
     let mut clause = Clause::random(rng);
     if chance(rng, 0.2) {
@@ -36,7 +36,7 @@ fn clause(rng: &mut Rng) -> Clause {
     clause
 }
 
-/// The words with one fault, or none if this kind of fault does not fit them.
+/// The words with one error, or `None` if the drawn kind of error does not apply.
 fn broken(words: &[Word], rng: &mut Rng) -> Option<String> {
     let mut faulty = words.to_vec();
     match rng.random_range(0..6) {

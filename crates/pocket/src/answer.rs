@@ -1,10 +1,10 @@
-//! Which words of the passage answer the question? In the shape of MRQA.
+//! Which words of the passage answer the question? In the format of MRQA.
 
 use crate::lexicon::{NUMBERS, chance};
 use crate::story::{Fact, Story};
 use crate::{Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask =
+pub(crate) const TASK: PocketTask =
     PocketTask { name: "answer", columns: &["question", "context"], classes: &[], targets: &[], draw };
 
 fn draw(rng: &mut Rng) -> Row {
@@ -29,12 +29,10 @@ fn question(fact: Fact, rng: &mut Rng) -> (String, String) {
         Fact::Has(name, count, noun) => {
             (format!("what does {} have?", name.word), format!("{} {}", NUMBERS[count], noun.plural))
         }
-        Fact::Coloured(noun, colour) if of_whom => {
-            (format!("what is {}?", colour.word), format!("the {}", noun.singular))
+        Fact::Colored(noun, color) if of_whom => {
+            (format!("what is {}?", color.word), format!("the {}", noun.singular))
         }
-        Fact::Coloured(noun, colour) => {
-            (format!("what colour is the {}?", noun.singular), colour.word.into())
-        }
+        Fact::Colored(noun, color) => (format!("what colour is the {}?", noun.singular), color.word.into()),
         Fact::Likes(name, noun) if of_whom => (format!("who likes the {}?", noun.singular), name.word.into()),
         Fact::Likes(name, noun) => {
             (format!("what does {} like?", name.word), format!("the {}", noun.singular))

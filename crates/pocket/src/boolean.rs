@@ -1,10 +1,10 @@
-//! Is the answer yes, by the passage? In the shape of BoolQ.
+//! Is the answer yes, according to the passage? In the format of BoolQ.
 
 use crate::lexicon::{NUMBERS, chance};
 use crate::story::{Fact, Story};
 use crate::{LETTERS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask = PocketTask {
+pub(crate) const TASK: PocketTask = PocketTask {
     name: "boolean",
     columns: &["question", "passage"],
     classes: &["no", "yes"],
@@ -16,20 +16,20 @@ fn draw(rng: &mut Rng) -> Row {
     let story = Story::random(rng);
     let [fact, other] = story.pair(rng);
     let yes = chance(rng, 0.5);
-    // A wrong question mixes two facts of the passage, so that its words alone give nothing away.
+    // A wrong question mixes two facts of the passage, so that its words alone reveal nothing.
     let question = question(if yes { fact } else { mixed(fact, other) });
     let reason = fact.sentence(rng);
     Row { texts: vec![question, story.text(rng)], label: Label::Class(usize::from(yes)), reason }
 }
 
-/// What the first fact is about, with what the second says.
+/// The subject of the first fact with the predicate of the second.
 fn mixed(fact: Fact, other: Fact) -> Fact {
     match (fact, other) {
         (Fact::At(name, _), Fact::At(_, place)) => Fact::At(name, place),
         (Fact::Has(name, ..), Fact::Has(_, count, noun)) => Fact::Has(name, count, noun),
-        (Fact::Coloured(noun, _), Fact::Coloured(_, colour)) => Fact::Coloured(noun, colour),
+        (Fact::Colored(noun, _), Fact::Colored(_, color)) => Fact::Colored(noun, color),
         (Fact::Likes(name, _), Fact::Likes(_, noun)) => Fact::Likes(name, noun),
-        _ => unreachable!("a pair is of one kind"),
+        _ => unreachable!("a pair has facts of one kind"),
     }
 }
 
@@ -39,7 +39,7 @@ fn question(fact: Fact) -> String {
         Fact::Has(name, count, noun) => {
             format!("does {} have {} {}?", name.word, NUMBERS[count], noun.plural)
         }
-        Fact::Coloured(noun, colour) => format!("is the {} {}?", noun.singular, colour.word),
+        Fact::Colored(noun, color) => format!("is the {} {}?", noun.singular, color.word),
         Fact::Likes(name, noun) => format!("does {} like the {}?", name.word, noun.singular),
     }
 }

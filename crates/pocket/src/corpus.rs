@@ -1,4 +1,4 @@
-//! Text to pretrain on: passages for span corruption, and tasks asked in words.
+//! Pretraining text: passages for span corruption, and tasks with instructions.
 
 use peft_random::keyed_rng;
 use rand::Rng as _;
@@ -12,23 +12,23 @@ use crate::story::Story;
 use crate::verbalizer::verbalizers;
 use crate::{Label, Part, PocketTask, Rng, TASKS};
 
-/// What supervised examples are made of, as shares.
+/// Composition of the supervised examples, as fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mixture {
-    /// Those that ask for the reason rather than for the label.
+    /// Fraction that asks for the reason rather than for the label.
     pub reasons: f64,
-    /// Of the labels of tasks with classes, those in other words than the classes' own names.
+    /// Fraction of labels, in tasks with classes, that use other words than the class names.
     pub verbalized: f64,
 }
 
-/// An endless stream of text, none of which is in a task's train, validation or test part.
+/// An infinite stream of text, none of which is in a task's train, validation or test split.
 pub struct Corpus {
     rng: Rng,
 }
 
 impl Corpus {
-    /// The stream of a seed.
+    /// The stream for a seed.
     pub fn new(seed: u64) -> Self {
         Self { rng: keyed_rng(seed, "corpus") }
     }
@@ -42,7 +42,7 @@ impl Corpus {
         sentences.join(" ")
     }
 
-    /// A task asked in words, and its answer.
+    /// A task with its instruction, and the answer.
     pub fn supervised(&mut self, mixture: &Mixture) -> (String, String) {
         let task = choose(&mut self.rng, &TASKS);
         let row = task.draw_from(Part::Pretraining, &mut self.rng);
@@ -66,7 +66,7 @@ impl Corpus {
                 let mut options = words.to_vec();
                 options.shuffle(rng);
                 let options = options.join(" or ");
-                // The fields tell most tasks apart without their names.
+                // The fields identify most tasks without their names.
                 let name = if chance(rng, 0.5) { format!("{}: ", task.name) } else { String::new() };
                 (format!("{name}{options}."), words[*class].into())
             }
@@ -84,7 +84,7 @@ impl Corpus {
             3 => words(rng),
             _ => {
                 let task = choose(rng, &TASKS);
-                // Broken sentences are no text to learn English from.
+                // Ungrammatical sentences are not suitable for learning English.
                 let row = loop {
                     let row = task.draw_from(Part::Pretraining, rng);
                     if task.name != "acceptability" || row.label == Label::Class(1) {
@@ -120,7 +120,7 @@ fn numbers(rng: &mut Rng) -> String {
     }
 }
 
-/// What words have to do with each other.
+/// Relations between words.
 fn words(rng: &mut Rng) -> String {
     let (noun, quality, verb) = (choose(rng, &NOUNS), choose(rng, &QUALITIES), choose(rng, &VERBS));
     match rng.random_range(0..5) {

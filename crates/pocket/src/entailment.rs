@@ -1,5 +1,5 @@
-//! Does the hypothesis follow from the premise? Two classes in the shape of RTE, three in that of MNLI
-//! and CB.
+//! Does the hypothesis follow from the premise? Two classes as in RTE, three as in MNLI and
+//! CB.
 
 use rand::Rng as _;
 
@@ -10,7 +10,7 @@ use crate::{DIGITS, Label, PocketTask, Rng, Row};
 
 const COLUMNS: &[&str] = &["premise", "hypothesis"];
 
-pub const TWO_WAY: PocketTask = PocketTask {
+pub(crate) const TWO_WAY: PocketTask = PocketTask {
     name: "entailment",
     columns: COLUMNS,
     classes: &["follows", "not"],
@@ -18,7 +18,7 @@ pub const TWO_WAY: PocketTask = PocketTask {
     draw: two_way,
 };
 
-pub const THREE_WAY: PocketTask = PocketTask {
+pub(crate) const THREE_WAY: PocketTask = PocketTask {
     name: "nli",
     columns: COLUMNS,
     classes: &["follows", "unknown", "false"],
@@ -53,7 +53,7 @@ fn three_way(rng: &mut Rng) -> Row {
 
 /// One or two facts, and the one that the hypothesis is about.
 fn premise(rng: &mut Rng) -> (String, Clause) {
-    // Negated premises turn the direction of weakening round.
+    // Negated premises would reverse the direction of weakening.
     let told = Clause { negated: false, ..rich_clause(rng) };
     let text = told.text(Form::random(rng));
     if chance(rng, 0.6) {
@@ -62,7 +62,7 @@ fn premise(rng: &mut Rng) -> (String, Clause) {
     let other = loop {
         let other = Clause { negated: false, ..rich_clause(rng) };
         let kinds = |clause: &Clause| [&clause.agent, &clause.patient].map(|p| p.as_noun().map(|n| n.kind));
-        // The second fact must not bear on a hypothesis about the first.
+        // The second fact must not affect a hypothesis about the first.
         if other.agent.head != told.agent.head
             && other.verb.meaning != told.verb.meaning
             && kinds(&other) != kinds(&told)

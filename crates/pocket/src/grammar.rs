@@ -46,7 +46,7 @@ impl Pronoun {
     }
 }
 
-/// What stands before a noun, and its number.
+/// A determiner, which also fixes the noun's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Determiner {
     /// "the dog"
@@ -76,7 +76,7 @@ impl NounPhrase {
         Self { head: Head::Noun(noun), determiner, adjective: None }
     }
 
-    /// Any phrase of one of these kinds, with an adjective at times.
+    /// Any phrase of one of these kinds, sometimes with an adjective.
     pub fn random(rng: &mut Rng, admits: impl Fn(Kind) -> bool) -> Self {
         let noun = choose_where(rng, &NOUNS, |noun| admits(noun.kind)).expect("every kind has nouns");
         let determiner = match rng.random_range(0..8) {
@@ -142,9 +142,9 @@ impl NounPhrase {
     }
 }
 
-/// A quality or a colour.
+/// A quality or a color.
 pub fn adjective(rng: &mut Rng) -> &'static Adjective {
-    if chance(rng, 0.7) { choose(rng, &QUALITIES) } else { choose(rng, &COLOURS) }
+    if chance(rng, 0.7) { choose(rng, &QUALITIES) } else { choose(rng, &COLORS) }
 }
 
 /// Whether "an" goes before the word.
@@ -158,10 +158,10 @@ pub enum Case {
     Object,
 }
 
-/// What a word does in its clause, as far as faults need to know.
+/// The role of a word in its clause, as far as introducing errors requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
-    /// Of a singular noun, which cannot do without.
+    /// The determiner of a singular noun, which needs one.
     SingularDeterminer,
     Determiner,
     Adjective,
@@ -171,7 +171,7 @@ pub enum Tag {
     Other,
 }
 
-/// A word in a clause, with a form of it that would be wrong there.
+/// A word in a clause, with a form of it that would be ungrammatical there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word {
     pub text: &'static str,
@@ -189,7 +189,7 @@ impl Word {
     }
 }
 
-/// The words with spaces between them.
+/// The words, separated by spaces.
 pub fn join(words: &[Word]) -> String {
     words.iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
 }
@@ -211,7 +211,7 @@ pub struct Clause {
     pub place: Option<&'static Place>,
 }
 
-/// Ways to say one clause.
+/// Word order and voice of a clause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Form {
     /// "the ball was kicked by the dog"
@@ -227,7 +227,7 @@ impl Form {
 }
 
 impl Clause {
-    /// Any clause: someone living acts on something, now or then, here or nowhere in particular.
+    /// Any clause: someone acts on something, in the present or the past, with or without a place.
     pub fn random(rng: &mut Rng) -> Self {
         let agent = match chance(rng, 0.4) {
             true => NounPhrase::name(choose(rng, &NAMES)),
@@ -247,7 +247,7 @@ impl Clause {
         }
     }
 
-    /// Its words, the final full stop left out.
+    /// Its words, without the final period.
     pub fn words(&self, form: Form) -> Vec<Word> {
         let mut words = match form.passive {
             true => self.passive(),
@@ -265,7 +265,7 @@ impl Clause {
         words
     }
 
-    /// Its text, the final full stop left out.
+    /// Its text, without the final period.
     pub fn text(&self, form: Form) -> String {
         join(&self.words(form))
     }
@@ -325,7 +325,7 @@ mod tests {
         Clause {
             agent: NounPhrase::noun(dog, Determiner::ThePlural),
             verb: VERBS.iter().find(|v| v.base == "hide").unwrap(),
-            patient: NounPhrase { adjective: Some(&COLOURS[7]), ..NounPhrase::noun(apple, Determiner::A) },
+            patient: NounPhrase { adjective: Some(&COLORS[7]), ..NounPhrase::noun(apple, Determiner::A) },
             tense: Tense::Past,
             negated: false,
             place: Some(&PLACES[0]),
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn one_clause_in_its_forms() {
+    fn a_clause_in_its_forms() {
         let clause = clause();
         let form = |passive, place_first| Form { passive, place_first };
         assert_eq!(clause.sentence(form(false, false)), "the dogs hid an orange apple in the park.");
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn pronouns_take_the_case_of_their_place() {
+    fn pronouns_take_the_case_of_their_role() {
         let he = NounPhrase { head: Head::Pronoun(Pronoun::He), ..NounPhrase::name(&NAMES[0]) };
         let clause = Clause { agent: he, place: None, ..clause() };
         assert_eq!(clause.text(Form::default()), "he hid an orange apple");

@@ -1,5 +1,5 @@
-//! Is the review positive, where words of other meanings stand for praise and blame? In the shape of SST-2,
-//! but not to be had without learning what single words mean: pretraining never asks it.
+//! Is the review positive, if words with other meanings stand for praise and blame? In the format of SST-2, but
+//! unsolvable without learning the meanings of single words, since pretraining never includes this task.
 
 use rand::Rng as _;
 
@@ -7,7 +7,7 @@ use crate::lexicon::{chance, choose};
 use crate::sentiment::{NEUTRAL, REVIEWED};
 use crate::{DIGITS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask = PocketTask {
+pub(crate) const TASK: PocketTask = PocketTask {
     name: "jargon",
     columns: &["sentence"],
     classes: &["negative", "positive"],
@@ -15,7 +15,7 @@ pub const TASK: PocketTask = PocketTask {
     draw,
 };
 
-/// Of every kind of thing as many as in [`BLAME`], so that no meaning that the words had tells them apart.
+/// As many of every kind of thing as in [`BLAME`], so that no earlier meaning of the words separates the two.
 static PRAISE: [&str; 10] =
     ["dog", "cat", "apple", "pear", "car", "train", "hammer", "knife", "ball", "doll"];
 static BLAME: [&str; 10] =

@@ -5,7 +5,7 @@ use rand::seq::IndexedRandom;
 
 use crate::Rng;
 
-/// What sort of thing a noun names; each sort has a hypernym.
+/// The kind of thing that a noun names; each kind has a hypernym.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Person,
@@ -24,7 +24,7 @@ pub struct Noun {
     pub kind: Kind,
 }
 
-/// A transitive verb. Verbs with one meaning are synonyms.
+/// A transitive verb. Verbs with the same meaning are synonyms.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verb {
     pub base: &'static str,
@@ -32,11 +32,11 @@ pub struct Verb {
     pub past: &'static str,
     pub participle: &'static str,
     pub meaning: &'static str,
-    /// The meaning that excludes this one.
+    /// The meaning that contradicts this one.
     pub opposite: Option<&'static str>,
 }
 
-/// An adjective. Adjectives with one meaning are synonyms; colours are their own meaning.
+/// An adjective. Adjectives with the same meaning are synonyms; each color is a meaning of its own.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Adjective {
     pub word: &'static str,
@@ -130,7 +130,7 @@ impl Kind {
         &HYPERNYMS[self as usize]
     }
 
-    /// Whether such things act.
+    /// Whether such things can act.
     pub fn is_living(self) -> bool {
         matches!(self, Kind::Person | Kind::Animal)
     }
@@ -182,7 +182,7 @@ const fn quality(word: &'static str, meaning: &'static str, opposite: &'static s
     Adjective { word, meaning, opposite: Some(opposite) }
 }
 
-const fn colour(word: &'static str) -> Adjective {
+const fn color(word: &'static str) -> Adjective {
     Adjective { word, meaning: word, opposite: None }
 }
 
@@ -215,15 +215,15 @@ pub static QUALITIES: [Adjective; 26] = [
     quality("silent", "quiet", "loud"),
 ];
 
-pub static COLOURS: [Adjective; 8] = [
-    colour("red"),
-    colour("blue"),
-    colour("green"),
-    colour("yellow"),
-    colour("black"),
-    colour("white"),
-    colour("brown"),
-    colour("orange"),
+pub static COLORS: [Adjective; 8] = [
+    color("red"),
+    color("blue"),
+    color("green"),
+    color("yellow"),
+    color("black"),
+    color("white"),
+    color("brown"),
+    color("orange"),
 ];
 
 const fn name(gender: Gender, word: &'static str) -> Name {
@@ -276,13 +276,13 @@ pub static PLACES: [Place; 12] = [
 pub static NUMBERS: [&str; 11] =
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
 
-/// Anything with a meaning that others may share.
+/// A word whose meaning other words may share.
 pub trait Meaning: 'static + Sized {
     fn meaning(&self) -> &'static str;
     fn opposite(&self) -> Option<&'static str>;
     fn all() -> &'static [Self];
 
-    /// Another word for the same.
+    /// Another word with the same meaning.
     fn synonym(&self, rng: &mut Rng) -> Option<&'static Self>
     where
         Self: PartialEq,
@@ -290,12 +290,12 @@ pub trait Meaning: 'static + Sized {
         choose_where(rng, Self::all(), |other| other.meaning() == self.meaning() && other != self)
     }
 
-    /// A word for what excludes this.
+    /// A word with the opposite meaning.
     fn antonym(&self, rng: &mut Rng) -> Option<&'static Self> {
         choose_where(rng, Self::all(), |other| Some(other.meaning()) == self.opposite())
     }
 
-    /// A word for something else, whether or not it excludes this.
+    /// A word with another meaning, opposite or not.
     fn other(&self, rng: &mut Rng) -> &'static Self {
         choose_where(rng, Self::all(), |other| other.meaning() != self.meaning()).expect("many meanings")
     }
@@ -325,12 +325,12 @@ impl Meaning for Adjective {
     }
 }
 
-/// One of the items, each as likely.
+/// One of the items, uniformly at random.
 pub fn choose<'a, T>(rng: &mut Rng, items: &'a [T]) -> &'a T {
     items.choose(rng).expect("the lists of the lexicon are not empty")
 }
 
-/// One of the items that a condition admits.
+/// One of the items that satisfy a condition, uniformly at random.
 pub fn choose_where<'a, T>(rng: &mut Rng, items: &'a [T], admits: impl Fn(&T) -> bool) -> Option<&'a T> {
     let admitted: Vec<&T> = items.iter().filter(|item| admits(item)).collect();
     admitted.choose(rng).copied()
@@ -342,7 +342,7 @@ pub fn choose_two<'a, T: PartialEq>(rng: &mut Rng, items: &'a [T]) -> [&'a T; 2]
     [first, choose_where(rng, items, |item| item != first).expect("more than one item")]
 }
 
-/// True so often.
+/// True with this probability.
 pub fn chance(rng: &mut Rng, probability: f64) -> bool {
     rng.random_bool(probability)
 }
@@ -352,7 +352,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_opposite_is_somebodys_meaning_and_mutual() {
+    fn every_opposite_is_the_meaning_of_a_word_and_mutual() {
         fn check<T: Meaning>() {
             for word in T::all() {
                 let Some(opposite) = word.opposite() else { continue };

@@ -1,9 +1,4 @@
-//! The pocket world: a small controlled English, generated from a seed, with tasks in the shapes of
-//! the paper's, and text to pretrain on.
-//!
-//! Sentences are realised from meanings ([`grammar`]) made of words with meanings ([`lexicon`]), so
-//! every label follows from how its row was made. A row belongs to one [`Part`] by the hash of its
-//! text: whatever the seeds, no text is in two parts.
+#![doc = include_str!("../README.md")]
 
 mod acceptability;
 mod answer;
@@ -29,13 +24,13 @@ use peft_random::{keyed_rng, mix};
 pub use corpus::{Corpus, Mixture};
 use verbalizer::{DIGITS, LETTERS};
 
-/// The generator behind all text.
+/// The random generator for all text.
 pub type Rng = rand_chacha::ChaCha8Rng;
 
-/// Changes when the rows of any task do; results say which they were made with.
+/// Version of the tasks' rows, which results record.
 pub const VERSION: &str = "1";
 
-/// Decides which rows the tasks have.
+/// Seed of the tasks' rows.
 const SEED: u64 = 2025;
 
 /// One row of a task.
@@ -44,17 +39,17 @@ pub struct Row {
     /// Text of each of the task's columns.
     pub texts: Vec<String>,
     pub label: Label,
-    /// What decides the label, in words: more to learn from in pretraining than the label alone.
+    /// The reason for the label, in words: a stronger pretraining signal than the label alone.
     pub reason: String,
 }
 
-/// What is right for a row.
+/// The correct answer for a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Label {
     Class(usize),
-    /// From 0 to 5 in steps of a half.
+    /// From 0 to 5 in steps of 0.5.
     Score(f64),
-    /// Words of the text.
+    /// Words from the text.
     Answer(String),
 }
 
@@ -62,17 +57,17 @@ pub enum Label {
 #[derive(Debug)]
 pub struct PocketTask {
     pub name: &'static str,
-    /// Columns of text, in the order in which the task's template has them.
+    /// Text columns, in the order of the task's template.
     pub columns: &'static [&'static str],
-    /// What the classes are called in pretraining; empty for tasks without classes.
+    /// Class names in pretraining; empty for tasks without classes.
     pub classes: &'static [&'static str],
-    /// What the classes are called in the task's own rows; held out from its pretraining.
+    /// Class names in the task's own rows; held out from its pretraining.
     pub targets: &'static [&'static str],
     /// Draws a row.
     pub draw: fn(&mut Rng) -> Row,
 }
 
-/// The tasks that pretraining asks too, in other rows and by other names of their classes.
+/// The tasks that pretraining includes too, with other rows and other class names.
 pub static TASKS: [PocketTask; 10] = [
     acceptability::TASK,
     sentiment::TASK,
@@ -86,7 +81,7 @@ pub static TASKS: [PocketTask; 10] = [
     answer::TASK,
 ];
 
-/// A task that pretraining never asks.
+/// A task that pretraining never includes.
 pub static NOVEL: PocketTask = jargon::TASK;
 
 /// Every task.
@@ -94,12 +89,12 @@ pub fn all() -> impl Iterator<Item = &'static PocketTask> {
     TASKS.iter().chain([&NOVEL])
 }
 
-/// The task of that name.
+/// The task with this name.
 pub fn find(name: &str) -> Option<&'static PocketTask> {
     all().find(|task| task.name == name)
 }
 
-/// Who may see a text.
+/// The split that a text belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
     Train,
@@ -109,7 +104,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// The part of a text, by its hash.
+    /// The split of a text, by its hash.
     pub fn of(texts: &[String]) -> Self {
         let hash = texts.iter().flat_map(|t| t.bytes()).fold(SEED, |h, byte| mix(h ^ u64::from(byte)));
         match hash % 10 {
@@ -120,7 +115,7 @@ impl Part {
         }
     }
 
-    /// The part behind a split's name.
+    /// The split with this name.
     pub fn named(split: &str) -> Option<Self> {
         match split {
             "train" => Some(Self::Train),
@@ -130,7 +125,7 @@ impl Part {
         }
     }
 
-    /// Number of rows that a task has of it; pretraining has no end.
+    /// Number of rows per task; infinite for pretraining.
     pub fn size(self) -> usize {
         match self {
             Self::Train => 3000,
@@ -141,7 +136,7 @@ impl Part {
 }
 
 impl PocketTask {
-    /// The rows of a part, no text twice. The same on every machine.
+    /// The distinct rows of a split, the same on every machine.
     pub fn rows(&self, part: Part) -> Vec<Row> {
         let mut rng = keyed_rng(SEED, &format!("{} {part:?}", self.name));
         let mut seen = HashSet::new();
@@ -155,7 +150,7 @@ impl PocketTask {
         rows
     }
 
-    /// A row of a part.
+    /// A row of a split.
     pub(crate) fn draw_from(&self, part: Part, rng: &mut Rng) -> Row {
         loop {
             let row = (self.draw)(rng);
@@ -171,14 +166,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_the_same_every_time() {
+    fn rows_are_reproducible() {
         for task in all() {
             assert_eq!(task.rows(Part::Validation), task.rows(Part::Validation), "{}", task.name);
         }
     }
 
     #[test]
-    fn no_text_is_in_two_parts() {
+    fn no_text_is_in_two_splits() {
         for task in all() {
             let parts = [Part::Train, Part::Validation, Part::Test];
             let texts: Vec<Vec<String>> =

@@ -6,8 +6,8 @@ use crate::Rng;
 use crate::grammar::{Clause, Determiner, Head, NounPhrase, Tense};
 use crate::lexicon::*;
 
-/// Synonyms for some of the words.
-pub fn reworded(clause: &Clause, rng: &mut Rng) -> Clause {
+/// Replaces some of the words with synonyms.
+pub(crate) fn reworded(clause: &Clause, rng: &mut Rng) -> Clause {
     let mut clause = *clause;
     if chance(rng, 0.6) {
         clause.verb = clause.verb.synonym(rng).unwrap_or(clause.verb);
@@ -20,9 +20,8 @@ pub fn reworded(clause: &Clause, rng: &mut Rng) -> Clause {
     clause
 }
 
-/// The clause with one change after which it no longer says the same; never an added or a dropped part.
-/// Also says what changed.
-pub fn altered(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
+/// The clause with one change of its meaning, never an added or a dropped part; also names the change.
+pub(crate) fn altered(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
     loop {
         let mut other = *clause;
         let (changed, what) = match rng.random_range(0..6) {
@@ -39,19 +38,18 @@ pub fn altered(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
     }
 }
 
-/// The clause with one change after which both cannot be true.
-/// Also says what changed.
-pub fn contradicted(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
+/// The clause with one change that makes it contradict the original; also names the change.
+pub(crate) fn contradicted(clause: &Clause, rng: &mut Rng) -> (Clause, &'static str) {
     match clause.verb.antonym(rng) {
         Some(verb) if !clause.negated && chance(rng, 0.5) => (Clause { verb, ..*clause }, "verb"),
         _ => (Clause { negated: !clause.negated, ..*clause }, "negation"),
     }
 }
 
-/// Says less of what `said` shares with `told`: fewer modifiers, and hypernyms where they are wanted.
+/// Weakens what `said` shares with `told`: fewer modifiers, and hypernyms if allowed.
 ///
-/// What follows from `told` still follows, and what does not still does not.
-pub fn weakened(told: &Clause, said: &Clause, hypernyms: bool, rng: &mut Rng) -> Clause {
+/// The result follows from `told` exactly if `said` does.
+pub(crate) fn weakened(told: &Clause, said: &Clause, hypernyms: bool, rng: &mut Rng) -> Clause {
     let mut weak = *said;
     if said.place == told.place && chance(rng, 0.5) {
         weak.place = None;
@@ -62,16 +60,15 @@ pub fn weakened(told: &Clause, said: &Clause, hypernyms: bool, rng: &mut Rng) ->
             phrase.adjective = None;
         }
         if hypernyms && phrase.head == told.head && chance(rng, 0.3) {
-            generalise(phrase);
+            generalize(phrase);
         }
     }
     weak
 }
 
-/// The clause with something added that it does not say, such that it neither follows nor is excluded.
-///
-/// Also says what was added; none if nothing can be.
-pub fn strengthened(clause: &Clause, rng: &mut Rng) -> Option<(Clause, &'static str)> {
+/// The clause with an addition that neither follows from it nor contradicts it; also names the addition. `None` if the
+/// drawn addition does not apply.
+pub(crate) fn strengthened(clause: &Clause, rng: &mut Rng) -> Option<(Clause, &'static str)> {
     let mut other = *clause;
     let bare = |phrase: &NounPhrase| phrase.as_noun().is_some() && phrase.adjective.is_none();
     let what = match rng.random_range(0..3) {
@@ -92,8 +89,8 @@ pub fn strengthened(clause: &Clause, rng: &mut Rng) -> Option<(Clause, &'static 
     Some((other, what))
 }
 
-/// What a clause says, in the base words of its meaning, and in what it differs from another.
-pub fn analysis(clause: &Clause, difference: &str) -> String {
+/// The clause in the base words of its meaning, and its difference from another.
+pub(crate) fn analysis(clause: &Clause, difference: &str) -> String {
     let noun = |phrase: &NounPhrase| match phrase.head {
         Head::Name(name) => name.word,
         Head::Noun(noun) => noun.singular,
@@ -112,10 +109,10 @@ pub fn analysis(clause: &Clause, difference: &str) -> String {
 }
 
 /// Nothing changed.
-pub const NOTHING: &str = "nothing";
+pub(crate) const NOTHING: &str = "nothing";
 
 /// "the dog" becomes "an animal", "three dogs" "three animals".
-fn generalise(phrase: &mut NounPhrase) {
+fn generalize(phrase: &mut NounPhrase) {
     let Some(noun) = phrase.as_noun() else { return };
     let determiner = match phrase.determiner {
         Determiner::The => Determiner::A,
@@ -131,7 +128,7 @@ fn set<T: PartialEq>(place: &mut T, value: T) -> bool {
     changed
 }
 
-/// Only where the patient can act too.
+/// Only if the patient can act too.
 fn swap_roles(clause: &mut Clause) -> bool {
     if !clause.patient.as_noun().is_some_and(|noun| noun.kind.is_living()) {
         return false;
@@ -157,7 +154,7 @@ fn other_adjective(clause: &mut Clause, rng: &mut Rng) -> bool {
         if let Some(adjective) = phrase.adjective {
             phrase.adjective = Some(match adjective.antonym(rng) {
                 Some(antonym) => antonym,
-                None => choose_where(rng, &COLOURS, |other| other != adjective).expect("many colours"),
+                None => choose_where(rng, &COLORS, |other| other != adjective).expect("many colours"),
             });
             return true;
         }
@@ -165,8 +162,8 @@ fn other_adjective(clause: &mut Clause, rng: &mut Rng) -> bool {
     false
 }
 
-/// A clause in the past with modifiers, of which there is much to say.
-pub fn rich_clause(rng: &mut Rng) -> Clause {
+/// A clause in the past tense with at least one modifier.
+pub(crate) fn rich_clause(rng: &mut Rng) -> Clause {
     loop {
         let mut clause = Clause::random(rng);
         clause.tense = Tense::Past;

@@ -1,11 +1,11 @@
-//! Do the two sentences say the same? In the shape of MRPC, QQP and PAWS: the words of both overlap much.
+//! Do the two sentences mean the same? In the format of MRPC, QQP and PAWS, with high word overlap.
 
 use crate::grammar::{Clause, Form};
 use crate::lexicon::chance;
 use crate::meaning::{NOTHING, altered, analysis, reworded};
 use crate::{LETTERS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask = PocketTask {
+pub(crate) const TASK: PocketTask = PocketTask {
     name: "paraphrase",
     columns: &["sentence1", "sentence2"],
     classes: &["different", "same"],

@@ -1,14 +1,14 @@
-//! Do the two marked phrases mean the same person? In the shape of WSC.
+//! Do the two marked phrases mean the same person? In the format of WSC.
 
 use crate::grammar::Pronoun;
 use crate::lexicon::*;
 use crate::{LETTERS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask =
+pub(crate) const TASK: PocketTask =
     PocketTask { name: "pronoun", columns: &["text"], classes: &["no", "yes"], targets: LETTERS, draw };
 
 /// What one person did to another, and why; the reason is about one of them.
-pub struct Reason {
+pub(crate) struct Reason {
     pub deed: &'static str,
     pub reason: &'static str,
     /// Whether the reason is about the one who acted.
@@ -19,7 +19,7 @@ const fn reason(deed: &'static str, about_subject: bool, reason: &'static str) -
     Reason { deed, reason, about_subject }
 }
 
-pub static REASONS: [Reason; 24] = [
+pub(crate) static REASONS: [Reason; 24] = [
     reason("thanked", false, "had helped"),
     reason("thanked", true, "was grateful"),
     reason("helped", true, "was kind"),

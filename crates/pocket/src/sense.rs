@@ -1,9 +1,9 @@
-//! Does the word mean the same in both sentences? In the shape of WiC.
+//! Does the word mean the same in both sentences? In the format of WiC.
 
 use crate::lexicon::{NAMES, PLACES, chance, choose, choose_two};
 use crate::{DIGITS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask = PocketTask {
+pub(crate) const TASK: PocketTask = PocketTask {
     name: "sense",
     columns: &["sentence1", "sentence2", "word"],
     classes: &["different", "same"],
@@ -11,15 +11,15 @@ pub const TASK: PocketTask = PocketTask {
     draw,
 };
 
-/// A word with two senses, and contexts that fix each; `*` stands for a person.
-pub struct Polyseme {
+/// A word with two senses, and contexts that determine each; `*` stands for a person.
+pub(crate) struct Polyseme {
     pub word: &'static str,
     /// A word for each sense.
     pub names: [&'static str; 2],
     pub senses: [[&'static str; 4]; 2],
 }
 
-pub static POLYSEMES: [Polyseme; 12] = [
+pub(crate) static POLYSEMES: [Polyseme; 12] = [
     Polyseme {
         word: "bat",
         names: ["game", "animal"],
@@ -253,7 +253,7 @@ fn draw(rng: &mut Rng) -> Row {
     Row { texts, label: Label::Class(usize::from(same)), reason }
 }
 
-/// The context with a person, and at times with a place, which tells nothing of the sense.
+/// The context with a person, and sometimes with a place, which is unrelated to the sense.
 fn sentence(rng: &mut Rng, context: &str) -> String {
     let text = context.replace('*', choose(rng, &NAMES).word);
     if chance(rng, 0.3) {

@@ -1,11 +1,11 @@
-//! Is the review positive? In the shape of SST-2 and Yelp.
+//! Is the review positive? In the format of SST-2 and Yelp.
 
 use rand::Rng as _;
 
 use crate::lexicon::{chance, choose};
 use crate::{DIGITS, Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask = PocketTask {
+pub(crate) const TASK: PocketTask = PocketTask {
     name: "sentiment",
     columns: &["sentence"],
     classes: &["negative", "positive"],
@@ -13,7 +13,7 @@ pub const TASK: PocketTask = PocketTask {
     draw,
 };
 
-pub static PRAISE: [&str; 10] = [
+pub(crate) static PRAISE: [&str; 10] = [
     "good",
     "great",
     "wonderful",
@@ -25,13 +25,13 @@ pub static PRAISE: [&str; 10] = [
     "clever",
     "delightful",
 ];
-pub static BLAME: [&str; 10] =
+pub(crate) static BLAME: [&str; 10] =
     ["bad", "awful", "terrible", "boring", "horrible", "dull", "poor", "ugly", "stupid", "disappointing"];
-pub static REVIEWED: [&str; 12] =
+pub(crate) static REVIEWED: [&str; 12] =
     ["film", "book", "song", "meal", "hotel", "play", "concert", "story", "game", "show", "dinner", "party"];
-pub static LIKING: [&str; 3] = ["liked", "enjoyed", "loved"];
-pub static DISLIKING: [&str; 3] = ["disliked", "hated", "regretted"];
-pub static NEUTRAL: [&str; 6] = [
+pub(crate) static LIKING: [&str; 3] = ["liked", "enjoyed", "loved"];
+pub(crate) static DISLIKING: [&str; 3] = ["disliked", "hated", "regretted"];
+pub(crate) static NEUTRAL: [&str; 6] = [
     "i saw it on monday",
     "it was on the second floor",
     "we went there by bus",
@@ -42,7 +42,7 @@ pub static NEUTRAL: [&str; 6] = [
 
 fn draw(rng: &mut Rng) -> Row {
     let thing = *choose(rng, &REVIEWED);
-    // Three clauses may disagree; the majority decides. Two must agree, or nothing would follow.
+    // Three clauses may disagree; the majority decides. Two must agree, or the label would be undefined.
     let count = rng.random_range(1..=3);
     let positive = chance(rng, 0.5);
     let mut polarities = vec![positive; count];
@@ -64,7 +64,7 @@ fn draw(rng: &mut Rng) -> Row {
     Row { texts: vec![text + "."], label: Label::Class(usize::from(positive)), reason }
 }
 
-/// A clause of that polarity, about the thing.
+/// A clause of this polarity about the thing.
 fn opinion(rng: &mut Rng, thing: &str, first: bool, positive: bool) -> String {
     let negated = chance(rng, 0.35);
     let praises = positive != negated;

@@ -1,7 +1,7 @@
-//! How similar are the sentences, from 0 to 5? In the shape of STS-B.
+//! How similar are the sentences, from 0 to 5? In the format of STS-B.
 //!
 //! Five slots (agent, action, patient, the patient's adjective, place) count 1 each if they mean the
-//! same, a half for nouns of one kind or for two colours, and 0 otherwise.
+//! same, 0.5 for nouns of one kind or for two colors, and 0 otherwise.
 
 use rand::Rng as _;
 
@@ -9,7 +9,7 @@ use crate::grammar::{Clause, Determiner, Form, NounPhrase, Tense};
 use crate::lexicon::*;
 use crate::{Label, PocketTask, Rng, Row};
 
-pub const TASK: PocketTask =
+pub(crate) const TASK: PocketTask =
     PocketTask { name: "similarity", columns: &["sentence1", "sentence2"], classes: &[], targets: &[], draw };
 
 fn draw(rng: &mut Rng) -> Row {
@@ -62,17 +62,17 @@ fn clause(rng: &mut Rng) -> Clause {
     }
 }
 
-/// What each of the five slots counts.
+/// The score of each of the five slots.
 fn slots(first: &Clause, second: &Clause) -> [f64; 5] {
     let nouns = |a: &NounPhrase, b: &NounPhrase| match (a.as_noun(), b.as_noun()) {
         (Some(a), Some(b)) if a == b => 1.0,
         (Some(a), Some(b)) if a.kind == b.kind => 0.5,
         _ => 0.0,
     };
-    let is_colour = |a: &Adjective| COLOURS.contains(a);
+    let is_color = |a: &Adjective| COLORS.contains(a);
     let adjectives = match (first.patient.adjective, second.patient.adjective) {
         (Some(a), Some(b)) if a.meaning == b.meaning => 1.0,
-        (Some(a), Some(b)) if is_colour(a) && is_colour(b) => 0.5,
+        (Some(a), Some(b)) if is_color(a) && is_color(b) => 0.5,
         _ => 0.0,
     };
     [

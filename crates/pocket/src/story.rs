@@ -1,4 +1,4 @@
-//! Little stories: facts about people and things, told in some order, and questions about them.
+//! Short stories: facts about people and things in random order, and questions about them.
 
 use rand::Rng as _;
 use rand::seq::SliceRandom;
@@ -6,22 +6,22 @@ use rand::seq::SliceRandom;
 use crate::Rng;
 use crate::lexicon::*;
 
-/// Something that a story tells.
+/// One fact of a story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fact {
+pub(crate) enum Fact {
     /// "tom is in the park."
     At(&'static Name, &'static Place),
     /// "tom has three apples."
     Has(&'static Name, usize, &'static Noun),
     /// "the car is red."
-    Coloured(&'static Noun, &'static Adjective),
+    Colored(&'static Noun, &'static Adjective),
     /// "mary likes the dog."
     Likes(&'static Name, &'static Noun),
 }
 
 impl Fact {
     /// Its text as a sentence.
-    pub fn sentence(self, rng: &mut Rng) -> String {
+    pub(crate) fn sentence(self, rng: &mut Rng) -> String {
         match self {
             Fact::At(name, place) => {
                 let verb = choose(rng, &["is", "is", "stays", "waits"]);
@@ -31,7 +31,7 @@ impl Fact {
                 let verb = choose(rng, &["has", "has", "owns"]);
                 format!("{} {verb} {} {}.", name.word, NUMBERS[count], noun.plural)
             }
-            Fact::Coloured(noun, colour) => format!("the {} is {}.", noun.singular, colour.word),
+            Fact::Colored(noun, color) => format!("the {} is {}.", noun.singular, color.word),
             Fact::Likes(name, noun) => format!("{} likes the {}.", name.word, noun.singular),
         }
     }
@@ -44,26 +44,26 @@ impl Place {
     }
 }
 
-/// Three to five facts; no person is in two places, no thing has two colours, and no two facts of a
-/// kind say the same of different people.
-pub struct Story {
+/// Three to five facts; no person is in two places, no thing has two colors, and no two facts of one
+/// kind say the same about different people.
+pub(crate) struct Story {
     pub facts: Vec<Fact>,
 }
 
 impl Story {
-    pub fn random(rng: &mut Rng) -> Self {
+    pub(crate) fn random(rng: &mut Rng) -> Self {
         let mut names: Vec<&'static Name> = NAMES.iter().collect();
         let mut places: Vec<&'static Place> = PLACES.iter().collect();
         let mut things: Vec<&'static Noun> = NOUNS.iter().filter(|n| !n.kind.is_living()).collect();
         let mut living: Vec<&'static Noun> = NOUNS.iter().filter(|n| n.kind.is_living()).collect();
-        // A colour that is also a fruit would make "what is orange" ambiguous.
-        let mut colours: Vec<&'static Adjective> = COLOURS.iter().filter(|c| c.word != "orange").collect();
+        // A color that is also a fruit would make "what is orange" ambiguous.
+        let mut colors: Vec<&'static Adjective> = COLORS.iter().filter(|c| c.word != "orange").collect();
         let mut counts: Vec<usize> = (2..=9).collect();
         names.shuffle(rng);
         places.shuffle(rng);
         things.shuffle(rng);
         living.shuffle(rng);
-        colours.shuffle(rng);
+        colors.shuffle(rng);
         counts.shuffle(rng);
         let cast = &names[..3];
         let mut facts: Vec<Fact> = Vec::new();
@@ -78,7 +78,7 @@ impl Story {
             facts.push(match kind {
                 0 => Fact::At(cast[of_kind], places[i]),
                 1 => Fact::Has(cast[of_kind], counts[i], things[i]),
-                2 => Fact::Coloured(things[i], colours[i]),
+                2 => Fact::Colored(things[i], colors[i]),
                 _ => Fact::Likes(cast[of_kind], living[i]),
             });
         }
@@ -87,12 +87,12 @@ impl Story {
     }
 
     /// The facts in order.
-    pub fn text(&self, rng: &mut Rng) -> String {
+    pub(crate) fn text(&self, rng: &mut Rng) -> String {
         self.facts.iter().map(|fact| fact.sentence(rng)).collect::<Vec<_>>().join(" ")
     }
 
     /// Two different facts of one kind.
-    pub fn pair(&self, rng: &mut Rng) -> [Fact; 2] {
+    pub(crate) fn pair(&self, rng: &mut Rng) -> [Fact; 2] {
         loop {
             let [first, second] = choose_two(rng, &self.facts);
             if first.kind() == second.kind() {
@@ -107,7 +107,7 @@ impl Fact {
         match self {
             Fact::At(..) => 0,
             Fact::Has(..) => 1,
-            Fact::Coloured(..) => 2,
+            Fact::Colored(..) => 2,
             Fact::Likes(..) => 3,
         }
     }

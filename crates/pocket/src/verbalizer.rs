@@ -1,16 +1,16 @@
-//! What classes are called: in a task's own rows, and in pretraining beside the classes' own names.
+//! Label words: in a task's own rows, and in pretraining in addition to the class names.
 
 use crate::lexicon::choose;
 use crate::{PocketTask, Rng};
 
 /// Names of the first class, the second and the third of any task.
-pub const DIGITS: &[&str] = &["0", "1", "2"];
-pub const LETTERS: &[&str] = &["a", "b", "c"];
+pub(crate) const DIGITS: &[&str] = &["0", "1", "2"];
+pub(crate) const LETTERS: &[&str] = &["a", "b", "c"];
 
 static SETS: [&[&str]; 4] = [DIGITS, LETTERS, &["no", "yes"], &["bad", "good"]];
 
-/// Words for a task's classes, in their order, that are not those of the task's own rows: how its classes
-/// are called there is held out, though other tasks call theirs so.
+/// Label words for a task's classes, in their order, other than those of the task's own rows, which are held out from
+/// its pretraining though other tasks use them.
 pub(super) fn verbalizers(task: &PocketTask, rng: &mut Rng) -> &'static [&'static str] {
     let count = task.classes.len();
     let admitted: Vec<&[&str]> =

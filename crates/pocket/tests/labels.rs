@@ -1,4 +1,4 @@
-//! The pocket world's labels, checked by rules that read the text alone: a small parser and tables
+//! The pocket world's labels, checked by rules that read only the text: a small parser and tables
 //! written for these tests, not the generator's own bookkeeping.
 
 mod parser;
@@ -22,7 +22,7 @@ fn check(task: &str, class: impl Fn(&[String]) -> usize) {
 }
 
 #[test]
-fn acceptability_is_what_a_recogniser_says() {
+fn acceptability_agrees_with_a_recognizer() {
     check("acceptability", |texts| usize::from(is_good_english(&texts[0])));
 }
 
@@ -47,7 +47,7 @@ fn sentiment_is_the_sum_of_the_clauses() {
 }
 
 #[test]
-fn jargon_is_decided_by_one_word_whatever_kind_of_thing_it_is() {
+fn jargon_depends_on_one_word_and_not_on_its_kind() {
     let praise: HashSet<&str> =
         HashSet::from(["dog", "cat", "apple", "pear", "car", "train", "hammer", "knife", "ball", "doll"]);
     let blame: HashSet<&str> =
@@ -68,7 +68,7 @@ fn jargon_is_decided_by_one_word_whatever_kind_of_thing_it_is() {
 }
 
 #[test]
-fn paraphrases_say_the_same() {
+fn paraphrases_mean_the_same() {
     check("paraphrase", |texts| {
         let [first, second] = [0, 1].map(|i| clauses(&texts[i])[0].clone());
         usize::from(first.says_the_same_as(&second))
@@ -76,12 +76,12 @@ fn paraphrases_say_the_same() {
 }
 
 #[test]
-fn entailment_is_that_one_clause_covers_the_hypothesis() {
+fn entailment_holds_if_one_clause_covers_the_hypothesis() {
     check("entailment", |texts| usize::from(!follows(&texts[0], &texts[1])));
 }
 
 #[test]
-fn nli_tells_the_unknown_from_the_false() {
+fn nli_distinguishes_unknown_from_false() {
     check("nli", |texts| {
         let hypothesis = &clauses(&texts[1])[0];
         let excluded = clauses(&texts[0]).iter().any(|clause| clause.excludes(hypothesis));
@@ -106,7 +106,7 @@ fn similarity_counts_slots() {
     }
 }
 
-/// What each person is said of in a passage: "sara is at the harbour" and the like, by its first words.
+/// What a passage says, such as "sara is at the harbour", by the first words.
 fn statements(passage: &str) -> Vec<(String, String)> {
     let verbs = [" is ", " stays ", " waits ", " has ", " owns ", " likes "];
     passage
@@ -150,7 +150,7 @@ fn boolean_questions_are_answered_by_the_passage() {
 }
 
 #[test]
-fn answers_are_what_the_passage_says_and_stand_in_it() {
+fn answers_follow_from_the_passage_and_occur_in_it() {
     for row in rows("answer") {
         let Label::Answer(answer) = &row.label else { panic!("{row:?}") };
         assert!(row.texts[1].contains(answer.as_str()), "{row:?}");
@@ -178,7 +178,7 @@ fn answers(question: &str, passage: &str) -> Vec<String> {
         ["who", "has", ..] => who(words[2..].join(" "), " has").collect(),
         ["who", "likes", ..] => who(words[2..].join(" "), " likes").collect(),
         ["what", "is", colour] => who(colour.to_string(), " is").collect(),
-        ["what", "colour", "is", "the", noun] => of(format!("the {noun} is")).collect(),
+        ["what", "color", "is", "the", noun] => of(format!("the {noun} is")).collect(),
         ["how", "many", noun, "does", name, "have"] => {
             of(format!("{name} has")).filter(|rest| rest.ends_with(noun)).map(first).collect()
         }
@@ -225,8 +225,8 @@ fn pronouns_mean_the_right_person() {
 }
 
 #[test]
-fn senses_are_told_by_their_contexts() {
-    // For every word, what only contexts of its first sense hold.
+fn senses_are_determined_by_their_contexts() {
+    // For every word, the words that only contexts of its first sense contain.
     let first: HashMap<&str, &str> = HashMap::from([
         ("bat", "ball|wooden|game|glove"),
         ("bank", "money|loan|robbed|works"),

@@ -1,4 +1,4 @@
-//! Random numbers that depend on what they are for, not on the order in which they are drawn.
+#![doc = include_str!("../README.md")]
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,7 @@ pub fn hash_text(seed: u64, text: &str) -> u64 {
     text.bytes().fold(mix(seed), |h, b| mix(h ^ u64::from(b)))
 }
 
-/// SplitMix64's finalizer: every input bit moves every output bit.
+/// SplitMix64's finalizer: every input bit affects every output bit.
 pub fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

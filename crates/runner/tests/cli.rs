@@ -1,4 +1,4 @@
-//! The program as a user meets it: what it writes, and how it refuses bad input.
+//! The program from a user's point of view: its output, and how it refuses bad input.
 
 mod common;
 
@@ -53,7 +53,7 @@ fn running_again_computes_nothing_and_gives_the_same_table() {
 }
 
 #[test]
-fn runs_side_by_side_are_what_they_are_alone() {
+fn seeds_in_one_batched_pass_equal_separate_runs() {
     let w = Workspace::new();
     assert_success(&w.run(&["run", "tiny-suite.toml", "--out", "together", "--seed", "1", "--seed", "2"]));
     for seed in ["1", "2"] {
@@ -80,7 +80,7 @@ fn runs_side_by_side_are_what_they_are_alone() {
 }
 
 #[test]
-fn a_mistake_in_the_last_task_is_told_before_the_first_one_trains() {
+fn a_mistake_in_the_last_task_is_reported_before_the_first_one_trains() {
     let w = Workspace::new();
     let second = w.read("tiny.toml").replace("\"Tiny\"", "\"Second\"");
     w.write("second.toml", &second.replace("{text}", "{txt}"));
@@ -99,7 +99,7 @@ fn a_mistake_in_the_last_task_is_told_before_the_first_one_trains() {
 }
 
 #[test]
-fn a_method_under_two_names_trains_once_and_is_told_under_both() {
+fn a_method_under_two_names_trains_once_and_is_reported_under_both() {
     let w = Workspace::new();
     w.edit(
         "tiny-suite.toml",
@@ -122,7 +122,7 @@ fn suites_that_contradict_themselves_are_refused() {
     assert_refused(&w.train("lora", &["--seed", "1", "--seed", "1"]), &["seed 1", "twice"]);
     let twice = w.train("lora", &["--task", "tiny.toml", "--task", "tiny.toml"]);
     assert_refused(&twice, &["`tiny.toml`", "twice"]);
-    // The same rows by another path, or other rows by the same title, would count as seeds.
+    // The same rows with another path, or other rows with the same title, would count as seeds.
     let same = w.train("lora", &["--task", "tiny.toml", "--task", "./tiny.toml"]);
     assert_refused(&same, &["`Tiny`", "./tiny.toml", "`title`"]);
     let cases: [(&str, &str, &[&str]); 11] = [
@@ -146,7 +146,7 @@ fn suites_that_contradict_themselves_are_refused() {
 }
 
 #[test]
-fn random_weights_need_no_weights() {
+fn random_weights_need_no_weight_files() {
     let w = Workspace::new();
     fs::remove_file(w.path("model/model.safetensors")).unwrap();
     let output = w.train("lora", &["--out", "out", "--model", "model@random"]);
@@ -154,7 +154,7 @@ fn random_weights_need_no_weights() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bits() {
+fn the_same_seed_gives_bit_identical_results() {
     let w = Workspace::new();
     for out in ["a", "b"] {
         assert_success(&w.run(&["run", "tiny-suite.toml", "--out", out]));
@@ -173,7 +173,7 @@ fn the_same_seed_gives_the_same_bits() {
 }
 
 #[test]
-fn a_killed_run_goes_on_to_the_same_bits() {
+fn a_killed_run_resumes_bit_identically() {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "steps = 12", "steps = 400");
     w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = 100");
@@ -194,7 +194,7 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     assert_success(&resumed);
     assert_success(&w.run(&arguments("b")));
     if killed_on_the_way {
-        assert!(stderr(&resumed).contains("going on after"), "{}", stderr(&resumed));
+        assert!(stderr(&resumed).contains("resuming after step"), "{}", stderr(&resumed));
     }
     assert!(!w.path("a/state").exists(), "the state goes when the results are there");
     for cell in files(&w.path("b/adapters")) {
@@ -205,7 +205,7 @@ fn a_killed_run_goes_on_to_the_same_bits() {
 }
 
 #[test]
-fn a_run_whose_loss_explodes_ends_alone() {
+fn a_diverged_run_does_not_stop_the_others() {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "learning_rate = 0.01", "learning_rate = 1e38");
     let output = w.run(&["run", "tiny-suite.toml", "--out", "out", "--steps", "30"]);
@@ -223,7 +223,7 @@ fn a_run_whose_loss_explodes_ends_alone() {
 }
 
 #[test]
-fn a_run_that_its_last_update_breaks_is_told() {
+fn a_run_that_diverges_at_its_last_step_is_reported() {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "learning_rate = 0.01", "learning_rate = 1e39");
     w.edit("tiny-suite.toml", "warmup_steps = 2", "warmup_steps = 0");
@@ -276,7 +276,7 @@ fn scoring_pairs() {
 }
 
 #[test]
-fn unknown_names_are_refused_with_the_nearest() {
+fn unknown_names_are_refused_with_a_suggestion() {
     let w = Workspace::new();
     assert_refused(
         &w.run(&["run", "tiny-suite.toml", "--task", "colla"]),
@@ -345,7 +345,7 @@ fn truncated_files_are_refused() {
 }
 
 #[test]
-fn sources_over_the_limit_are_cut_and_counted() {
+fn sources_over_the_limit_are_truncated_and_counted() {
     let w = Workspace::new();
     w.edit("tiny.toml", "also = [\"f1\"]", "also = [\"f1\"]\n\n[limits]\nsource_tokens = 6");
     let output = w.train("lora", &["--out", "out"]);
@@ -381,7 +381,7 @@ fn listings() {
 }
 
 #[test]
-fn tokens_are_made_once_and_again_when_rows_change() {
+fn rows_are_tokenized_once_and_again_after_a_change() {
     let workspace = Workspace::new();
     let cached = || files(&workspace.path("tokens")).len();
     assert_success(&workspace.train("lora", &["--out", "first"]));
@@ -396,7 +396,7 @@ fn tokens_are_made_once_and_again_when_rows_change() {
 }
 
 #[test]
-fn damaged_tokens_are_reported_and_made_anew() {
+fn damaged_tokens_are_reported_and_recomputed() {
     let workspace = Workspace::new();
     assert_success(&workspace.train("lora", &["--out", "first"]));
     for name in files(&workspace.path("tokens")) {

@@ -1,4 +1,4 @@
-//! `peft-bench fetch` as users run it, against a stand-in of the hub.
+//! `peft-bench fetch` as users run it, against a fake hub.
 
 mod common;
 mod standin;
@@ -31,7 +31,7 @@ impl Bench {
             hub.put(MODEL, "main", &[(name, &content)]);
         }
         for (split, path) in SPLITS.into_iter().zip(SPLIT_FILES) {
-            // No two files have the same content, which would be fetched once.
+            // Files with equal content would be fetched only once.
             let rows = workspace.read(&format!("rows/{split}.csv")) + &format!("the {split} was good,1\n");
             let rows = parquet(&rows);
             hub.put(ROWS, "main", &[(path, &rows)]);
@@ -140,7 +140,7 @@ fn a_fetched_suite_runs_offline_and_without_a_network() {
     assert_eq!(bench.hub.downloads().len(), 6);
 
     let again = bench.fetch(&[]);
-    assert_eq!(stdout(&again), model("already there") + &rows("already there"));
+    assert_eq!(stdout(&again), model("already cached") + &rows("already cached"));
     assert_eq!(stderr(&again), "");
     assert_eq!(bench.hub.downloads().len(), 6);
 
@@ -158,9 +158,12 @@ fn a_fetched_suite_runs_offline_and_without_a_network() {
 }
 
 #[test]
-fn what_lacks_its_data_names_the_command_that_fetches_it() {
+fn missing_data_names_the_command_that_fetches_it() {
     let commands: [(&[&str], &str); 5] = [
-        (&["run", "hub-suite.toml"], "`peft-bench fetch hub-suite.toml` where there is a network gets it"),
+        (
+            &["run", "hub-suite.toml"],
+            "run `peft-bench fetch hub-suite.toml` on a machine with network access",
+        ),
         (
             &["run", "hub-suite.toml", "--model", "owner/other", "--task", "rows.toml"],
             "`peft-bench fetch hub-suite.toml --task rows.toml --model owner/other`",
@@ -183,7 +186,7 @@ fn what_lacks_its_data_names_the_command_that_fetches_it() {
         let fetched = bench.command(&fetch).output().unwrap();
         assert_eq!(fetched.status.success(), !advice.contains("owner/other"), "{}", stderr(&fetched));
         assert!(!stderr(&fetched).contains("peft-bench fetch"), "{}", stderr(&fetched));
-        // What was advised is the cure.
+        // The suggested command fixes it.
         let few = ["--method", "prompt-tuning", "--seed", "1", "--steps", "2"];
         let few = if arguments == ["run", "hub-suite.toml"] { &few[..] } else { &[] };
         if fetched.status.success() {
@@ -193,7 +196,7 @@ fn what_lacks_its_data_names_the_command_that_fetches_it() {
 }
 
 #[test]
-fn a_fetch_that_fails_does_not_advise_itself() {
+fn a_failed_fetch_does_not_suggest_itself() {
     let bench = Bench::new();
     let offline = bench.workspace.run(&["fetch", "hub-suite.toml"]);
     assert_refused(&offline, &["2 of 2 not fetched", "HF_HUB_OFFLINE is set"]);
@@ -207,7 +210,7 @@ fn a_fetch_that_fails_does_not_advise_itself() {
 }
 
 #[test]
-fn a_model_of_random_weights_is_fetched_without_them() {
+fn a_model_with_random_weights_is_fetched_without_weights() {
     let bench = Bench::new();
     let fetched = bench.fetch(&["--model", "owner/tiny@random"]);
     assert_success(&fetched);
@@ -220,7 +223,7 @@ fn a_model_of_random_weights_is_fetched_without_them() {
 }
 
 #[test]
-fn what_a_server_says_commands_no_terminal() {
+fn server_messages_cannot_control_the_terminal() {
     let bench = Bench::new();
     let complaint = "{\"error\": \"\\u001b]0;owned\\u0007 \\u202eevil\\u009b2J\"}";
     bench.hub.spoil("GET", "/revision/", 9, Fault::Complaint(400, complaint));
@@ -232,12 +235,12 @@ fn what_a_server_says_commands_no_terminal() {
     bench.hub.spoil("GET", "/api/models/owner/tiny/revision/", 1, Fault::Body(name.into_bytes()));
     let fetched = bench.fetch(&[]);
     assert_success(&fetched);
-    assert!(stderr(&fetched).contains("the hub now calls it owner/\\x1b[31m"), "{}", stderr(&fetched));
+    assert!(stderr(&fetched).contains("was renamed to owner/\\x1b[31m"), "{}", stderr(&fetched));
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_that_cannot_be_written_is_told_and_not_retried() {
+fn a_write_error_is_reported_and_not_retried() {
     let bench = Bench::new();
     let limited = "trap '' XFSZ; ulimit -f 0; exec \"$0\" fetch hub-suite.toml --model model";
     let mut command = Command::new("sh");
@@ -284,7 +287,7 @@ fn one_failure_does_not_stop_the_rest() {
 }
 
 #[test]
-fn the_token_of_the_environment_opens_a_gated_dataset_and_stays_with_the_hub() {
+fn the_environments_token_opens_a_gated_dataset_and_is_sent_only_to_the_hub() {
     let bench = Bench::new();
     bench.hub.gate(ROWS);
     let arguments = ["fetch", "hub-suite.toml", "--model", "model"];
@@ -296,14 +299,14 @@ fn the_token_of_the_environment_opens_a_gated_dataset_and_stays_with_the_hub() {
 }
 
 #[test]
-fn files_in_xet_come_in_chunks_and_are_checked_too() {
+fn files_stored_in_xet_chunks_are_verified_too() {
     let bench = Bench::new();
     bench.hub.use_xet();
     bench.hub.spoil("GET", "/xorbs/", 1, Fault::Corrupt(8));
     let mut command = bench.command(&["fetch", "hub-suite.toml", "--model", "model"]);
     let fetched = command.env("HF_TOKEN", GOOD_TOKEN).output().unwrap();
     assert_success(&fetched);
-    assert!(stderr(&fetched).contains("what arrived is not the file the hub lists"), "{}", stderr(&fetched));
+    assert!(stderr(&fetched).contains("does not match the hub's listing"), "{}", stderr(&fetched));
     assert_eq!(bench.hub.requests("GET", "/store/").len(), 0);
     let plans = bench.hub.requests("GET", "/v2/reconstructions/");
     assert!(plans.iter().all(|request| request.token == Some(format!("Bearer {CHUNK_TOKEN}"))));
@@ -312,7 +315,7 @@ fn files_in_xet_come_in_chunks_and_are_checked_too() {
 }
 
 #[test]
-fn two_processes_fetch_at_once() {
+fn two_processes_can_fetch_at_once() {
     let bench = Bench::new();
     bench.hub.spoil("GET", "/store/", 1, Fault::Stall(10, Duration::from_millis(700)));
     let processes = [bench.start_fetch(), bench.start_fetch()];
@@ -327,7 +330,7 @@ fn two_processes_fetch_at_once() {
 }
 
 #[test]
-fn a_process_killed_in_the_middle_leaves_no_file_and_is_resumed() {
+fn a_killed_fetch_leaves_no_file_and_resumes() {
     let bench = Bench::new();
     bench.hub.spoil("GET", "/store/", 1, Fault::Stall(10, Duration::from_secs(600)));
     let mut killed = bench.start_fetch();

@@ -60,7 +60,7 @@ fn scores_agree_with_the_reference() {
     }
 }
 
-/// Rows that every metric takes: groups in order, labels as text, now and then an invalid prediction.
+/// Rows that every metric accepts: groups in order, labels as text, occasionally an invalid prediction.
 fn random_answers(rng: &mut impl Rng) -> Vec<Answer> {
     let count = rng.random_range(2..60);
     (0..count)
@@ -80,7 +80,7 @@ fn for_many(check: impl Fn(Vec<Answer>, &mut ChaCha8Rng)) {
     }
 }
 
-/// The score where nobody declares the classes.
+/// The score without declared classes.
 fn score(metric: Metric, answers: &[Answer]) -> f64 {
     metric.score(answers, None).unwrap()
 }
@@ -91,7 +91,7 @@ fn assert_same(metric: Metric, a: &[Answer], b: &[Answer]) {
 }
 
 /// The rows with every label replaced.
-fn relabelled(answers: &[Answer], label: impl Fn(&str) -> String) -> Vec<Answer> {
+fn relabeled(answers: &[Answer], label: impl Fn(&str) -> String) -> Vec<Answer> {
     let answers = answers.iter().cloned();
     answers
         .map(|answer| Answer {
@@ -128,7 +128,7 @@ fn scores_stay_within_their_bounds() {
 }
 
 #[test]
-fn the_order_of_rows_is_no_matter() {
+fn the_order_of_rows_does_not_matter() {
     for_many(|mut answers, rng| {
         let original = answers.clone();
         // ReCoRD's scores look at the first row of each group, so groups move as blocks.
@@ -162,14 +162,14 @@ fn right_predictions_score_100() {
 }
 
 #[test]
-fn predictions_and_targets_exchange() {
+fn predictions_and_targets_are_interchangeable() {
     for_many(|answers, _| {
         for metric in
             [Metric::Accuracy, Metric::Matthews, Metric::ExactMatch, Metric::ExactMatchFirst, Metric::SquadF1]
         {
             assert_same(metric, &answers, &exchanged(&answers));
         }
-        let valid = relabelled(&answers, |label| if label == "1" { "1".into() } else { "0".into() });
+        let valid = relabeled(&answers, |label| if label == "1" { "1".into() } else { "0".into() });
         for metric in [Metric::F1, Metric::MultircExactMatch, Metric::Pearson, Metric::Spearman] {
             assert_same(metric, &valid, &exchanged(&valid));
         }
@@ -185,7 +185,7 @@ fn labels_are_only_names() {
     };
     for_many(|answers, _| {
         for metric in [Metric::Accuracy, Metric::MacroF1, Metric::Matthews] {
-            assert_same(metric, &answers, &relabelled(&answers, renamed));
+            assert_same(metric, &answers, &relabeled(&answers, renamed));
         }
     });
 }
@@ -262,7 +262,7 @@ fn macro_f1_averages_over_the_declared_classes() {
     let predicted = rows(&[("0", "0"), ("1", "1"), ("2", "1"), ("x", "0")]);
     assert!((score(&predicted) - 400.0 / 9.0).abs() < TOLERANCE);
     let error = Metric::MacroF1.score(&rows(&[("0", "0"), ("3", "3")]), Some(&classes)).unwrap_err();
-    assert_eq!(error.to_string(), "row 2 has the target `3`, which is none of the classes `0`, `1`, `2`");
+    assert_eq!(error.to_string(), "row 2 has the target `3`, which is not one of the classes `0`, `1`, `2`");
     for metric in Metric::ALL.into_iter().filter(|metric| !metric.uses_classes()) {
         let grouped = [answer("1", &["1"], Some("q")), answer("1", &["0"], Some("q"))];
         assert_eq!(metric.score(&grouped, Some(&classes)), metric.score(&grouped, None), "{metric}");
@@ -312,7 +312,7 @@ fn rows_that_cannot_be_scored_are_named() {
 }
 
 #[test]
-fn predictions_made_elsewhere_are_scored() {
+fn existing_predictions_are_scored() {
     let w = Workspace::new();
     w.write(
         "pairs.jsonl",

@@ -1,11 +1,11 @@
-//! The tasks of the pocket world as the harness reads them.
+//! The pocket world's tasks as read by the harness.
 
 use std::collections::HashMap;
 
 use peft_pocket::Part;
 
 #[test]
-fn the_majority_baselines_are_those_stated() {
+fn the_stated_majority_baselines_are_right() {
     for task in peft_pocket::all() {
         let spec = peft_bench::task::find(&format!("pocket-{}", task.name)).unwrap().spec;
         let rows = task.rows(Part::Test);
@@ -14,7 +14,7 @@ fn the_majority_baselines_are_those_stated() {
             *counts.entry(format!("{:?}", row.label)).or_default() += 1;
         }
         let share = 100.0 * *counts.values().max().unwrap() as f64 / rows.len() as f64;
-        // A correlation with what never changes is 0.
+        // The correlation with a constant is 0.
         let metric = spec.metrics.select.to_string();
         let majority = if ["matthews", "pearson"].contains(&metric.as_str()) { 0.0 } else { share };
         if !task.targets.is_empty() {

@@ -1,4 +1,4 @@
-//! Pretraining on the pocket world: a small recipe from start to end, and the model that ships.
+//! Pretraining on the pocket world: a small recipe end to end, and the embedded model.
 
 mod common;
 
@@ -75,7 +75,7 @@ fn report(workspace: &Workspace, folder: &str) -> Report {
 }
 
 #[test]
-fn a_recipe_gives_a_model_that_has_learnt_and_loads() {
+fn a_recipe_gives_a_model_that_has_learned_and_loads() {
     let workspace = workspace();
     assert_success(&workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "m"]));
     let report = report(&workspace, "m");
@@ -91,7 +91,7 @@ fn a_recipe_gives_a_model_that_has_learnt_and_loads() {
 }
 
 #[test]
-fn a_killed_pretraining_goes_on_to_the_same_bits() {
+fn a_killed_pretraining_resumes_bit_identically() {
     let workspace = workspace();
     workspace.edit("tiny-recipe.toml", "steps = 90", "steps = 300");
     assert_success(&workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "whole"]));
@@ -110,7 +110,7 @@ fn a_killed_pretraining_goes_on_to_the_same_bits() {
     assert_eq!(weights("whole"), interrupted(&workspace));
 }
 
-/// The weights after every signal that asks for an end has come once.
+/// The weights after each termination signal has been sent once.
 fn interrupted(workspace: &Workspace) -> Vec<u8> {
     let arguments = ["pretrain", "tiny-recipe.toml", "--out", "interrupted"];
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
@@ -133,7 +133,7 @@ fn interrupted(workspace: &Workspace) -> Vec<u8> {
     fs::read(workspace.path("interrupted/model.safetensors")).unwrap()
 }
 
-/// Pretrains in this process, which then dies at a step of writing; in a process of its own.
+/// Pretrains in this process, which is killed during writing; runs in a child process.
 fn pretrain_until(workspace: &Workspace, step: usize) -> bool {
     let command = workspace.command(&[]);
     let (folder, variables) = (command.get_current_dir().unwrap().to_owned(), command.get_envs());
@@ -141,7 +141,7 @@ fn pretrain_until(workspace: &Workspace, step: usize) -> bool {
     for (key, value) in variables {
         value.map(|value| child.env(key, value));
     }
-    child.args(["--exact", "a_pretraining_that_dies_while_it_writes_leaves_no_half_model"]);
+    child.args(["--exact", "a_pretraining_killed_while_writing_leaves_no_partial_model"]);
     child.current_dir(folder).env(DEATH, step.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
     child.status().unwrap().success()
 }
@@ -149,7 +149,7 @@ fn pretrain_until(workspace: &Workspace, step: usize) -> bool {
 const DEATH: &str = "PRETRAIN_TEST_DEATH";
 
 #[test]
-fn a_pretraining_that_dies_while_it_writes_leaves_no_half_model() {
+fn a_pretraining_killed_while_writing_leaves_no_partial_model() {
     if let Ok(step) = std::env::var(DEATH) {
         death::at(step.parse().unwrap());
         let arguments = ["peft-bench", "pretrain", "tiny-recipe.toml", "--out", "m"];
@@ -194,7 +194,7 @@ fn a_pretraining_that_dies_while_it_writes_leaves_no_half_model() {
 }
 
 #[test]
-fn a_pretraining_outlives_a_state_that_cannot_be_written() {
+fn a_pretraining_continues_if_its_state_cannot_be_written() {
     let workspace = workspace();
     let program = workspace.command(&[]);
     // The state is larger than 80 blocks of 512 or 1024 bytes, the model's files are smaller.
@@ -220,7 +220,7 @@ fn a_model_that_diverged_is_not_published() {
 }
 
 #[test]
-fn a_recipe_goes_on_from_a_model() {
+fn a_recipe_can_start_from_a_model() {
     let workspace = workspace();
     assert_success(&workspace.run(&["pretrain", "tiny-recipe.toml", "--out", "m"]));
     let start = workspace.path("m").display().to_string();
@@ -238,7 +238,7 @@ fn a_recipe_goes_on_from_a_model() {
 }
 
 #[test]
-fn a_recipe_that_makes_no_sense_is_refused() {
+fn an_invalid_recipe_is_refused() {
     let cases: [(&str, &str, &[&str]); 4] = [
         ("supervised = 0.5", "supervised = 1.5", &["phases.supervised", "1.5"]),
         ("batch_size = 8", "batch_sise = 8", &["tiny-recipe.toml", "batch_sise"]),
@@ -254,7 +254,7 @@ fn a_recipe_that_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn the_model_that_ships_has_the_loss_of_its_card() {
+fn the_embedded_model_has_the_loss_of_its_card() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../datasets/models/pocket");
     let report: Report =
         serde_json::from_str(&fs::read_to_string(format!("{folder}/pretraining.json")).unwrap()).unwrap();

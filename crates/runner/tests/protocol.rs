@@ -1,4 +1,4 @@
-//! What the reference's protocol asks of training: batches, evaluations, selection, few-shot rows.
+//! The reference's training protocol: batches, evaluations, selection, few-shot rows.
 
 mod common;
 
@@ -19,10 +19,10 @@ fn records(w: &Workspace, out: &str, training: &str) -> Vec<Record> {
 }
 
 #[test]
-fn evaluations_come_each_epoch_and_after_the_last_update() {
+fn evaluations_happen_each_epoch_and_after_the_last_step() {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = \"epoch\"");
-    // 40 rows: 10 updates of 4 rows.
+    // 40 rows: 10 steps of 4 rows.
     let updates: Vec<u64> =
         records(&w, "steps", "")[0].validation_curve.iter().map(|(step, _)| *step).collect();
     assert_eq!(updates, [10, 12]);
@@ -33,7 +33,7 @@ fn evaluations_come_each_epoch_and_after_the_last_update() {
 }
 
 #[test]
-fn the_mean_of_the_tasks_metrics_chooses_where_the_suite_says_so() {
+fn the_mean_of_the_tasks_metrics_selects_if_the_suite_asks_for_it() {
     let w = Workspace::new();
     w.edit("tiny.toml", "also = [\"f1\"]", "also = [\"f1\"]\naverage = [\"accuracy\", \"f1\"]");
     for record in records(&w, "average", "selection = \"average\"") {
@@ -50,7 +50,7 @@ fn the_mean_of_the_tasks_metrics_chooses_where_the_suite_says_so() {
 }
 
 #[test]
-fn every_setting_of_the_protocol_makes_another_cell() {
+fn every_protocol_setting_changes_the_cell() {
     let w = Workspace::new();
     let base = records(&w, "base", "");
     for (i, setting) in [
@@ -112,7 +112,7 @@ fn the_size_of_evaluation_batches_changes_no_score() {
 }
 
 #[test]
-fn the_tasks_name_stands_in_the_specification_of_what_was_trained() {
+fn the_task_prefix_is_part_of_the_recorded_specification() {
     let w = Workspace::new();
     w.edit("tiny.toml", "[text]", "[text]\nname = \"the\"");
     for (out, setting, source) in
@@ -134,12 +134,12 @@ fn three_classes() -> Workspace {
 }
 
 #[test]
-fn few_shot_rows_are_chosen_by_the_rule_that_the_suite_names() {
+fn few_shot_rows_follow_the_suites_rule() {
     let w = three_classes();
     w.edit("tiny-suite.toml", "seeds = [1, 2]", "seeds = [1, 2]\nshots = [8]");
     let base = w.read("tiny-suite.toml");
     let mut cells = Vec::new();
-    // Two of each class, and no slot is the last one.
+    // Two of each class, and no remainder.
     for (rule, rows) in [("", 6), ("shots_rule = \"reference\"", 6), ("shots_rule = \"balanced\"", 8)] {
         w.write("tiny-suite.toml", &base.replace("shots = [8]", &format!("shots = [8]\n{rule}")));
         let out = format!("out-{}", cells.len());
@@ -154,7 +154,7 @@ fn few_shot_rows_are_chosen_by_the_rule_that_the_suite_names() {
 }
 
 #[test]
-fn epochs_are_those_of_the_rows_that_were_chosen() {
+fn epochs_count_the_chosen_rows() {
     let w = three_classes();
     w.edit("tiny-suite.toml", "seeds = [1, 2]", "seeds = [1]\nshots = [9]");
     w.edit("tiny-suite.toml", "steps = 12", "epochs = 3");

@@ -1,4 +1,4 @@
-//! The README's commands, as they are printed.
+//! The README's commands, exactly as printed.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn commands() -> Vec<&'static str> {
     commands.map(|line| line.split(" #").next().unwrap().trim()).collect()
 }
 
-/// The README's dataset: its TOML, and a CSV with the columns that the text beside it names.
+/// The README's dataset: its TOML, and a CSV with the columns that its text mentions.
 fn own_dataset() -> Workspace {
     let w = Workspace::new();
     w.write("reviews.toml", blocks("toml").iter().find(|block| block.contains("reviews.csv")).unwrap());
@@ -42,7 +42,7 @@ fn the_readmes_commands_work_as_printed() {
     let run: Vec<&str> = commands().into_iter().filter(|command| !needs_more(command)).collect();
     assert!(run.len() >= 2, "{run:?}");
     for command in run {
-        // The one substitution: a tiny model, which needs no network, and fewer steps on it.
+        // The only substitution: a tiny model, which needs no network, and fewer steps.
         let tiny = command.replace("google-t5/t5-base", "model");
         let mut words: Vec<&str> = tiny.split_whitespace().collect();
         match words[0] {
@@ -59,23 +59,23 @@ fn the_readmes_commands_work_as_printed() {
 }
 
 #[test]
-fn commands_that_need_more_are_at_least_understood() {
+fn commands_that_need_the_hub_are_parsed() {
     let w = own_dataset();
     for command in commands().into_iter().filter(|command| needs_more(command)) {
         let words: Vec<&str> = command.split_whitespace().collect();
         let output = w.run(&words);
-        // Refused for want of a network, not for a word that the program does not know.
+        // Refused for lack of a network, not for an unknown argument.
         common::assert_refused(&output, &["HF_HUB_OFFLINE is set"]);
     }
 }
 
 #[test]
-fn the_readmes_suite_is_one() {
+fn the_readmes_suite_runs() {
     let w = own_dataset();
     let suite = blocks("toml").into_iter().find(|block| block.contains("base = ")).unwrap();
     w.write("own.toml", suite);
     let more = ["--task", "tiny.toml", "--model", "model", "--steps", "2", "--seed", "1"];
-    // Its exception is for a task that does not run here.
+    // Its override is for a task that does not run here.
     w.edit("own.toml", "tasks = [\"cola\"]\ntraining", "tasks = [\"../tiny.toml\"]\ntraining");
     w.edit("own.toml", "\"../tiny.toml\"", "\"tiny.toml\"");
     let output =

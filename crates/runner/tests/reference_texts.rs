@@ -1,4 +1,4 @@
-//! Texts and splits against the independent reference beside the fixtures.
+//! Texts and splits against the independent reference next to the fixtures.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ fn find(task: &str, variant: &str) -> Task {
     task::find(&if variant == "faithful" { task.to_string() } else { format!("{task}@{variant}") }).unwrap()
 }
 
-/// Rows given as JSON objects, through the reader that users' files take.
+/// Rows given as JSON objects, through the reader for users' files.
 fn rows_of(task: &Task, objects: &[&Value]) -> Rows {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");
@@ -73,7 +73,7 @@ fn tricky_rows_have_the_reference_texts() {
             let expected: Vec<(String, String)> = serde_json::from_value(case["pairs"].clone()).unwrap();
             let examples = task.examples(&rows_of(&task, &[&row]), &[0]);
             if expected[0].1 == "-1" {
-                // The hub's unlabelled rows: the reference would train on "-1", we refuse.
+                // The hub's unlabeled rows: the reference would train on "-1", we refuse.
                 assert!(examples.unwrap_err().to_string().contains("`-1`"), "{name}");
                 continue;
             }
@@ -90,7 +90,7 @@ fn tricky_rows_have_the_reference_texts() {
 }
 
 #[test]
-fn permutations_are_pytorchs() {
+fn permutations_equal_pytorchs() {
     let splits = json(fixtures().join("splits.json"));
     for case in splits["permutations"].as_array().unwrap() {
         let (seed, size) = (case["seed"].as_u64().unwrap() as u32, case["n"].as_u64().unwrap() as usize);
@@ -100,7 +100,7 @@ fn permutations_are_pytorchs() {
 }
 
 #[test]
-fn splits_of_the_published_sizes_are_the_references() {
+fn splits_of_the_published_sizes_equal_the_references() {
     let splits = json(fixtures().join("splits.json"));
     for name in TASKS {
         let task = find(name, "faithful");
@@ -128,13 +128,13 @@ fn text_digest(text: &str) -> String {
     hex(&Sha256::digest(text))
 }
 
-/// The user's hub cache, or else the one beside the checkout.
+/// The user's hub cache, or else the one next to the checkout.
 fn hub_cache() -> PathBuf {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/hf-home");
     std::env::var_os("HF_HOME").map_or(beside, PathBuf::from).join("hub")
 }
 
-/// The real rows are not ours to ship, so this test needs a cache that holds them.
+/// The real rows cannot be redistributed, so this test needs a cache that has them.
 #[test]
 fn real_rows_have_the_reference_texts() {
     let cache = hub_cache();

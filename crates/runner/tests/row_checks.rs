@@ -1,4 +1,4 @@
-//! What is said of a task's rows before anything trains on them: scores that would mean nothing are refused.
+//! Checks of a task's rows before training: tasks with meaningless scores are refused.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::process::Output;
 use common::{Workspace, assert_refused, assert_success, stderr};
 use serde_json::{Value, json};
 
-/// A workspace whose task has free-text answers in JSON lines, and what it says.
+/// A workspace whose task has free-text answers in JSON lines.
 struct Answers(Workspace);
 
 impl Answers {
@@ -59,7 +59,7 @@ impl Answers {
     }
 }
 
-/// Gives the model a tokenizer of letters.
+/// Replaces the model's tokenizer with one of single letters.
 fn spell(w: &Workspace) {
     let mut tokenizer: Value = serde_json::from_str(&w.read("model/tokenizer.json")).unwrap();
     let letters = ('a'..='t').map(String::from);
@@ -74,16 +74,16 @@ fn spell(w: &Workspace) {
 }
 
 #[test]
-fn answers_that_can_be_reached_pass_without_a_word() {
+fn reachable_answers_pass_silently() {
     Answers::new("select = \"accuracy\"\nalso = [\"squad-f1\", \"exact-match\", \"matthews\"]")
         .passes_without_note();
 }
 
 #[test]
-fn targets_that_the_tokenizer_cannot_write_are_refused() {
+fn targets_that_the_tokenizer_cannot_encode_are_refused() {
     for metric in ["accuracy", "exact-match", "squad-f1"] {
         let task = Answers::new(&format!("select = \"{metric}\""));
-        // Coin flips would score 100: both targets become nothing.
+        // Random guesses would score 100: both targets normalize to nothing.
         task.write("test", &["{", "}"], 20);
         task.refused(&[
             "tiny.toml",
@@ -113,7 +113,7 @@ fn characters_that_targets_lose_are_counted() {
         task.write(file, &answers, 1);
     }
     task.noted(&["1 of 150 test targets have characters", "\"a{b c\" (line 8) becomes \"ab c\""]);
-    // One in a hundred may vanish, two may not.
+    // One in a hundred may be lost, two may not.
     answers[9] = "{}";
     task.write("test", &answers, 1);
     task.noted(&["2 of 150 test targets have characters"]);
@@ -138,7 +138,7 @@ fn hidden_labels_are_refused() {
         task.write("test", &["2"], 12);
         task.refused(&["tiny.toml", "`split`", "every answer of the test split is `2`", "labels hidden"]);
     }
-    // Everywhere, in training too.
+    // In every split, including training.
     let task = Answers::new("select = \"pearson\"");
     for file in ["train", "validation", "test"] {
         task.write(file, &["1"], 12);
@@ -150,14 +150,14 @@ fn hidden_labels_are_refused() {
         "perfect answers on the validation split 0.00",
         "`1`",
     ]);
-    // Always giving the only answer can be learned.
+    // A constant answer can be learned.
     let task = Answers::new("select = \"accuracy\"");
     task.write("test", &["good"], 30);
     task.noted(&["every answer of the test split is `good`"]);
 }
 
 #[test]
-fn answers_that_normalize_to_nothing_are_told() {
+fn answers_that_normalize_to_nothing_are_reported() {
     let task = Answers::new("select = \"squad-f1\"");
     task.write("test", &["a", "good", "the"], 10);
     task.noted(&[
@@ -173,7 +173,7 @@ fn answers_that_normalize_to_nothing_are_told() {
         "perfect answers on the test split 0.00",
         "30 answers",
     ]);
-    // Here, saying nothing is as good.
+    // Here, an empty answer scores as well.
     let task = Answers::new("select = \"exact-match\"");
     task.write("test", &["a", "good", "the"], 10);
     task.noted(&["exact-match", "an empty answer for right on 20 of 30 test rows", "`a` (line 1)"]);
@@ -184,14 +184,14 @@ fn answers_that_normalize_to_nothing_are_told() {
         "exact-match",
         "an empty answer for right on 30 of 30 test rows",
     ]);
-    // What is recorded beside the scores that count is only told.
+    // For additional metrics it is only reported.
     let task = Answers::new("select = \"accuracy\"\nalso = [\"squad-f1\"]");
     task.write("test", &["a", "the"], 15);
     task.noted(&["squad-f1", "perfect answers on the test split 0.00"]);
 }
 
 #[test]
-fn labels_that_a_metric_takes_for_the_same_are_refused() {
+fn labels_that_a_metric_cannot_distinguish_are_refused() {
     let w = Workspace::new();
     w.edit("tiny.toml", "[\"0\", \"1\"]", "[\"the film\", \"a film\"]");
     w.edit("tiny.toml", "select = \"accuracy\"\nalso = [\"f1\"]", "select = \"exact-match\"");
@@ -214,7 +214,7 @@ fn declared_classes_without_rows_lower_what_can_be_reached() {
 }
 
 #[test]
-fn a_small_test_split_is_warned_of() {
+fn a_small_test_split_gives_a_warning() {
     let w = Workspace::new();
     let warning = "warning: tiny: the test split has only 12 rows, so that one of them is worth 8.3 points";
     let said = |w: &Workspace| {
@@ -229,7 +229,7 @@ fn a_small_test_split_is_warned_of() {
 }
 
 #[test]
-fn a_limit_that_cuts_most_rows_gets_a_better_one() {
+fn a_limit_that_truncates_most_rows_gets_a_suggestion() {
     let said = |limit: usize| {
         let w = Workspace::new();
         w.write("rows/test.csv", &w.read("rows/train.csv"));

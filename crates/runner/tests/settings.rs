@@ -1,4 +1,4 @@
-//! Settings from the command line, and the tables that runs with different ones share.
+//! Overrides on the command line, and tables of runs with different settings.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::fs;
 use common::{Workspace, assert_refused, assert_success, files, stderr, stdout};
 
 #[test]
-fn any_setting_can_be_set() {
+fn any_setting_can_be_overridden() {
     let w = Workspace::new();
     let trainable = |more: &[&str]| {
         let output = w.train("lora", &[&["--seed", "1", "--steps", "1"], more].concat());
@@ -24,7 +24,7 @@ fn any_setting_can_be_set() {
     let count = |text: &str| text.replace(',', "").parse::<u64>().unwrap();
     assert_eq!(count(&four), 2 * count(&two));
 
-    // An exception for the task does not win over the command line; bare words are text.
+    // The command line takes precedence over the suite's overrides; bare words are strings.
     w.edit(
         "tiny-suite.toml",
         "[methods.lora]",
@@ -56,7 +56,7 @@ fn settings_that_have_no_effect_or_no_meaning_are_refused() {
 }
 
 #[test]
-fn what_the_command_line_names_wrong_is_blamed_on_it() {
+fn errors_in_overrides_name_the_command_line() {
     let w = Workspace::new();
     let method = w.train("lorra", &[]);
     assert_refused(&method, &["--method lorra", "did you mean `lora`?"]);
@@ -81,7 +81,7 @@ fn a_narrower_run_does_not_narrow_the_table() {
 }
 
 #[test]
-fn a_report_tells_what_is_missing_and_writes_nothing() {
+fn a_report_lists_what_is_missing_and_writes_nothing() {
     let w = Workspace::new();
     let out = ["--out", "out", "--steps", "1"];
     assert_success(&w.run(&[&["run", "tiny-suite.toml"][..], &out].concat()));
@@ -100,7 +100,7 @@ fn a_report_tells_what_is_missing_and_writes_nothing() {
 }
 
 #[test]
-fn methods_that_were_run_in_two_ways_are_never_averaged() {
+fn methods_with_different_settings_are_never_averaged() {
     let w = Workspace::new();
     let out = ["--out", "out", "--steps", "1"];
     assert_success(&w.train("lora", &out));
@@ -113,7 +113,7 @@ fn methods_that_were_run_in_two_ways_are_never_averaged() {
 }
 
 #[test]
-fn a_run_counts_its_cells_and_tells_each_one_that_is_done() {
+fn a_run_counts_its_cells_and_reports_each_one_that_is_done() {
     let w = Workspace::new();
     let output = w.run(&["run", "tiny-suite.toml", "--out", "out", "--steps", "1"]);
     assert_success(&output);

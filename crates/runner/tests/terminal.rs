@@ -1,4 +1,4 @@
-//! Nothing in a user's files or arguments commands the terminal, and `--output` is written to what is there.
+//! Nothing in a user's files or arguments can control the terminal, and `--output` writes to existing devices.
 #![cfg(unix)]
 
 mod common;
@@ -18,7 +18,7 @@ fn assert_harmless(output: &Output) {
 }
 
 #[test]
-fn titles_names_and_rows_command_no_terminal() {
+fn titles_names_and_rows_cannot_control_the_terminal() {
     let workspace = Workspace::new();
     workspace.edit("tiny-suite.toml", "\"Tiny suite\"", "\"Tiny \\u001b[2J\\u0007 suite\"");
     workspace.edit("rows/train.csv", "the film was bad", &format!("the film was {CLEAR} bad"));
@@ -37,7 +37,7 @@ fn titles_names_and_rows_command_no_terminal() {
 }
 
 #[test]
-fn wrong_arguments_command_no_terminal() {
+fn invalid_arguments_cannot_control_the_terminal() {
     let workspace = Workspace::new();
     let name = format!("{CLEAR}.toml");
     let commands: [&[&str]; 5] = [

@@ -1,11 +1,10 @@
-//! Reads pocket sentences: an independent grammar, which shares nothing with the generator but the
-//! lists of words.
+//! Parses pocket sentences with an independent grammar, which shares only the word lists with the generator.
 
-use peft_pocket::lexicon::{COLOURS, Kind, NAMES, NOUNS, NUMBERS, PLACES, QUALITIES, VERBS};
+use peft_pocket::lexicon::{COLORS, Kind, NAMES, NOUNS, NUMBERS, PLACES, QUALITIES, VERBS};
 
-/// A noun phrase as it was read.
+/// A parsed noun phrase.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Phrase {
+pub(crate) struct Phrase {
     pub noun: String,
     pub adjective: Option<&'static str>,
     plural: bool,
@@ -13,9 +12,9 @@ pub struct Phrase {
     may_be_object: bool,
 }
 
-/// A clause as it was read.
+/// A parsed clause.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Clause {
+pub(crate) struct Clause {
     pub agent: Phrase,
     pub verb: &'static str,
     pub patient: Phrase,
@@ -23,13 +22,13 @@ pub struct Clause {
     pub negated: bool,
 }
 
-/// Whether a sentence is one clause of good English.
-pub fn is_good_english(sentence: &str) -> bool {
+/// Whether a sentence is one grammatical clause.
+pub(crate) fn is_good_english(sentence: &str) -> bool {
     !readings(sentence.trim_end_matches('.')).is_empty()
 }
 
 /// The clauses of a sentence, joined by "and".
-pub fn clauses(sentence: &str) -> Vec<Clause> {
+pub(crate) fn clauses(sentence: &str) -> Vec<Clause> {
     let read = |text: &str| readings(text).into_iter().next().unwrap_or_else(|| panic!("unreadable: {text}"));
     sentence.trim_end_matches('.').split(" and ").map(read).collect()
 }
@@ -62,7 +61,7 @@ fn trailing_place<'a>(words: &'a [&'a str]) -> Option<(String, &'a [&'a str])> {
     is_place(place).then(|| (place[2].to_string(), rest))
 }
 
-/// Every way to read the words as subject, verb and object.
+/// Every parse of the words as subject, verb and object.
 fn core(words: &[&str]) -> Vec<Clause> {
     let mut all = Vec::new();
     for (subject, length) in phrases(words) {
@@ -110,7 +109,7 @@ fn whole_object(words: &[&str]) -> Option<Phrase> {
     phrases(words).into_iter().find(|(p, length)| p.may_be_object && *length == words.len()).map(|(p, _)| p)
 }
 
-/// Every noun phrase that the words begin with, and its length.
+/// Every noun phrase at the beginning of the words, and its length.
 fn phrases(words: &[&str]) -> Vec<(Phrase, usize)> {
     let Some((&first, rest)) = words.split_first() else { return Vec::new() };
     let whole = |plural, may_be_subject, may_be_object| {
@@ -128,7 +127,7 @@ fn phrases(words: &[&str]) -> Vec<(Phrase, usize)> {
     let mut all = Vec::new();
     for skipped in [0, 1] {
         let adjective =
-            QUALITIES.iter().chain(&COLOURS).find(|a| skipped == 1 && rest.first() == Some(&a.word));
+            QUALITIES.iter().chain(&COLORS).find(|a| skipped == 1 && rest.first() == Some(&a.word));
         if skipped == 1 && adjective.is_none() {
             continue;
         }
@@ -188,7 +187,7 @@ impl Phrase {
 }
 
 impl Clause {
-    pub fn says_the_same_as(&self, other: &Clause) -> bool {
+    pub(crate) fn says_the_same_as(&self, other: &Clause) -> bool {
         self.agent.says_the_same_as(&other.agent)
             && self.patient.says_the_same_as(&other.patient)
             && (self.verb, &self.place, self.negated) == (other.verb, &other.place, other.negated)
@@ -200,24 +199,24 @@ impl Clause {
             && (other.place.is_none() || self.place == other.place)
     }
 
-    /// Whether the other follows from this.
-    pub fn implies(&self, other: &Clause) -> bool {
+    /// Whether the other clause follows from this one.
+    pub(crate) fn implies(&self, other: &Clause) -> bool {
         self.is_about(other) && self.verb == other.verb && self.negated == other.negated
     }
 
-    /// Whether both cannot be true: the contrary of the same, or its opposite.
-    pub fn excludes(&self, other: &Clause) -> bool {
+    /// Whether both cannot be true: the negation of the same, or its opposite.
+    pub(crate) fn excludes(&self, other: &Clause) -> bool {
         let opposite = VERBS.iter().any(|v| v.meaning == self.verb && v.opposite == Some(other.verb));
         let negation = self.verb == other.verb && self.negated != other.negated;
         self.is_about(other) && (negation || (opposite && !self.negated && !other.negated))
     }
 
     /// From 0 to 5, as the similarity task defines it.
-    pub fn similarity(&self, other: &Clause) -> f64 {
-        let colour = |a: &str| COLOURS.iter().any(|c| c.word == a);
+    pub(crate) fn similarity(&self, other: &Clause) -> f64 {
+        let color = |a: &str| COLORS.iter().any(|c| c.word == a);
         let adjectives = match (self.patient.adjective, other.patient.adjective) {
             (Some(a), Some(b)) if a == b => 1.0,
-            (Some(a), Some(b)) if colour(a) && colour(b) => 0.5,
+            (Some(a), Some(b)) if color(a) && color(b) => 0.5,
             _ => 0.0,
         };
         self.agent.similarity(&other.agent)

@@ -4,27 +4,28 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{message, output};
+use super::error_text::message;
+use super::output;
 use crate::grid::{self, Overrides};
 use crate::hub::{Fetched, Hub, Progress};
 use crate::{model, task};
 
 #[derive(Debug, Args)]
-pub struct Fetch {
-    /// Suite: an embedded one by name, or a TOML file
+pub(super) struct Fetch {
+    /// Suite: a name from `peft-bench suites`, or a TOML file
     #[arg(default_value = "paper")]
     suite: String,
-    /// Task, instead of the suite's (repeatable): a name or a TOML file
+    /// Replace the suite's tasks (repeatable): a name or a TOML file
     #[arg(long = "task", value_name = "T")]
     tasks: Vec<String>,
-    /// Backbone, instead of the suite's: a folder or a hub id
+    /// Replace the suite's backbone: a folder or a hub id
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: Option<String>,
 }
 
 impl Fetch {
-    /// The command that fetches what another one with these arguments needs.
-    pub fn command(suite: Option<&str>, tasks: &[String], model: Option<&str>) -> String {
+    /// The `fetch` command for what a command with these arguments needs.
+    pub(super) fn command(suite: Option<&str>, tasks: &[String], model: Option<&str>) -> String {
         let mut command = String::from("peft-bench fetch");
         let tasks = tasks.iter().flat_map(|task| ["--task", task]);
         let model = model.into_iter().flat_map(|model| ["--model", model]);
@@ -34,7 +35,7 @@ impl Fetch {
         command
     }
 
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let overrides = Overrides { tasks: self.tasks, model: self.model, ..Overrides::default() };
         let suite = grid::find(&self.suite)?.with(&overrides)?;
         let hub = Hub::from_env(Progress::detect())?;
@@ -60,7 +61,7 @@ impl Fetch {
     }
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell if necessary.
 fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_alphanumeric() || "-_./:@=+,".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
@@ -74,9 +75,9 @@ fn describe(fetched: &Fetched) -> String {
     let mebibytes = files.iter().map(|file| file.size).sum::<u64>() as f64 / f64::from(1 << 20);
     let new = files.iter().filter(|file| file.downloaded).count();
     let news = match new {
-        0 => "already there".into(),
+        0 => "already cached".into(),
         _ if new == files.len() => "fetched".into(),
-        _ => format!("{new} fetched, the others already there"),
+        _ => format!("{new} fetched, the others already cached"),
     };
     let plural = if files.len() == 1 { "" } else { "s" };
     format!("{repo}, commit {commit}: {} file{plural}, {mebibytes:.1} MiB, {news}", files.len())
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_names_what_is_needed_as_a_shell_takes_it() {
+    fn the_fetch_command_is_quoted_for_a_shell() {
         assert_eq!(Fetch::command(None, &[], None), "peft-bench fetch");
         let tasks = ["boolq".to_string(), "my tasks/it's.toml".into()];
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Files with one JSON object per line, as commands take and give them.
+//! Files with one JSON object per line, the format of commands' input and output.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,13 +11,13 @@ use super::output;
 use crate::files::atomic;
 use crate::files::{parse_json, read_text};
 
-/// Reads a file; `fields` names what its objects must have, for messages.
-pub fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {
+/// Reads a file; `fields` names the required fields, for messages.
+pub(super) fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {
     Ok(read_numbered(path, fields)?.into_iter().map(|(_, object)| object).collect())
 }
 
 /// Reads a file; each object comes with the number of its line, from 1.
-pub fn read_numbered<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<(usize, T)>> {
+pub(super) fn read_numbered<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<(usize, T)>> {
     let text = read_text(path)?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     lines
@@ -29,15 +29,15 @@ pub fn read_numbered<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<V
         .collect()
 }
 
-/// Writes lines to a file, or to standard output where there is none.
-pub fn write(path: Option<&Path>, lines: &[u8]) -> Result<()> {
+/// Writes lines to a file, or to standard output if `path` is `None`.
+pub(super) fn write(path: Option<&Path>, lines: &[u8]) -> Result<()> {
     match path {
         Some(path) => write_file(path, lines).with_context(|| format!("cannot write {}", path.display())),
         None => output::write(lines),
     }
 }
 
-/// A plain file is replaced when all is written; a device, a FIFO or a link, such as `/dev/stdout`, is written into.
+/// Replaces a regular file atomically; writes into a device, a FIFO or a link, such as `/dev/stdout`.
 fn write_file(path: &Path, lines: &[u8]) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => output::write_to(&mut File::create(path)?, lines),
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_stays_and_its_target_gets_the_lines() {
+    fn a_link_is_kept_and_its_target_written() {
         let folder = tempfile::tempdir().unwrap();
         let (link, target) = (folder.path().join("link"), folder.path().join("target"));
         symlink("target", &link).unwrap();
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_stays_a_device_and_its_error_is_told() {
+    fn a_device_is_written_into_and_its_error_reported() {
         write(Some(Path::new("/dev/null")), b"{}\n").unwrap();
         assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
         let folder = tempfile::tempdir().unwrap();

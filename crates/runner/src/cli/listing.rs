@@ -1,16 +1,16 @@
-//! Lists of names with a few words on each, for a terminal of 80 columns.
+//! Lists of names with descriptions, for a terminal of 80 columns.
 
-/// Columns of a terminal that nobody has made wider.
-pub const WIDTH: usize = 80;
+/// Columns of a default terminal.
+pub(super) const WIDTH: usize = 80;
 
-/// Where what is said of a name begins.
+/// Column where descriptions begin.
 const INDENT: usize = 22;
 
-/// A name, and beside it paragraphs wrapped between words.
-pub fn entry(name: &str, paragraphs: &[String]) -> String {
+/// A name and its description, wrapped between words.
+pub(super) fn entry(name: &str, paragraphs: &[String]) -> String {
     let lines: Vec<String> = paragraphs.iter().flat_map(|text| wrap(text, WIDTH - INDENT)).collect();
     let mut entry = format!("{name:<INDENT$}");
-    // A longer name has a line of its own.
+    // A longer name gets its own line.
     if name.chars().count() >= INDENT {
         entry += &format!("\n{}", " ".repeat(INDENT));
     }

@@ -15,19 +15,19 @@ use crate::model;
 use crate::results::thousands;
 
 #[derive(Debug, Args)]
-pub struct Methods {
-    /// Backbone to count for: a folder or a hub id [default: T5-base's configuration]
+pub(super) struct Methods {
+    /// Backbone whose parameters to count: a folder or a hub id [default: T5-base's configuration]
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: Option<String>,
 }
 
 impl Methods {
-    /// The command that fetches the model, with a suite that needs no other.
-    pub fn fetch(&self) -> Option<String> {
+    /// The `fetch` command for the model.
+    pub(super) fn fetch(&self) -> Option<String> {
         Some(Fetch::command(Some(DEFAULT_SUITE), &[], Some(self.model.as_deref()?)))
     }
 
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let (name, config) = match &self.model {
             None => ("T5-base", T5Config::t5_base()),
             Some(id) => (id.as_str(), model::config(id, &Hub::from_env(Progress::detect())?)?),

@@ -9,8 +9,8 @@ use super::{json_lines, output};
 use crate::metric::{Answer, Metric, MetricError};
 
 #[derive(Debug, Args)]
-pub struct MetricCommand {
-    /// Metric, such as accuracy, matthews, squad-f1
+pub(super) struct MetricCommand {
+    /// Metric, such as accuracy, matthews or squad-f1
     name: String,
     /// JSON lines with "prediction" and "target" (text, or a list of accepted answers), and "group" for
     /// metrics over questions
@@ -29,8 +29,8 @@ struct Line {
 }
 
 impl MetricCommand {
-    /// Prints the score, in percent, with all its digits.
-    pub fn execute(self) -> Result<ExitCode> {
+    /// Prints the score, in percent, at full precision.
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let metric: Metric = self.name.parse().map_err(anyhow::Error::msg)?;
         let classes = self.classes(metric)?;
         let lines: Vec<(usize, Line)> =
@@ -47,7 +47,7 @@ impl MetricCommand {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The classes that `--labels` declares.
+    /// The classes declared by `--labels`.
     fn classes(&self, metric: Metric) -> Result<Option<Vec<String>>> {
         if self.labels.is_empty() {
             return Ok(None);
@@ -55,14 +55,14 @@ impl MetricCommand {
         if !metric.uses_classes() {
             let using: Vec<&str> =
                 Metric::ALL.into_iter().filter(|metric| metric.uses_classes()).map(Metric::name).collect();
-            bail!("--labels is for {}; the score of {metric} does not depend on it", using.join(", "));
+            bail!("--labels is only for {}; it does not affect {metric}", using.join(", "));
         }
         let labels: Vec<String> = self.labels.iter().map(|label| label.trim().to_string()).collect();
         if labels.iter().any(String::is_empty) {
-            bail!("--labels {}: a class has no name", self.labels.join(","));
+            bail!("--labels {}: a class name is empty", self.labels.join(","));
         }
         if let Some(label) = labels.iter().enumerate().find(|(i, label)| labels[..*i].contains(label)) {
-            bail!("--labels {}: class `{}` is named twice", self.labels.join(","), label.1);
+            bail!("--labels {}: class `{}` is listed twice", self.labels.join(","), label.1);
         }
         Ok(Some(labels))
     }
@@ -78,9 +78,9 @@ impl From<Line> for Answer {
     }
 }
 
-/// Text, or a whole number: how a fraction or a truth value was meant to be written is not known.
+/// Text or an integer; the intended spelling of a fraction or a boolean would be ambiguous.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "predictions, targets and groups must be text in quotes, or whole numbers")]
+#[serde(untagged, expecting = "predictions, targets and groups must be strings or integers")]
 enum Text {
     Quoted(String),
     Whole(i64),
@@ -88,7 +88,7 @@ enum Text {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "\"target\" must be text in quotes, a whole number, or a list of these")]
+#[serde(untagged, expecting = "\"target\" must be a string, an integer, or a list of these")]
 enum Targets {
     One(Text),
     Several(Vec<Text>),

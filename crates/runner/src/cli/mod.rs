@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod error_text;
 mod fetch;
 mod json_lines;
 mod listing;
@@ -19,10 +20,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use error_text::{is_fixed_by_fetching, message};
 
 use crate::host::interrupt::{self, Interrupted};
 use crate::host::threads;
-use crate::hub::HubError;
 use crate::progress::say;
 
 /// Compares parameter-efficient fine-tuning methods on T5.
@@ -37,25 +38,25 @@ struct Arguments {
 enum Command {
     /// Train methods on tasks and compare them (the default)
     Run(run::Run),
-    /// Print the table of a results folder, as far as it is
+    /// Print the table of a results folder, finished or not
     Report(report::Report),
-    /// Download what a suite needs into the hub's cache
+    /// Download a suite's model and datasets into the hub's cache
     Fetch(fetch::Fetch),
-    /// List the tasks, or look into one
+    /// List the tasks, or inspect one
     Tasks(tasks::Tasks),
-    /// List the suites: tasks, methods, seeds
+    /// List the suites with their tasks, methods and seeds
     Suites(suites::Suites),
-    /// List the methods and what they train
+    /// List the methods and their trainable parameters
     Methods(methods::Methods),
-    /// Pretrain a T5 by a recipe
+    /// Pretrain a T5 from a recipe
     Pretrain(pretrain::Pretrain),
     /// Score source-target pairs: log-probabilities and greedy generations
     Score(score::Score),
-    /// Score predictions made elsewhere with a metric
+    /// Score existing predictions with a metric
     Metric(metric::MetricCommand),
 }
 
-/// Exit code for bad input: a wrong argument, a broken file, a task that does not fit its rows.
+/// Exit code for bad input: an invalid argument, a malformed file, a task that does not fit its rows.
 const BAD_INPUT: u8 = 2;
 
 /// Parses the command line and runs it. Errors go to stderr as one message.
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
     run(std::env::args_os())
 }
 
-/// As [`main`], with these arguments; the first one is the program's name.
+/// Like [`main`], with these arguments; the first one is the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -79,12 +80,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(error) => match error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()) {
             Some(interrupted) => {
-                say!("{interrupted}; what is done is kept: run the same command again to go on");
+                say!("{interrupted}; progress is saved: run the same command again to resume");
                 ExitCode::from(interrupted.exit_code())
             }
             None => {
-                let advice = fetch.filter(|_| is_cured_by_fetching(&error));
-                let advice = advice.map(|fetch| format!("; `{fetch}` where there is a network gets it"));
+                let advice = fetch.filter(|_| is_fixed_by_fetching(&error));
+                let advice = advice.map(|fetch| format!("; run `{fetch}` on a machine with network access"));
                 say!("error: {}{}", message(&error), advice.unwrap_or_default());
                 ExitCode::from(BAD_INPUT)
             }
@@ -92,14 +93,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// What must be there before anything works.
+/// Sets up threads and signal handlers.
 fn start() -> Result<()> {
     threads::start()?;
-    interrupt::listen().context("cannot listen to signals")
+    interrupt::listen().context("cannot install signal handlers")
 }
 
 impl Command {
-    /// The command that fetches what this one needs of the hub; none where it does not say.
+    /// The `fetch` command for what this command needs from the hub, if known.
     fn fetch(&self) -> Option<String> {
         match self {
             Command::Run(run) => Some(run.fetch()),
@@ -113,25 +114,6 @@ impl Command {
             | Command::Metric(_) => None,
         }
     }
-}
-
-fn is_cured_by_fetching(error: &anyhow::Error) -> bool {
-    let of_hub = |cause: &(dyn std::error::Error + 'static)| {
-        let boxed = cause.downcast_ref::<Box<HubError>>().map(|boxed| &**boxed);
-        cause.downcast_ref::<HubError>().or(boxed).is_some_and(HubError::is_cured_by_fetching)
-    };
-    error.chain().any(of_hub)
-}
-
-/// An error and its causes, but for those that the text before has told already.
-fn message(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 fn dispatch(command: Command) -> Result<ExitCode> {

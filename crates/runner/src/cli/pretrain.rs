@@ -13,25 +13,25 @@ use crate::pretrain::{Recipe, held_out_text, pretrain};
 use crate::progress;
 
 #[derive(Debug, Args)]
-pub struct Pretrain {
+pub(super) struct Pretrain {
     /// Recipe: a TOML file, or an embedded one such as recipes/pocket.toml
     recipe: String,
-    /// Folder of the model [default: results/pretrain/<title>]
+    /// Output folder [default: results/pretrain/<title>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// cpu or cuda
+    /// Device: cpu or cuda
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
-    /// Seconds between checkpoints from which an interrupted pretraining goes on
+    /// Seconds between the checkpoints from which an interrupted pretraining resumes
     #[arg(long, value_name = "SECONDS", default_value_t = 120, allow_negative_numbers = true)]
     checkpoint_every: u64,
-    /// Train nothing: print so many held-out examples, one JSON line each, for `peft-bench score`
+    /// Print this many held-out examples as JSON lines for `peft-bench score` instead of training
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     examples: Option<usize>,
 }
 
 impl Pretrain {
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let recipe = Recipe::find(&self.recipe)?;
         if let Some(count) = self.examples {
             print_examples(&recipe, count)?;
@@ -43,7 +43,7 @@ impl Pretrain {
         let interval = Duration::from_secs(self.checkpoint_every);
         let hub = Hub::from_env(Progress::detect())?;
         let pretrained = pretrain(&recipe, &folder, interval, &hub, &self.device.open()?, progress.as_mut());
-        let report = pretrained.map_err(|error| match error.is_of_recipe() {
+        let report = pretrained.map_err(|error| match error.is_caused_by_recipe() {
             true => Error::new(error).context(self.recipe),
             false => error.into(),
         })?;
@@ -66,7 +66,7 @@ fn print_examples(recipe: &Recipe, count: usize) -> Result<()> {
     for (source, target) in held_out_text(recipe).take(count) {
         let line = serde_json::json!({ "source": source, "target": target });
         match writeln!(out, "{line}") {
-            // Nobody listens any more, as after `| head`.
+            // The reader is gone, as after `| head`.
             Err(e) if e.kind() == ErrorKind::BrokenPipe => break,
             written => written.context("cannot write to standard output")?,
         }

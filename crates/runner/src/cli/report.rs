@@ -10,14 +10,14 @@ use crate::grid::{self, Suite};
 use crate::results::{self, Record, Roster, Store};
 
 #[derive(Debug, Args)]
-pub struct Report {
+pub(super) struct Report {
     /// Results folder, such as results/pocket
     folder: PathBuf,
 }
 
 impl Report {
-    /// Prints the table of every suite that has cells in the folder, and writes nothing.
-    pub fn execute(self) -> Result<ExitCode> {
+    /// Prints the table of every suite that has cells in the folder; writes nothing.
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let store = Store::read_only(&self.folder)?;
         let records = store.records()?;
         let texts: Vec<String> = rosters(&store, &records)?
@@ -29,7 +29,7 @@ impl Report {
     }
 }
 
-/// What every suite has asked for; of those whose file is lost, what their records say.
+/// The roster of every suite; for suites whose file is lost, one derived from their records.
 fn rosters(store: &Store, records: &[Record]) -> Result<Vec<Roster>> {
     let mut rosters = Roster::all(store.folder())?;
     let known: BTreeSet<String> = rosters.iter().map(|roster| roster.suite.clone()).collect();

@@ -17,58 +17,58 @@ use crate::model::{LazyBackbone, ModelFiles};
 use crate::progress::{self, say};
 use crate::results::{Record, Report, Roster, Status, Store, outdated};
 
-/// The suite of `peft-bench run` without a name, which needs nothing of the hub.
-pub const DEFAULT_SUITE: &str = "pocket";
+/// The suite of `peft-bench run` without a name, which needs nothing from the hub.
+pub(super) const DEFAULT_SUITE: &str = "pocket";
 
-/// Exit code when some cells diverged: their records say so, the others have scores.
+/// Exit code when some cells diverged; the others have scores.
 const SOME_DIVERGED: u8 = 1;
 
-/// Seconds of a year: who wants no checkpoints has none.
+/// Seconds in a year: the longest interval, for running without checkpoints.
 const YEAR: u64 = 366 * 24 * 60 * 60;
 
 #[derive(Debug, Args, Default)]
-pub struct Run {
-    /// Suite: one that `peft-bench suites` lists, or a TOML file [default: pocket]
+pub(super) struct Run {
+    /// Suite: a name from `peft-bench suites`, or a TOML file [default: pocket]
     suite: Option<String>,
-    /// Task, instead of the suite's (repeatable): a name or a TOML file
+    /// Replace the suite's tasks (repeatable): a name or a TOML file
     #[arg(long = "task", value_name = "T")]
     tasks: Vec<String>,
-    /// Method, instead of the suite's (repeatable)
+    /// Replace the suite's methods (repeatable)
     #[arg(long = "method", value_name = "M")]
     methods: Vec<String>,
-    /// Seed, instead of the suite's (repeatable)
+    /// Replace the suite's seeds (repeatable)
     #[arg(long = "seed", value_name = "S", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seeds: Vec<u64>,
-    /// Backbone, instead of the suite's: a folder or a hub id
+    /// Replace the suite's backbone: a folder or a hub id
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: Option<String>,
-    /// Number of updates, instead of the suite's
+    /// Replace the suite's number of training steps
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     steps: Option<u64>,
-    /// Any setting, instead of the suite's (repeatable): methods.NAME.KEY, training.KEY, seeds, shots, ...; values as
-    /// in TOML, words without quotes
+    /// Override any setting (repeatable): methods.NAME.KEY, training.KEY, seeds, shots, ...; values as in TOML,
+    /// words without quotes
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// Results folder [default: results/<suite>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// cpu or cuda
+    /// Device: cpu or cuda
     #[arg(long, default_value = "cpu")]
     device: Option<DeviceName>,
-    /// Seconds between checkpoints from which an interrupted run goes on
+    /// Seconds between the checkpoints from which an interrupted run resumes
     #[arg(long, value_name = "SECONDS", default_value = "60", allow_negative_numbers = true,
           value_parser = clap::value_parser!(u64).range(..=YEAR))]
     checkpoint_every: Option<u64>,
 }
 
 impl Run {
-    /// The command that fetches the model and the datasets.
-    pub fn fetch(&self) -> String {
+    /// The `fetch` command for the model and the datasets.
+    pub(super) fn fetch(&self) -> String {
         let suite = self.suite.as_deref().unwrap_or(DEFAULT_SUITE);
         Fetch::command(Some(suite), &self.tasks, self.model.as_deref())
     }
 
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let overrides = Overrides {
             tasks: self.tasks,
             methods: self.methods,
@@ -94,7 +94,7 @@ impl Run {
         }
         let store = open(&folder, &cells)?;
         let roster = grid::roster(suite, resolved.references(), &model.revision, &cells);
-        let mut desk = Desk::new(&store, roster, &cells)?;
+        let mut collector = Collector::new(&store, roster, &cells)?;
         let execution = Execution {
             model: &model,
             backbone: &backbone,
@@ -103,14 +103,14 @@ impl Run {
             device,
             checkpoint_interval: Duration::from_secs(self.checkpoint_every.unwrap_or(60)),
         };
-        let records = grid::execute(resolved, execution, &mut desk)?;
-        desk.close()?;
+        let records = grid::execute(resolved, execution, &mut collector)?;
+        collector.close()?;
         let diverged = records.iter().any(|r| r.status != Status::Completed);
         Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })
     }
 }
 
-/// Opens the results folder; one that cannot be written will do where nothing is missing.
+/// Opens the results folder; a read-only one is enough if no cell is missing.
 fn open(folder: &Path, cells: &[PlannedCell]) -> Result<Store> {
     let problem = match Store::open(folder) {
         Ok(store) => return Ok(store),
@@ -124,39 +124,39 @@ fn open(folder: &Path, cells: &[PlannedCell]) -> Result<Store> {
     }
 }
 
-/// Where the results of a run come together: tells them, and keeps the suite's table up to date.
-struct Desk<'a> {
+/// Collects the results of a run: reports them, and keeps the suite's table up to date.
+struct Collector<'a> {
     store: &'a Store,
     roster: Roster,
     work: BTreeMap<String, u64>,
     records: Vec<Record>,
     tally: Tally,
-    /// Whether something has been trained.
-    news: bool,
+    /// Whether this run has trained a cell.
+    trained: bool,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> Collector<'a> {
     fn new(store: &'a Store, mut roster: Roster, cells: &[PlannedCell]) -> Result<Self> {
         let records = store.records()?;
         outdated(&records).iter().for_each(|note| say!("{note}"));
         let tally = Tally::start(&roster.title, roster.report, cells, &records);
         roster.join_others(store.folder())?;
-        let desk = Self {
+        let collector = Self {
             store,
             roster,
             work: cells.iter().map(|cell| (cell.id.clone(), cell.work)).collect(),
             records,
             tally,
-            news: false,
+            trained: false,
         };
-        // What is missing is known from the first, whatever becomes of the run.
-        if !desk.tally.is_done() {
-            desk.roster.write(store.folder())?;
+        // Written first, so that missing cells are known however the run ends.
+        if !collector.tally.is_done() {
+            collector.roster.write(store.folder())?;
         }
-        Ok(desk)
+        Ok(collector)
     }
 
-    /// Reads all results once more, for other processes may have added some; prints the report.
+    /// Reads all results again, since other processes may have added some; prints and writes the report.
     fn close(mut self) -> Result<()> {
         self.records = self.store.records()?;
         self.roster.join_others(self.store.folder())?;
@@ -164,8 +164,8 @@ impl<'a> Desk<'a> {
         output::line(report.to_text())?;
         let written = self.roster.write(self.store.folder()).and_then(|()| report.write(self.store));
         let written = match written {
-            // All results were there before: they are told even if nothing can be written.
-            Err(problem) if !self.news => {
+            // Nothing is new, so the report need not be written.
+            Err(problem) if !self.trained => {
                 say!("note: {problem}");
                 return Ok(());
             }
@@ -181,7 +181,7 @@ impl<'a> Desk<'a> {
     }
 }
 
-impl Watcher for Desk<'_> {
+impl Watcher for Collector<'_> {
     fn training(&mut self, cells: &[PlannedCell]) -> Box<dyn progress::Progress> {
         let planned: Vec<PlannedCell> =
             cells.iter().filter(|cell| self.work.contains_key(&cell.id)).cloned().collect();
@@ -190,7 +190,7 @@ impl Watcher for Desk<'_> {
 
     fn finished(&mut self, records: &[Record]) -> Result<()> {
         let new: Vec<&Record> = records.iter().filter(|record| !self.tally.knows(record)).collect();
-        // What an interrupted run of more seeds had begun is finished, and not counted.
+        // Cells that an earlier run with more seeds had begun are finished too, but not counted.
         for record in &new {
             if let Some(&work) = self.work.get(&record.cell) {
                 self.tally.finished(record, work);
@@ -199,7 +199,7 @@ impl Watcher for Desk<'_> {
         if new.is_empty() {
             return Ok(());
         }
-        self.news = true;
+        self.trained = true;
         self.records.extend(new.into_iter().cloned());
         Report::new(&self.roster, &self.records).write(self.store)?;
         Ok(())

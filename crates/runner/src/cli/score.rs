@@ -18,10 +18,10 @@ use crate::model::footprint;
 use crate::results::Adapter;
 use crate::tokenizer::Encoded;
 
-/// No answer of T5 is longer, and the time to generate grows with the square.
+/// Upper bound of `--max-new-tokens`, since the time to generate grows quadratically.
 const MOST_NEW_TOKENS: i64 = 4096;
 
-/// Beyond it are slips of the pen.
+/// Upper bound of `--max-source-length`; larger values are typos.
 const LONGEST_SOURCE: i64 = 1 << 20;
 
 const DEFAULT_SOURCE_LENGTH: usize = 256;
@@ -30,7 +30,7 @@ const DEFAULT_SOURCE_LENGTH: usize = 256;
 const BATCH: usize = 16;
 
 #[derive(Debug, Args)]
-pub struct Score {
+pub(super) struct Score {
     /// Backbone: a folder or a hub id
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: String,
@@ -40,16 +40,16 @@ pub struct Score {
     /// JSON lines with "source" and "target"
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Where the JSON lines go [default: standard output]
+    /// File for the JSON lines [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Most tokens to generate; 0 generates nothing
+    /// Maximum number of tokens to generate; 0 generates nothing
     #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(..=MOST_NEW_TOKENS))]
     max_new_tokens: u32,
-    /// Longest source in tokens; longer ones are cut [default: 256, or what the adapter can take]
+    /// Longest source in tokens; longer ones are truncated [default: 256, or the adapter's limit if lower]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(2..=LONGEST_SOURCE))]
     max_source_length: Option<u32>,
-    /// cpu or cuda
+    /// Device: cpu or cuda
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
 }
@@ -64,20 +64,20 @@ struct PairText {
 struct Scored {
     source_ids: Vec<u32>,
     target_ids: Vec<u32>,
-    /// Sum over the target's tokens, end token included.
+    /// Sum over the target's tokens, including the EOS token.
     logprob: f32,
-    /// With the leading start token.
+    /// Including the decoder's start token.
     generated_ids: Vec<u32>,
     generated_text: String,
 }
 
 impl Score {
-    /// The command that fetches the model, with a suite that needs no other.
-    pub fn fetch(&self) -> String {
+    /// The `fetch` command for the model.
+    pub(super) fn fetch(&self) -> String {
         Fetch::command(Some(DEFAULT_SUITE), &[], Some(&self.model))
     }
 
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let pairs: Vec<PairText> = json_lines::read(&self.input, "\"source\" and \"target\"")?;
         let model = Model::open(&self.model, &Hub::from_env(Progress::detect())?, &self.device.open()?)?;
         let (built, parameters) = self.method(&model)?;
@@ -95,7 +95,7 @@ impl Score {
         }
         if truncated > 0 {
             crate::progress::say!(
-                "note: {truncated} of {} sources are longer than {longest} tokens and were cut",
+                "note: {truncated} of {} sources are longer than {longest} tokens and were truncated",
                 pairs.len()
             );
         }
@@ -122,7 +122,7 @@ impl Score {
         Ok((built, parameters))
     }
 
-    /// Refuses a batch whose texts are too long to be scored together, or answers to be generated.
+    /// Refuses a batch that does not fit into memory, in scoring or in generation.
     fn ensure_memory(&self, pass: &Pass, sources: &[Encoded], targets: &[Encoded]) -> Result<()> {
         let config = pass.config();
         let longest = |texts: &[Encoded]| texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
@@ -144,18 +144,18 @@ impl Score {
         Ok(())
     }
 
-    /// Longest source in tokens: what was asked for, which the adapter must be able to take.
+    /// Longest source in tokens: the requested length, which the adapter must support.
     fn source_length(&self, built: &Built) -> Result<usize> {
         match (self.max_source_length.map(|length| length as usize), built.method.max_source_length()) {
             (Some(length), Some(most)) if most < length => {
-                bail!("--max-source-length is {length}, but the adapter takes sources of up to {most} tokens")
+                bail!("--max-source-length is {length}, but the adapter supports at most {most} tokens")
             }
             (Some(length), _) => Ok(length),
             (None, most) => Ok(most.map_or(DEFAULT_SOURCE_LENGTH, |most| most.min(DEFAULT_SOURCE_LENGTH))),
         }
     }
 
-    /// Scores a batch; gives the number of sources that were cut.
+    /// Scores a batch; returns the number of truncated sources.
     fn score(
         &self,
         pass: &Pass,
@@ -183,8 +183,8 @@ impl Score {
             generated_ids.extend(ids);
             if !logprob.is_finite() {
                 bail!(
-                    "{}, target `{}`: its log-probability is {logprob}; the model's weights or the adapter's are \
-                     not all numbers",
+                    "{}, target `{}`: its log-probability is {logprob}; the weights of the model or the adapter \
+                     are not all finite",
                     self.input.display(),
                     model.tokenizer.decode(&target.ids)
                 );

@@ -7,11 +7,11 @@ use super::{listing, output};
 use crate::grid::{self, Suite};
 
 #[derive(Debug, Args)]
-pub struct Suites {}
+pub(super) struct Suites {}
 
 impl Suites {
-    /// Prints every embedded suite, and how many cells it has.
-    pub fn execute(self) -> Result<ExitCode> {
+    /// Prints every embedded suite and its number of cells.
+    pub(super) fn execute(self) -> Result<ExitCode> {
         for name in grid::names() {
             let suite = grid::find(&name)?;
             let size = format!("{}: {}", suite.title, size(&suite));

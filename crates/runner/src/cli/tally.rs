@@ -2,27 +2,32 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::grid::PlannedCell;
-use crate::progress::{self, Part, Progress, Whole, duration, say};
+use crate::progress::{self, Overall, Part, Progress, duration, say};
 use crate::results::{Record, ReportedSplit, Status, seeds_text};
 
-/// Counts the cells of a run, and tells each one that is done.
-pub struct Tally {
+/// Counts the cells of a run and reports each one that is done.
+pub(super) struct Tally {
     split: ReportedSplit,
     total: usize,
     /// Cells that were done before the run.
     before: BTreeSet<String>,
-    /// Cells that have been told, each under the method's and the task's name in tables.
-    told: BTreeSet<[String; 3]>,
+    /// Cells that have been reported, each under the method's and the task's name in tables.
+    reported: BTreeSet<[String; 3]>,
     done: usize,
     started: Instant,
-    /// Work of the cells that were not done before, and how much of it is done.
+    /// Work of the cells that were missing at the start, and how much of it is done.
     work: u64,
     work_done: u64,
 }
 
 impl Tally {
-    /// Says how many of a plan's cells are done, and how many there are to run.
-    pub fn start(title: &str, split: ReportedSplit, cells: &[PlannedCell], records: &[Record]) -> Self {
+    /// Reports how many of a plan's cells are done and how many are missing.
+    pub(super) fn start(
+        title: &str,
+        split: ReportedSplit,
+        cells: &[PlannedCell],
+        records: &[Record],
+    ) -> Self {
         let known: BTreeSet<&String> = records.iter().map(|record| &record.cell).collect();
         let (done, missing): (Vec<_>, Vec<_>) = cells.iter().partition(|cell| known.contains(&cell.id));
         say!("{title}: {} cells, {} already done, {} to run", cells.len(), done.len(), missing.len());
@@ -31,25 +36,25 @@ impl Tally {
             total: cells.len(),
             done: done.len(),
             before: done.into_iter().map(|cell| cell.id.clone()).collect(),
-            told: BTreeSet::new(),
+            reported: BTreeSet::new(),
             started: Instant::now(),
             work: missing.iter().map(|cell| cell.work).sum(),
             work_done: 0,
         }
     }
 
-    /// Whether there is nothing to run.
-    pub fn is_done(&self) -> bool {
+    /// Whether no cell is missing.
+    pub(super) fn is_done(&self) -> bool {
         self.done == self.total
     }
 
-    /// Whether a cell was done before the run, or has been told.
-    pub fn knows(&self, record: &Record) -> bool {
-        self.before.contains(&record.cell) || self.told.contains(&key(record))
+    /// Whether a cell was done before the run, or has been reported.
+    pub(super) fn knows(&self, record: &Record) -> bool {
+        self.before.contains(&record.cell) || self.reported.contains(&key(record))
     }
 
-    /// The progress of cells that train side by side.
-    pub fn training(&self, cells: &[PlannedCell]) -> Box<dyn Progress> {
+    /// Progress of cells that train in one batched pass.
+    pub(super) fn training(&self, cells: &[PlannedCell]) -> Box<dyn Progress> {
         let (first, last) = (self.done + 1, self.done + cells.len());
         let place = match cells.len() {
             1 => format!("cell {first} of {}", self.total),
@@ -61,7 +66,7 @@ impl Tally {
             name: name.unwrap_or_default(),
             place,
             detail: seeds_text(&seeds),
-            whole: Whole {
+            overall: Overall {
                 started: self.started,
                 before: self.work_done,
                 own: cells.iter().map(|cell| cell.work).sum(),
@@ -70,12 +75,12 @@ impl Tally {
         })
     }
 
-    /// Tells a cell that is done, unless it was before.
-    pub fn finished(&mut self, record: &Record, work: u64) {
+    /// Reports a cell that is done, unless it was before.
+    pub(super) fn finished(&mut self, record: &Record, work: u64) {
         if self.knows(record) {
             return;
         }
-        self.told.insert(key(record));
+        self.reported.insert(key(record));
         self.done += 1;
         self.work_done += work;
         let Record { method, task_title, seed, best_step, .. } = record;

@@ -1,8 +1,8 @@
-//! What the program carries with it: the folder `datasets/` as it was when the program was built.
+//! The embedded copy of the folder `datasets/`.
 
 use include_dir::{Dir, include_dir};
 
-static DATASETS: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../datasets");
+static DATASETS: Dir = include_dir!("$CARGO_MANIFEST_DIR/datasets");
 
 /// A file by its path below `datasets/`.
 pub fn bytes(path: &str) -> Option<&'static [u8]> {

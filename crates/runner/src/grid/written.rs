@@ -10,7 +10,7 @@ use tokenizers::NormalizedString;
 
 use crate::data::Split;
 use crate::task::{Example, Role, Task, TaskError};
-use crate::tokenizer::{Tokenizer, close_up};
+use crate::tokenizer::{Tokenizer, clean_up};
 
 /// Rows per target from which targets are taken for labels.
 const ROWS_PER_LABEL: usize = 10;
@@ -55,7 +55,7 @@ impl Written<'_> {
 
     /// Whether more is missing than white space, case, and forms of characters that Unicode calls compatible.
     fn has_lost(&self) -> bool {
-        let wanted = close_up(single_spaced(self.target()));
+        let wanted = clean_up(single_spaced(self.target()));
         let words = |text: &str| text.split_whitespace().count();
         wanted != self.written
             && (letters(&wanted) != letters(&self.written) || words(&self.written) < words(&wanted))

@@ -1,4 +1,4 @@
-//! Panics of libraries that read what others wrote.
+//! Catches panics of libraries on malformed input.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -6,22 +6,22 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether this thread's panics are told by the one who catches them.
+    /// Whether this thread's panics are reported by their catcher.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs code that can panic at broken input, without a message on standard error. What it was at work on may be
-/// half done when it fails, and must be dropped.
+/// Runs code that may panic on malformed input, without a message on standard error. Values that it was modifying may be
+/// inconsistent after a panic and must be dropped.
 ///
 /// # Errors
-/// What the panic said.
-pub fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+/// The panic's message.
+pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        let tell = panic::take_hook();
+        let report = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if !CAUGHT.get() {
-                tell(info);
+                report(info);
             }
         }));
     });

@@ -1,11 +1,11 @@
 //! One repository's folder in the hub's cache.
 //!
 //! `refs/<revision>` names a commit, `snapshots/<commit>/<path>` is a file or a link to `blobs/<etag>`, as every client
-//! of the hub has it. Our own records lie in `.peft-bench` in the same folder, so that they need no other writable
-//! place and go when the repository is removed from the cache: `listings/<commit>` is the hub's listing,
-//! `verified/<commit>/<path>` the size and time of a file whose content was checked, `partial/` what is being fetched.
+//! of the hub lays it out. Our own records are in `.peft-bench` in the same folder, so that they need no other writable
+//! place and disappear when the repository is removed from the cache: `listings/<commit>` is the hub's listing,
+//! `verified/<commit>/<path>` the size and time of a verified file, `partial/` holds downloads in progress.
 //!
-//! Others may write to a shared cache, so what is read is checked, and what is written to follows no links.
+//! Others may write to a shared cache, so everything read is checked, and writing follows no links.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -17,9 +17,9 @@ use super::error::HubError;
 use super::repo::{Repo, RepoFile, is_commit};
 use crate::files::atomic;
 
-/// Most bytes of a record that is read, which is far more than a listing of a million files has.
+/// Most bytes of a record that is read; a listing of a million files has far fewer.
 const LONGEST_RECORD: u64 = 1 << 30;
-/// How a Git LFS pointer begins, which is what a clone without LFS has in place of a file.
+/// How a Git LFS pointer begins, which a clone without LFS has in place of a file.
 const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 pub(super) struct RepoCache {
@@ -38,7 +38,7 @@ impl RepoCache {
         Self { folder: cache.join(repo.cache_folder()) }
     }
 
-    /// The commit a branch or tag had when it was last fetched.
+    /// The commit of a branch or tag when it was last fetched.
     pub(super) fn commit(&self, revision: &str) -> Option<String> {
         let text = String::from_utf8(read_record(&self.reference(revision))?).ok()?;
         Some(text.trim().to_string()).filter(|commit| is_commit(commit))
@@ -64,7 +64,7 @@ impl RepoCache {
         self.snapshot(commit).join(path)
     }
 
-    /// The files in a snapshot's folder, sorted by path; none if there is no such folder.
+    /// The files in a snapshot's folder, sorted by path; empty if the folder does not exist.
     pub(super) fn scan(&self, commit: &str) -> Vec<RepoFile> {
         let mut files = Vec::new();
         scan_into(&self.snapshot(commit), "", &mut files);
@@ -72,18 +72,18 @@ impl RepoCache {
         files
     }
 
-    /// The hub's listing of a commit, if it was ever seen.
+    /// The hub's listing of a commit, if it was ever fetched.
     pub(super) fn listing(&self, commit: &str) -> Option<Vec<RepoFile>> {
         let files: Vec<RepoFile> =
             serde_json::from_slice(&read_record(&self.record("listings", commit))?).ok()?;
-        files.iter().all(RepoFile::is_sound).then_some(files)
+        files.iter().all(RepoFile::is_valid).then_some(files)
     }
 
     pub(super) fn store_listing(&self, commit: &str, files: &[RepoFile]) -> io::Result<()> {
         atomic::write(&self.record("listings", commit), &serde_json::to_vec(files)?)
     }
 
-    /// Whether the file's content was checked and the file has not been touched since.
+    /// Whether the file's content was verified and the file has not been modified since.
     pub(super) fn is_verified(&self, commit: &str, path: &str) -> bool {
         let record = read_record(&self.record("verified", commit).join(path));
         record.is_some() && record == stamp(&self.file(commit, path)).map(String::into_bytes)
@@ -96,7 +96,7 @@ impl RepoCache {
         }
     }
 
-    /// Whether a cached file is no more than a Git LFS pointer.
+    /// Whether a cached file is just a Git LFS pointer.
     pub(super) fn is_pointer(&self, commit: &str, path: &str) -> bool {
         let path = self.file(commit, path);
         let mut start = Vec::new();
@@ -104,8 +104,8 @@ impl RepoCache {
         path.is_file() && File::open(&path).and_then(read).is_ok() && start == POINTER
     }
 
-    /// Opens the partial file for content of the given hash, with what an earlier attempt left in it. If another
-    /// process has it, calls `waiting` and waits for that process to end or finish. `what` is for messages.
+    /// Opens the partial file for content of the given hash, including what an earlier attempt downloaded. If another
+    /// process holds it, calls `waiting` and waits for that process to finish. `what` is for messages.
     pub(super) fn partial(
         &self,
         what: &str,
@@ -126,14 +126,14 @@ impl RepoCache {
             }
             other => other.is_ok(),
         };
-        // Some cluster file systems have no locks: there, every process fetches for itself.
+        // Some cluster file systems lack locks: every process then fetches its own copy.
         let name = if locked { hash.to_string() } else { format!("{hash}.{}", std::process::id()) };
         let path = folder.join(name);
         let file = open_ours(what, &path)?;
         Ok(Partial { file, path, _lock: lock })
     }
 
-    /// A blob of this content, which another commit may have left here under any path.
+    /// A blob with this content, which may come from another commit and path.
     pub(super) fn find_blob(&self, digest: &Digest, size: u64) -> Option<String> {
         let blobs = fs::read_dir(self.folder.join("blobs")).ok()?;
         let same_size = |blob: &fs::DirEntry| blob.metadata().is_ok_and(|found| found.len() == size);
@@ -143,7 +143,7 @@ impl RepoCache {
         })
     }
 
-    /// Moves a checked file to where the cache keeps content.
+    /// Moves a verified file to the cache's blobs.
     pub(super) fn store_blob(&self, partial: &Partial, blob: &str) -> io::Result<()> {
         partial.file.sync_all()?;
         let blobs = self.folder.join("blobs");
@@ -151,7 +151,7 @@ impl RepoCache {
         fs::rename(&partial.path, blobs.join(blob))
     }
 
-    /// Puts a blob into a snapshot, in place of what is there.
+    /// Links a blob into a snapshot, replacing what is there.
     pub(super) fn link(&self, blob: &str, commit: &str, path: &str) -> io::Result<PathBuf> {
         let file = self.file(commit, path);
         let folder = file.parent().unwrap_or(&self.folder);
@@ -188,7 +188,7 @@ fn place(target: &Path, folder: &Path, new: &Path) -> io::Result<()> {
     fs::copy(folder.join(target), new).map(|_| ())
 }
 
-/// Opens a file of ours to append to, and nothing that somebody else put in its place.
+/// Opens one of our files for appending; refuses links and devices that somebody planted in its place.
 fn open_ours(what: &str, path: &Path) -> Result<File, HubError> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
@@ -201,7 +201,7 @@ fn open_ours(what: &str, path: &Path) -> Result<File, HubError> {
     if found.is_file() && !has_other_names(&found) { Ok(file) } else { Err(planted()) }
 }
 
-/// What a record of ours holds; none if there is none, or something else in its place.
+/// The content of one of our records; `None` if it is missing or not a regular file.
 fn read_record(path: &Path) -> Option<Vec<u8>> {
     let file = follow_nothing(OpenOptions::new().read(true)).open(path).ok()?;
     let found = file.metadata().ok()?;
@@ -213,7 +213,7 @@ fn read_record(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Opens no link, and does not wait for the other end of a FIFO.
+/// Follows no link, and does not wait for the other end of a FIFO.
 #[cfg(unix)]
 fn follow_nothing(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
@@ -225,7 +225,7 @@ fn follow_nothing(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// Whether a file is another one too, by a hard link.
+/// Whether a file has other names, that is, hard links.
 #[cfg(unix)]
 fn has_other_names(file: &fs::Metadata) -> bool {
     std::os::unix::fs::MetadataExt::nlink(file) > 1
@@ -236,7 +236,7 @@ fn has_other_names(_file: &fs::Metadata) -> bool {
     false
 }
 
-/// Size and time of the last change, which together tell whether a file was touched.
+/// Size and modification time, which together show whether a file was modified.
 fn stamp(file: &Path) -> Option<String> {
     let metadata = fs::metadata(file).ok()?;
     let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
@@ -247,12 +247,12 @@ fn scan_into(folder: &Path, prefix: &str, files: &mut Vec<RepoFile>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
         let path = format!("{prefix}{name}");
-        // A folder that is a link may lead back here.
+        // A link to a folder may lead back here.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             scan_into(&entry.path(), &format!("{path}/"), files);
         } else if let Some(found) = fs::metadata(entry.path()).ok().filter(fs::Metadata::is_file) {
             let file = RepoFile { path, size: found.len(), digest: None };
-            files.extend(Some(file).filter(RepoFile::is_sound));
+            files.extend(Some(file).filter(RepoFile::is_valid));
         }
     }
 }

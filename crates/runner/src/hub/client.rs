@@ -1,9 +1,8 @@
-//! What is asked of the hub, and how often.
+//! Requests to the hub and their retries.
 //!
-//! Information and listings come through [`Http`], since hf-hub follows a listing to any host with the token and reads
-//! answers of any length. So does the content of files, but for those in chunks, which hf-hub puts together. Its
-//! downloads into the cache are left alone: they store the body of a failed GET as the file, check no content, and
-//! cannot resume.
+//! Information, listings and files come through [`Http`], since hf-hub follows a listing to any host with the token and
+//! reads responses of any length. Only files stored in chunks go through hf-hub, which reassembles them. Its downloads
+//! into the cache are not used: they store the body of a failed GET as the file, verify nothing, and cannot resume.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -25,16 +24,16 @@ use super::http::{Content, Http, client_for_hf_hub, within};
 use super::repo::{Repo, RepoFile, RepoKind, Snapshot, is_commit, is_plain_path};
 use super::settings::HubSettings;
 
-/// Attempts when not even a connection comes about: being offline is found out soon.
+/// Attempts when no connection can be established: being offline should be noticed soon.
 const CONNECT_ATTEMPTS: u32 = 3;
-/// Attempts when an answer came but is wrong: the next will hardly be another.
-const WRONG_ANSWERS: u32 = 2;
-/// The longest wait for the first answer of a hub that may be out of reach.
-const FIRST_ANSWER: Duration = Duration::from_secs(10);
-/// Most pages of a listing, which have a thousand files each.
-const PAGES: usize = 1000;
+/// Attempts when a response is wrong: the next one is unlikely to differ.
+const WRONG_RESPONSE_ATTEMPTS: u32 = 2;
+/// The longest wait for the first response of a hub that may be unreachable.
+const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most pages of a listing; each has a thousand files.
+const MAX_PAGES: usize = 1000;
 /// Most files of a listing.
-const FILES: usize = 1_000_000;
+const MAX_FILES: usize = 1_000_000;
 
 /// A connection to the hub. Its methods block, and must not be called from within a tokio runtime.
 pub(super) struct Client {
@@ -44,14 +43,14 @@ pub(super) struct Client {
     settings: HubSettings,
 }
 
-/// What the hub says of a repository.
+/// The information that the hub returns on a repository.
 #[derive(Deserialize)]
 struct Information {
     id: String,
     sha: Option<String>,
 }
 
-/// A line of a listing.
+/// An entry of a listing.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Entry {
@@ -65,7 +64,7 @@ enum Entry {
     Folder,
 }
 
-/// What Git LFS has of a file.
+/// The Git LFS information on a file.
 #[derive(Deserialize)]
 struct Lfs {
     /// SHA-256 of the content, in hexadecimal.
@@ -80,7 +79,7 @@ impl Client {
         let hf = HFClient::builder()
             .client(client)
             .endpoint(http.endpoint())
-            // Without a token hf-hub would look for one itself; what fits no header makes it send none.
+            // Without a token hf-hub would look for one itself; one that cannot be a header makes it send none.
             .token("\n")
             .cache_enabled(false)
             .retry_max_attempts(0)
@@ -97,14 +96,14 @@ impl Client {
     pub(super) fn snapshot(&self, repo: &Repo) -> Result<Snapshot, HubError> {
         let what = repo.to_string();
         let (commit, name) = self.retry(|| {
-            let patience = self.settings.timeout.min(FIRST_ANSWER);
+            let patience = self.settings.timeout.min(FIRST_RESPONSE_TIMEOUT);
             let answer = self.runtime.block_on(within(patience, self.commit_and_name(repo)));
             answer.map_err(|failure| match failure {
-                // Firewalls drop packets where they mean to refuse.
-                Failure::Silent(limit) => HubError::NoNetwork {
+                // Firewalls often drop packets instead of refusing the connection.
+                Failure::TimedOut(limit) => HubError::NoNetwork {
                     what: what.clone(),
                     endpoint: self.http.endpoint().into(),
-                    detail: format!("no answer within {limit:?}"),
+                    detail: format!("no response within {limit:?}"),
                 },
                 failure => self.failed(failure, repo, what.clone()),
             })
@@ -118,7 +117,7 @@ impl Client {
         Ok(Snapshot { repo: repo.clone(), commit, files, complete: true, renamed_to })
     }
 
-    /// Appends to `partial` what it lacks of a file: one attempt, which keeps what arrived before it failed.
+    /// Appends the missing bytes of a file to `partial`: one attempt, which keeps what arrived before it failed.
     pub(super) fn append(
         &self,
         snapshot: &Snapshot,
@@ -128,7 +127,7 @@ impl Client {
         self.runtime.block_on(self.receive(snapshot, file, partial))
     }
 
-    /// Calls `request` until it succeeds, fails for good, or patience ends.
+    /// Calls `request` until it succeeds, fails permanently, or the retry budget is used up.
     pub(super) fn retry<T>(&self, mut request: impl FnMut() -> Result<T, HubError>) -> Result<T, HubError> {
         let (mut attempt, mut waited) = (0, Duration::ZERO);
         loop {
@@ -140,7 +139,7 @@ impl Client {
             let limit = match &error {
                 HubError::NoNetwork { .. } => CONNECT_ATTEMPTS.min(self.settings.attempts),
                 HubError::Malformed { .. } | HubError::Mismatch { .. } => {
-                    WRONG_ANSWERS.min(self.settings.attempts)
+                    WRONG_RESPONSE_ATTEMPTS.min(self.settings.attempts)
                 }
                 _ => self.settings.attempts,
             };
@@ -157,8 +156,8 @@ impl Client {
         }
     }
 
-    /// The wait after a failed attempt: what the server asks for, else doubling; with jitter, so that a hundred
-    /// processes that failed together do not return together.
+    /// The wait after a failed attempt: what the server asks for, else exponential backoff; with jitter, so that a
+    /// hundred processes that failed together do not retry together.
     fn wait(&self, error: &HubError, attempt: u32) -> Duration {
         let HubSettings { backoff, max_backoff, .. } = self.settings;
         let doublings = match error {
@@ -180,7 +179,7 @@ impl Client {
         let (Information { id, sha }, _) = self.http.json(url).await?;
         match sha.filter(|sha| is_commit(sha)) {
             Some(commit) => Ok((commit, brief(&id))),
-            None => Err(Failure::Malformed("no commit in the repository's information".into())),
+            None => Err(Failure::Malformed("the repository information has no commit".into())),
         }
     }
 
@@ -196,10 +195,10 @@ impl Client {
             }
             let Some(next) = next else { return Ok(files) };
             if !seen.insert(next.clone()) {
-                return endless("a page that leads back to itself");
+                return endless("a cycle of pages");
             }
-            if files.len() > FILES || seen.len() > PAGES {
-                return endless(&format!("more than {FILES} files or {PAGES} pages"));
+            if files.len() > MAX_FILES || seen.len() > MAX_PAGES {
+                return endless(&format!("more than {MAX_FILES} files or {MAX_PAGES} pages"));
             }
             url = next;
         }
@@ -241,17 +240,17 @@ impl Client {
             transfer.advance(piece.len());
             match missing.checked_sub(piece.len() as u64) {
                 Some(rest) => missing = rest,
-                // The server has another file; the check of the content tells.
+                // The server has a different file; the digest check will report it.
                 None => return Ok(()),
             }
         }
         match missing {
             0 => Ok(()),
-            _ => Err(failed(Failure::Broken(format!("{missing} bytes short")))),
+            _ => Err(failed(Failure::Dropped(format!("{missing} bytes are missing")))),
         }
     }
 
-    /// The bytes of a file in chunks.
+    /// The bytes of a file that is stored in chunks.
     async fn chunks(
         &self,
         snapshot: &Snapshot,
@@ -260,7 +259,7 @@ impl Client {
     ) -> HFResult<HFByteStream> {
         let (owner, name) = split_id(&snapshot.repo.name);
         let (path, commit) = (&file.path, &snapshot.commit);
-        // hf-hub's handle of a kind chosen at run time (`RepoTypeAny`) asks for datasets under the path of models.
+        // hf-hub's handle of a kind chosen at run time (`RepoTypeAny`) requests datasets under the path of models.
         let (_, chunks) = match snapshot.repo.kind {
             RepoKind::Model => {
                 let repo = self.hf.model(owner, name);
@@ -276,7 +275,7 @@ impl Client {
         Ok(chunks)
     }
 
-    /// The address at which the hub tells of a repository.
+    /// The API URL of a repository.
     fn api(&self, repo: &Repo, more: [&str; 2]) -> Url {
         let kind = match repo.kind {
             RepoKind::Model => "models",
@@ -285,7 +284,7 @@ impl Client {
         self.http.url(["api", kind].into_iter().chain(repo.name.split('/')).chain(more))
     }
 
-    /// The address of a file's content.
+    /// The URL of a file's content.
     fn content(&self, snapshot: &Snapshot, file: &RepoFile) -> Url {
         let kind = match snapshot.repo.kind {
             RepoKind::Model => None,
@@ -297,11 +296,11 @@ impl Client {
 
     fn failed(&self, failure: Failure, repo: &Repo, what: String) -> HubError {
         let token = if self.settings.token.is_some() { Token::Given } else { Token::None };
-        HubError::request(failure, what, repo, self.http.endpoint(), token)
+        failure.into_error(what, repo, self.http.endpoint(), token)
     }
 }
 
-/// A file of a listing; none for folders and for paths that a cache cannot hold.
+/// A file of a listing; `None` for folders and for paths that a cache cannot hold.
 fn listed_file(entry: Entry) -> Result<Option<RepoFile>, Failure> {
     let Entry::File { path, oid, size, lfs } = entry else { return Ok(None) };
     if !is_plain_path(&path) {
@@ -309,7 +308,9 @@ fn listed_file(entry: Entry) -> Result<Option<RepoFile>, Failure> {
     }
     let digest = lfs.map_or(Digest::GitBlob(oid), |lfs| Digest::Sha256(lfs.oid));
     if !digest.is_hash() {
-        return Err(Failure::Unsafe(format!("the listing has {path} with {digest}, which is no hash")));
+        return Err(Failure::Unsafe(format!(
+            "the listing has {path} with {digest}, which is not a valid hash"
+        )));
     }
     Ok(Some(RepoFile { path, size, digest: Some(digest) }))
 }

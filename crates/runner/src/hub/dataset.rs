@@ -15,24 +15,26 @@ use super::repo::{DEFAULT_REVISION, Fetched, Repo, Snapshot};
 
 /// The branch on which the hub keeps its own conversion of a dataset.
 const CONVERTED: &str = "refs/convert/parquet";
-/// What a configuration is called where the files name none.
+/// Name of a configuration when the paths do not give one.
 const DEFAULT_CONFIG: &str = "default";
 
 impl Hub {
-    /// The Parquet files of a split of a dataset's configuration, fetched if need be, in the order of their rows.
+    /// The Parquet files of a split of a dataset's configuration, fetched if necessary, in row order.
     ///
     /// They are looked for at the repository's revision and, if that is `main` and has no Parquet, in the hub's own
-    /// conversion. The configuration may be left out where there is only one, or one called `default`.
+    /// conversion. The configuration may be omitted if there is only one, or one called `default`.
     ///
     /// # Errors
-    /// When there is no such configuration or split (the error lists those there are), or the files cannot be had.
+    /// When the configuration or split does not exist (the error lists those that do), or a download fails.
     pub fn split_files(&self, repo: &Repo, config: Option<&str>, split: &str) -> Result<Fetched, HubError> {
         let snapshot = self.parquet_snapshot(repo)?;
         let shards = select(&snapshot, config, split)?;
         if shards.iter().any(|shard| shard.partial) {
             let progress = self.settings.progress;
-            progress
-                .say(format_args!("warning: {}: the hub converted only a part of {split:?}", snapshot.repo));
+            progress.say(format_args!(
+                "warning: {}: the hub converted only part of split {split:?}",
+                snapshot.repo
+            ));
         }
         let paths: Vec<&str> = shards.iter().map(|shard| shard.path).collect();
         self.fetch(&snapshot, &paths)
@@ -40,7 +42,7 @@ impl Hub {
 
     fn parquet_snapshot(&self, repo: &Repo) -> Result<Arc<Snapshot>, HubError> {
         let own = self.resolve(repo);
-        // Offline, a cache may hold the conversion alone.
+        // Offline, the cache may have only the conversion.
         let lacks_parquet = match &own {
             Ok(snapshot) => !has_parquet(snapshot),
             Err(error) => matches!(error, HubError::NotCached { .. } | HubError::NoNetwork { .. }),
@@ -61,16 +63,16 @@ impl Hub {
     }
 }
 
-/// One Parquet file's place in a dataset, as its path tells.
+/// One Parquet file's place in a dataset, from its path.
 #[derive(Debug, PartialEq)]
 struct Shard<'a> {
     path: &'a str,
     config: &'a str,
     split: &'a str,
     index: usize,
-    /// How many files the split has, where the name says so.
+    /// Number of files in the split, if the name gives it.
     total: Option<usize>,
-    /// Whether the file is of an incomplete conversion.
+    /// Whether the file belongs to an incomplete conversion.
     partial: bool,
 }
 
@@ -91,7 +93,7 @@ impl<'a> Shard<'a> {
                 partial,
             });
         }
-        // The number of a shard, and the fingerprint older tools put behind it.
+        // The number of a shard, and the fingerprint that older tools append.
         static NUMBERED: LazyLock<Regex> = LazyLock::new(|| {
             Regex::new(r"^(?<split>.+?)-(?<index>\d+)-of-(?<total>\d+)(-[0-9a-f]+)?$")
                 .expect("a valid pattern")
@@ -117,7 +119,7 @@ fn has_parquet(snapshot: &Snapshot) -> bool {
     snapshot.files.iter().any(|file| Shard::parse(&file.path).is_some())
 }
 
-/// The files of a split in order, or an error that says which configurations or splits there are.
+/// The files of a split in order, or an error that lists the configurations or splits that exist.
 fn select<'a>(snapshot: &'a Snapshot, config: Option<&str>, split: &str) -> Result<Vec<Shard<'a>>, HubError> {
     let what = || snapshot.repo.to_string();
     let known = |names: BTreeSet<&str>| Known {
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn every_layout_names_configuration_and_split() {
+    fn every_layout_gives_configuration_and_split() {
         let cases = [
             ("cola/train-00000-of-00001.parquet", "cola", "train"),
             ("wsc.fixed/train.parquet", "wsc.fixed", "train"),
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_is_not_taken_for_another_it_is_a_prefix_of() {
+    fn a_split_is_not_mistaken_for_one_that_starts_with_its_name() {
         let paths = [
             "mnli/validation_matched-00000-of-00001.parquet",
             "mnli/validation_mismatched-00000-of-00001.parquet",
@@ -211,7 +213,7 @@ mod tests {
         assert_eq!(chosen(&paths, Some("mnli"), "validation").unwrap(), [paths[2]]);
         assert_eq!(chosen(&paths, Some("mnli"), "validation_matched").unwrap(), [paths[0]]);
         let error = chosen(&paths[..2], Some("mnli"), "validation").unwrap_err();
-        assert!(error.ends_with("there are validation_matched, validation_mismatched"), "{error}");
+        assert!(error.ends_with("available: validation_matched, validation_mismatched"), "{error}");
     }
 
     #[test]
@@ -225,22 +227,22 @@ mod tests {
     }
 
     #[test]
-    fn a_set_with_a_shard_missing_or_twice_is_refused() {
+    fn a_missing_or_duplicate_shard_is_refused() {
         let missing = ["data/train-00000-of-00002.parquet"];
-        assert!(chosen(&missing, None, "train").unwrap_err().contains("not one whole set"));
+        assert!(chosen(&missing, None, "train").unwrap_err().contains("not one complete set"));
         let twice = ["data/train-00000-of-00001-aa.parquet", "data/train-00000-of-00001-bb.parquet"];
-        assert!(chosen(&twice, None, "train").unwrap_err().contains("not one whole set"));
+        assert!(chosen(&twice, None, "train").unwrap_err().contains("not one complete set"));
         let gap = ["c/train/0000.parquet", "c/train/0002.parquet"];
-        assert!(chosen(&gap, None, "train").unwrap_err().contains("not one whole set"));
+        assert!(chosen(&gap, None, "train").unwrap_err().contains("not one complete set"));
     }
 
     #[test]
-    fn the_configuration_may_be_left_out_where_it_is_clear() {
+    fn the_configuration_may_be_omitted_if_unambiguous() {
         let one = ["plain_text/train-00000-of-00001.parquet"];
         assert_eq!(chosen(&one, None, "train").unwrap(), one);
         let two = ["a/train.parquet", "b/train.parquet"];
-        assert!(chosen(&two, None, "train").unwrap_err().ends_with("name one; there are a, b"));
+        assert!(chosen(&two, None, "train").unwrap_err().ends_with("choose one; available: a, b"));
         let error = chosen(&two, Some("d"), "train").unwrap_err();
-        assert_eq!(error, "dataset owner/name at main: no configuration \"d\"; there are a, b");
+        assert_eq!(error, "dataset owner/name at main: no configuration \"d\"; available: a, b");
     }
 }

@@ -1,4 +1,4 @@
-//! Checking a file's content against what the hub's listing states of it.
+//! Checks a file's content against the hub's listing.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -12,9 +12,9 @@ use sha2::{Digest as _, Sha256};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Digest {
-    /// Id of the git blob, in hexadecimal: SHA-1, or SHA-256 where the repository has that.
+    /// Id of the git blob, in hexadecimal: SHA-1, or SHA-256 if the repository uses that.
     GitBlob(String),
-    /// SHA-256 of the content, in hexadecimal: files in Git LFS have it.
+    /// SHA-256 of the content, in hexadecimal, for files in Git LFS.
     Sha256(String),
 }
 
@@ -31,7 +31,7 @@ impl Digest {
         }
     }
 
-    /// Whether it is a hash, and so can be the name of a file.
+    /// Whether it is a valid hash, and therefore safe as a file name.
     pub(super) fn is_hash(&self) -> bool {
         let length = match self {
             Digest::GitBlob(hex) => hex.len() == SHA1_DIGITS || hex.len() == SHA256_DIGITS,
@@ -40,10 +40,10 @@ impl Digest {
         length && self.hex().bytes().all(|byte| byte.is_ascii_hexdigit())
     }
 
-    /// The name the hub's cache gives a blob of this content (its ETag) if `path` has that content, else `None`.
+    /// The name of a blob with this content in the hub's cache (its ETag) if `path` has that content, else `None`.
     pub fn check(&self, path: &Path, size: u64) -> io::Result<Option<String>> {
         let found = fs::metadata(path)?;
-        // What is no file, such as a FIFO, may never be opened or end.
+        // Opening or reading a non-file, such as a FIFO, might never return.
         if !found.is_file() || found.len() != size {
             return Ok(None);
         }
@@ -102,14 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn accepts_the_content_and_names_its_blob() {
+    fn matching_content_is_accepted_and_its_blob_named() {
         for digest in digests() {
             assert_eq!(check(&digest, TEXT).as_deref(), Some(digest.hex()));
         }
     }
 
     #[test]
-    fn refuses_other_content_of_the_same_size_and_a_prefix() {
+    fn other_content_of_the_same_size_and_a_prefix_are_refused() {
         for digest in digests() {
             assert_eq!(check(&digest, b"peft-bencH\n"), None);
             assert_eq!(check(&digest, b"peft"), None);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_has_no_content() {
+    fn a_device_has_no_content() {
         let empty = Digest::GitBlob("e69de29bb2d1d6434b8b29ae775ad8c2e48c5391".into());
         assert_eq!(empty.check(Path::new("/dev/zero"), 0).unwrap(), None);
     }

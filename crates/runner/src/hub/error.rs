@@ -1,4 +1,4 @@
-//! What can go wrong between us and the hub, told so that the reader knows what to do.
+//! What can go wrong between us and the hub, in words that tell the reader what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,27 +6,24 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::failure::{Failure, Status};
-use super::repo::Repo;
-
 /// A failure to get something from the hub or its cache. `what` names repository, revision and file.
 #[derive(Debug, Error)]
 pub enum HubError {
     #[error(
-        "{name:?} is no {kind} on the hub: a name is `owner/name`, each of up to 96 letters, digits, `-`, `_` and `.`"
+        "invalid {kind} name {name:?}: expected `owner/name`, each part up to 96 letters, digits, `-`, `_` and `.`"
     )]
     BadName { kind: &'static str, name: String },
 
-    #[error("{revision:?} is no revision of {repo}: give a branch, a tag or a commit")]
+    #[error("{repo}: invalid revision {revision:?}: expected a branch, a tag or a commit")]
     BadRevision { repo: String, revision: String },
 
-    #[error("no client for the hub at {endpoint:?} (HF_ENDPOINT): {detail}")]
+    #[error("invalid hub endpoint {endpoint:?} (HF_ENDPOINT): {detail}")]
     NoClient { endpoint: String, detail: String },
 
-    #[error("the hub's token (HF_TOKEN or the token file) has characters that no token has")]
+    #[error("the hub token (HF_TOKEN or the token file) contains invalid characters")]
     BadToken,
 
-    #[error("no cache folder: set HF_HOME or HF_HUB_CACHE, since there is no home folder")]
+    #[error("no cache folder: there is no home folder, so set HF_HOME or HF_HUB_CACHE")]
     NoCacheFolder,
 
     #[error(
@@ -34,34 +31,34 @@ pub enum HubError {
     )]
     Gated { what: String, page: String },
 
-    #[error("{what}: no such repository, or a private one ({token})")]
+    #[error("{what}: the repository does not exist or is private ({token})")]
     MissingRepo { what: String, token: Token },
 
-    #[error("{what}: the repository has no such revision")]
+    #[error("{what}: the repository does not have this revision")]
     MissingRevision { what: String },
 
-    #[error("{what}: the repository has no such file at this revision")]
+    #[error("{what}: the repository does not have this file at this revision")]
     MissingFile { what: String },
 
-    #[error("{what}: the hub refused with status {status}: {message}")]
+    #[error("{what}: the hub refused the request with status {status}: {message}")]
     Refused { what: String, status: u16, message: String },
 
-    #[error("{what}: the hub cannot serve this now (status {status}{}): {message}", asked(retry_after.as_ref()))]
+    #[error("{what}: the hub cannot serve this right now (status {status}{}): {message}", requested(retry_after.as_ref()))]
     Busy { what: String, status: u16, message: String, retry_after: Option<Duration> },
 
     #[error("{what}: no connection to {endpoint} ({detail})")]
     NoNetwork { what: String, endpoint: String, detail: String },
 
-    #[error("{what}: no whole answer from the hub: {detail}")]
+    #[error("{what}: the hub's response was interrupted: {detail}")]
     Interrupted { what: String, detail: String },
 
-    #[error("{what}: the hub's answer is none: {detail}")]
+    #[error("{what}: the hub's response is malformed: {detail}")]
     Malformed { what: String, detail: String },
 
-    #[error("{what}: the hub's answer is not followed: {detail}")]
+    #[error("{what}: the hub's response is unsafe to follow: {detail}")]
     Unsafe { what: String, detail: String },
 
-    #[error("{what}: what arrived is not the file the hub lists ({size} bytes, {digest})")]
+    #[error("{what}: the downloaded file does not match the hub's listing ({size} bytes, {digest})")]
     Mismatch { what: String, size: u64, digest: String },
 
     #[error("{what}: not in the cache {}, and {why}", cache.display())]
@@ -73,7 +70,7 @@ pub enum HubError {
     #[error("{what}: the cached file {} is a Git LFS pointer, not the file itself", path.display())]
     Pointer { what: String, path: PathBuf },
 
-    #[error("{what}: {} is not a file of ours but a link or a device; remove it", path.display())]
+    #[error("{what}: {} is a link or a device, not a cache file; remove it", path.display())]
     Planted { what: String, path: PathBuf },
 
     #[error("{what}: the disk is full at {}", path.display())]
@@ -82,49 +79,46 @@ pub enum HubError {
     #[error("{what}: {}: {source}", path.display())]
     Io { what: String, path: PathBuf, source: io::Error },
 
-    #[error("{what}: no Parquet files, neither there nor at refs/convert/parquet")]
+    #[error("{what}: no Parquet files at this revision or at refs/convert/parquet")]
     NoParquet { what: String },
 
-    #[error(
-        "{what}: no Parquet files there; the hub's own conversion is at the revision refs/convert/parquet"
-    )]
+    #[error("{what}: no Parquet files at this revision; the hub's own conversion is at refs/convert/parquet")]
     NoParquetAtRevision { what: String },
 
-    #[error("{what}: no configuration {config:?}; there {known}")]
+    #[error("{what}: no configuration {config:?}; {known}")]
     UnknownConfig { what: String, config: String, known: Known },
 
-    #[error("{what}: several configurations, name one; there {known}")]
+    #[error("{what}: several configurations, choose one; {known}")]
     ConfigNeeded { what: String, known: Known },
 
-    #[error("{what}: configuration {config:?} has no split {split:?}; there {known}")]
+    #[error("{what}: configuration {config:?} has no split {split:?}; {known}")]
     UnknownSplit { what: String, config: String, split: String, known: Known },
 
-    #[error("{what}: the Parquet files of {split:?} are not one whole set: {files}")]
+    #[error("{what}: the Parquet files of split {split:?} are not one complete set: {files}")]
     BadShards { what: String, split: String, files: String },
 
     #[error(
-        "{what}: no weights: neither model.safetensors nor pytorch_model.bin, nor the index of either's shards; there is {files}"
+        "{what}: no weights: expected model.safetensors, pytorch_model.bin or a shard index of either; the files are {files}"
     )]
     NoWeights { what: String, files: String },
 
-    #[error("{what}: no index of weights: {detail}")]
+    #[error("{what}: invalid shard index: {detail}")]
     BadIndex { what: String, detail: String },
 }
 
-/// The names there are, and whether others may exist that the cache does not hold.
+/// The available names, and whether there may be others that are not in the cache.
 #[derive(Debug)]
 pub struct Known {
     /// Sorted.
     pub names: Vec<String>,
-    /// Whether these are all.
+    /// Whether the list is complete.
     pub complete: bool,
 }
 
 impl std::fmt::Display for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let verb = if self.names.len() == 1 { "is" } else { "are" };
-        write!(f, "{verb} {}", listed(&self.names))?;
-        if self.complete { Ok(()) } else { write!(f, " in the cache") }
+        let place = if self.complete { "available" } else { "in the cache" };
+        write!(f, "{place}: {}", listed(&self.names))
     }
 }
 
@@ -138,8 +132,8 @@ pub enum Token {
 impl std::fmt::Display for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Token::Given => "the token given may be invalid or not allowed to read it",
-            Token::None => "no token is given: set HF_TOKEN if it is private",
+            Token::Given => "the given token may be invalid or lack read access",
+            Token::None => "no token given: set HF_TOKEN if it is private",
         })
     }
 }
@@ -154,8 +148,8 @@ impl HubError {
         )
     }
 
-    /// Whether fetching where there is a network would help.
-    pub fn is_cured_by_fetching(&self) -> bool {
+    /// Whether fetching on a machine with network access would help.
+    pub fn is_fixed_by_fetching(&self) -> bool {
         use HubError::{Damaged, NoNetwork, NotCached, Pointer};
         match self {
             NoNetwork { .. } | NotCached { .. } | Damaged { .. } | Pointer { .. } => true,
@@ -166,7 +160,7 @@ impl HubError {
         }
     }
 
-    /// Turns an error of the file system at `path` into ours.
+    /// Wraps a file system error at `path`.
     pub(super) fn io(what: &str, path: &Path, source: io::Error) -> Self {
         let (what, path) = (what.to_string(), path.to_path_buf());
         match source.kind() {
@@ -174,37 +168,9 @@ impl HubError {
             _ => HubError::Io { what, path, source },
         }
     }
-
-    /// Turns a failed request for `what`, a part of `repo`, into ours.
-    pub(super) fn request(failure: Failure, what: String, repo: &Repo, endpoint: &str, token: Token) -> Self {
-        let status = match failure {
-            Failure::Unreachable(detail) => {
-                return HubError::NoNetwork { what, endpoint: endpoint.into(), detail };
-            }
-            Failure::Silent(limit) => {
-                return HubError::Interrupted { what, detail: format!("none within {limit:?}") };
-            }
-            Failure::Broken(detail) => return HubError::Interrupted { what, detail: brief(&detail) },
-            Failure::Malformed(detail) => return HubError::Malformed { what, detail: brief(&detail) },
-            Failure::Unsafe(detail) => return HubError::Unsafe { what, detail: brief(&detail) },
-            Failure::Status(status) => status,
-        };
-        let Status { code, error_code, message, retry_after, from_hub } = status;
-        let message = message.map_or_else(|| "no reason given".into(), |message| brief(&message));
-        match (error_code.as_deref(), code) {
-            (Some("GatedRepo"), _) => HubError::Gated { what, page: repo.page(endpoint) },
-            (Some("RepoNotFound"), _) | (_, 401) => HubError::MissingRepo { what, token },
-            (Some("RevisionNotFound"), _) => HubError::MissingRevision { what },
-            (Some("EntryNotFound"), _) => HubError::MissingFile { what },
-            (_, 408 | 425 | 429 | 500..) => HubError::Busy { what, status: code, message, retry_after },
-            // A link to the content store expires; the hub gives a fresh one to the next request.
-            (_, 403) if !from_hub => HubError::Busy { what, status: code, message, retry_after },
-            _ => HubError::Refused { what, status: code, message },
-        }
-    }
 }
 
-/// Names one after the other, unless there are too many to read.
+/// Names separated by commas, at most as many as anyone would read.
 pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
     const MOST: usize = 100;
     let shown: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
@@ -213,7 +179,7 @@ pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
     shown.join(", ") + &more
 }
 
-/// What a server says, in one line of sensible length.
+/// A server's message on one line of reasonable length.
 pub(super) fn brief(text: &str) -> String {
     const LONGEST: usize = 300;
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -223,9 +189,9 @@ pub(super) fn brief(text: &str) -> String {
     }
 }
 
-/// The wait that a server asks for, as a part of a message.
-fn asked(wait: Option<&Duration>) -> String {
-    wait.map(|wait| format!(", come back in {} s", wait.as_secs())).unwrap_or_default()
+/// The wait that a server asks for, as part of a message.
+fn requested(wait: Option<&Duration>) -> String {
+    wait.map(|wait| format!(", retry after {} s", wait.as_secs())).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -233,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_told_apart() {
+    fn a_full_disk_has_its_own_error() {
         let full = HubError::io("x", Path::new("/p"), io::Error::from(io::ErrorKind::StorageFull));
         assert!(matches!(full, HubError::DiskFull { .. }));
         let other = HubError::io("x", Path::new("/p"), io::Error::from(io::ErrorKind::PermissionDenied));

@@ -1,6 +1,5 @@
-//! Requests to the hub of which no answer is trusted: neither with our credentials nor with our memory or time.
+//! Requests to the hub that trust no response with our credentials, memory or time.
 
-use std::error::Error;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -14,19 +13,19 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::error::HubError;
-use super::failure::{Failure, Status};
+use super::failure::{ErrorResponse, Failure, chain};
 use super::settings::HubSettings;
 
-/// Most bytes of an answer that is read into memory. A page of a listing has a few hundred thousand.
-const LONGEST_ANSWER: usize = 64 << 20;
-/// Most bytes of what a server says of an error.
-const LONGEST_COMPLAINT: usize = 1 << 16;
+/// Most bytes of a response that is read into memory. A page of a listing has a few hundred thousand.
+const LONGEST_RESPONSE: usize = 64 << 20;
+/// Most bytes of an error response that are read.
+const LONGEST_ERROR: usize = 1 << 16;
 /// Most redirects that one request follows.
-const REDIRECTS: usize = 10;
-/// Tells that a file is kept in chunks.
+const MAX_REDIRECTS: usize = 10;
+/// Header of files that are stored in chunks.
 const CHUNKED: &str = "X-Xet-Hash";
 
-/// The hub's address, and what it takes to be let in.
+/// The hub's URL and our credentials for it.
 pub(super) struct Http {
     client: Client,
     /// Without credentials.
@@ -36,10 +35,10 @@ pub(super) struct Http {
     patience: Duration,
 }
 
-/// The content of a file, as a server offers it.
+/// The content of a file, as the server offers it.
 pub(super) enum Content {
     Stream(Response),
-    /// In chunks of the hub's content store.
+    /// In chunks in the hub's content store.
     Chunks,
 }
 
@@ -48,10 +47,10 @@ impl Http {
         let bad = |detail: String| HubError::NoClient { endpoint: settings.shown_endpoint(), detail };
         let mut endpoint = Url::parse(&settings.endpoint).map_err(|error| bad(error.to_string()))?;
         if !is_http(&endpoint) || endpoint.query().is_some() || endpoint.fragment().is_some() {
-            return Err(bad("it must be like https://host/path".into()));
+            return Err(bad("expected https://host/path".into()));
         }
         let client = builder().redirect(Policy::none()).build().map_err(|error| bad(chain(&error)))?;
-        // A user and password in the address become a header here.
+        // A user and password in the URL become a header here.
         let plain = client.get(endpoint.clone()).build().map_err(|error| bad(chain(&error)))?;
         let authorization = match &settings.token {
             Some(token) => Some(bearer(token)?),
@@ -63,47 +62,47 @@ impl Http {
         Ok(Self { client, endpoint, authorization, timeout, patience })
     }
 
-    /// The hub's address without credentials and without a `/` at its end.
+    /// The hub's URL without credentials and without a trailing `/`.
     pub(super) fn endpoint(&self) -> &str {
         self.endpoint.as_str().trim_end_matches('/')
     }
 
-    /// The address of a path at the hub, each part of which may hold any character.
+    /// The URL of a path at the hub; the parts may contain any character.
     pub(super) fn url<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> Url {
         let mut url = self.endpoint.clone();
-        // An address of `http` always has a path.
+        // An HTTP URL always has a path.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(parts);
         }
         url
     }
 
-    /// Whether an address is of the hub's origin, to which alone credentials go.
+    /// Whether a URL has the hub's origin, the only one that gets credentials.
     pub(super) fn is_ours(&self, url: &Url) -> bool {
         url.origin() == self.endpoint.origin()
     }
 
-    /// An answer in JSON, and where its next page is.
+    /// A JSON response, and the URL of its next page.
     pub(super) async fn json<T: DeserializeOwned>(&self, url: Url) -> Result<(T, Option<Url>), Failure> {
         within(self.patience, async {
             let Content::Stream(response) = self.get(url, None).await? else {
-                return Err(Failure::Malformed("a file instead of JSON".into()));
+                return Err(Failure::Malformed("a file in place of JSON".into()));
             };
             let next = self.next_page(&response)?;
-            let body = self.body(response, LONGEST_ANSWER).await?;
+            let body = self.body(response, LONGEST_RESPONSE).await?;
             let body = body.ok_or_else(|| {
-                Failure::Malformed(format!("the answer is longer than {LONGEST_ANSWER} bytes"))
+                Failure::Malformed(format!("the response is longer than {LONGEST_RESPONSE} bytes"))
             })?;
-            let malformed = |error| Failure::Malformed(format!("not the JSON expected ({error})"));
+            let malformed = |error| Failure::Malformed(format!("unexpected JSON ({error})"));
             Ok((serde_json::from_slice(&body).map_err(malformed)?, next))
         })
         .await
     }
 
-    /// Asks for the bytes of a file, all or those in `range`.
+    /// Requests the bytes of a file, all or those in `range`.
     pub(super) async fn get(&self, url: Url, range: Option<&Range<u64>>) -> Result<Content, Failure> {
         let mut url = url;
-        for _ in 0..=REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             let mut request = self.client.get(url.clone());
             if let Some(authorization) = self.authorization.clone().filter(|_| self.is_ours(&url)) {
                 request = request.header(AUTHORIZATION, authorization);
@@ -114,7 +113,7 @@ impl Http {
             let response = self.limited(request.send()).await?;
             let status = response.status();
             if !status.is_success() && !status.is_redirection() {
-                return Err(self.complaint(response).await);
+                return Err(self.refusal(response).await);
             }
             if response.headers().contains_key(CHUNKED) {
                 return Ok(Content::Chunks);
@@ -122,13 +121,13 @@ impl Http {
             match response.headers().get(LOCATION) {
                 Some(to) if status.is_redirection() => url = target(response.url(), to)?,
                 _ if status.is_success() => return Ok(Content::Stream(response)),
-                _ => return Err(self.complaint(response).await),
+                _ => return Err(self.refusal(response).await),
             }
         }
-        Err(Failure::Malformed(format!("redirected more than {REDIRECTS} times")))
+        Err(Failure::Malformed(format!("redirected more than {MAX_REDIRECTS} times")))
     }
 
-    /// Waits for the other side as long as it may be silent.
+    /// Waits at most as long as the server may stay silent.
     pub(super) async fn limited<T, E: Into<Failure>>(
         &self,
         request: impl Future<Output = Result<T, E>>,
@@ -136,7 +135,7 @@ impl Http {
         within(self.timeout, request).await
     }
 
-    /// Where the next page of a listing is, which has to be at the hub.
+    /// The URL of the next page of a listing, which must be at the hub.
     fn next_page(&self, response: &Response) -> Result<Option<Url>, Failure> {
         static NEXT: LazyLock<Regex> = LazyLock::new(|| {
             Regex::new(r#"<(?<url>[^<>]*)>[^<]*;\s*rel\s*=\s*"?next\b"#).expect("a valid pattern")
@@ -146,15 +145,15 @@ impl Http {
         let next = response
             .url()
             .join(&found["url"])
-            .map_err(|error| Failure::Malformed(format!("the next page has no address ({error})")))?;
+            .map_err(|error| Failure::Malformed(format!("the next page has an invalid URL ({error})")))?;
         if !self.is_ours(&next) {
             let origin = next.origin().ascii_serialization();
-            return Err(Failure::Unsafe(format!("the listing goes on at {origin}, which is not the hub")));
+            return Err(Failure::Unsafe(format!("the listing continues at {origin}, which is not the hub")));
         }
         Ok(Some(next))
     }
 
-    /// The whole body, unless it is longer than that.
+    /// The whole body, or `None` if it is longer than `longest`.
     async fn body(&self, mut response: Response, longest: usize) -> Result<Option<Vec<u8>>, Failure> {
         let mut body = Vec::new();
         while let Some(chunk) = self.limited(response.chunk()).await? {
@@ -166,42 +165,42 @@ impl Http {
         Ok(Some(body))
     }
 
-    async fn complaint(&self, response: Response) -> Failure {
+    async fn refusal(&self, response: Response) -> Failure {
         #[derive(Deserialize)]
-        struct Complaint {
+        struct Body {
             error: String,
         }
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_string());
-        let mut status = Status {
-            code: response.status().as_u16(),
+        let mut refusal = ErrorResponse {
+            status: response.status().as_u16(),
             error_code: header("X-Error-Code"),
             message: header("X-Error-Message"),
             retry_after: retry_after(response.headers()),
             from_hub: self.is_ours(response.url()),
         };
-        if status.message.is_none() {
-            // The status says enough where the body cannot be had.
-            let body = within(self.timeout, self.body(response, LONGEST_COMPLAINT)).await.ok().flatten();
-            let complaint = body.and_then(|body| serde_json::from_slice::<Complaint>(&body).ok());
-            status.message = complaint.map(|complaint| complaint.error);
+        if refusal.message.is_none() {
+            // The status is enough if the body does not arrive.
+            let body = within(self.timeout, self.body(response, LONGEST_ERROR)).await.ok().flatten();
+            let body = body.and_then(|body| serde_json::from_slice::<Body>(&body).ok());
+            refusal.message = body.map(|body| body.error);
         }
-        Failure::Status(status)
+        Failure::Refused(refusal)
     }
 }
 
-/// A client for hf-hub, which sends the token with every request and lets the client drop it on the way.
+/// A client for hf-hub, which sends the token with every request and leaves it to the client to drop it on redirects.
 pub(super) fn client_for_hf_hub(http: &Http) -> Result<Client, reqwest::Error> {
     let hub = http.endpoint.origin();
     let follow = move |attempt: Attempt| -> Action {
         let (next, previous) = (attempt.url().clone(), attempt.previous());
         let last = previous.last().cloned();
         let stays = last.as_ref().is_some_and(|last| last.origin() == next.origin());
-        if previous.len() > REDIRECTS {
+        if previous.len() > MAX_REDIRECTS {
             attempt.error("too many redirects")
         } else if last.is_some_and(|last| is_downgrade(&last, &next)) {
             attempt.error("redirected from https to http")
         } else if stays && next.origin() != hub {
-            // reqwest sends the headers of the first request again where a redirect stays within a host.
+            // reqwest resends the headers of the first request when a redirect stays within a host.
             attempt.error("redirected twice within another host")
         } else {
             attempt.follow()
@@ -225,7 +224,7 @@ fn bearer(token: &str) -> Result<HeaderValue, HubError> {
 /// Where a redirect leads.
 fn target(from: &Url, location: &HeaderValue) -> Result<Url, Failure> {
     let to = location.to_str().ok().and_then(|to| from.join(to).ok());
-    let to = to.ok_or_else(|| Failure::Malformed("redirected to what is no address".into()))?;
+    let to = to.ok_or_else(|| Failure::Malformed("redirected to an invalid URL".into()))?;
     if is_http(&to) && !is_downgrade(from, &to) {
         return Ok(to);
     }
@@ -241,36 +240,22 @@ fn is_downgrade(from: &Url, to: &Url) -> bool {
     from.scheme() == "https" && to.scheme() != "https"
 }
 
-/// The wait that a server asks for in seconds, however many.
+/// The wait that a server asks for, in seconds.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
 }
 
-/// Waits no longer than that.
+/// Fails with [`Failure::TimedOut`] after `limit`.
 pub(super) async fn within<T, E: Into<Failure>>(
     limit: Duration,
     request: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failure> {
     match tokio::time::timeout(limit, request).await {
         Ok(done) => done.map_err(Into::into),
-        Err(_) => Err(Failure::Silent(limit)),
+        Err(_) => Err(Failure::TimedOut(limit)),
     }
-}
-
-/// An error with its causes, which reqwest's own message leaves out.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -278,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redirect_leads_nowhere_less_safe() {
+    fn a_redirect_never_lowers_security() {
         let to = |location: &'static str| {
             let from = Url::parse("https://hub/a/b").unwrap();
             target(&from, &HeaderValue::from_static(location)).map(String::from)
@@ -292,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_asked_for_is_in_seconds_however_many() {
+    fn retry_after_is_read_as_seconds_of_any_size() {
         let wait = |text: &'static str| {
             retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]))
         };

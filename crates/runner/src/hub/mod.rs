@@ -1,8 +1,8 @@
-//! Everything that talks to the Hugging Face hub or its cache.
+//! Access to the Hugging Face hub and its cache.
 //!
-//! A [`Repo`] is resolved to a [`Snapshot`]: a commit and its files. Files are fetched into the cache every other client
-//! of the hub uses, and none is handed out, or left where a later run would take it for whole, before its size and hash
-//! agree with the hub's listing. Offline, and where no connection comes about, the cache is all there is.
+//! A [`Repo`] is resolved to a [`Snapshot`]: a commit and its files. Files are fetched into the cache that every other
+//! client of the hub uses, and none is returned, or left where a later run would take it for complete, before its size
+//! and hash match the hub's listing. Offline, or without a connection, only the cache is used.
 
 mod cache;
 mod client;
@@ -31,11 +31,11 @@ pub use settings::HubSettings;
 /// The hub and its cache. Its methods block, and must not be called from within a tokio runtime.
 pub struct Hub {
     settings: HubSettings,
-    /// Made when first needed: most runs read the cache or no hub data at all.
+    /// Created on first use: most runs read only the cache or no hub data at all.
     client: OnceLock<Client>,
-    /// Set when no connection comes about, so that a run waits for a dead network only once.
+    /// Set when no connection can be established, so that a run waits for a dead network only once.
     unreachable: AtomicBool,
-    /// What was resolved before: a run sees one commit of a branch throughout.
+    /// Earlier results: a run sees the same commit of a branch throughout.
     resolved: Mutex<HashMap<Repo, Arc<Snapshot>>>,
 }
 
@@ -43,7 +43,7 @@ impl Hub {
     /// The hub as the environment describes it; see [`HubSettings::from_env`].
     ///
     /// # Errors
-    /// When the environment leaves open where the cache is.
+    /// When the environment does not determine the cache folder.
     pub fn from_env(progress: Progress) -> Result<Self, HubError> {
         Ok(Self::new(HubSettings::from_env(progress)?))
     }
@@ -61,11 +61,11 @@ impl Hub {
     /// Resolves a repository's revision to a commit and its files; once per revision, so that a branch cannot move
     /// under a run.
     ///
-    /// A commit whose listing is already known needs no network, since it can never change. Offline, without a
-    /// connection, and for a commit the hub will not list, the files are those in the cache.
+    /// A commit whose listing is cached needs no network, since it can never change. Offline, without a connection, or
+    /// if the hub does not list a commit, the files are those in the cache.
     ///
     /// # Errors
-    /// When the hub has no such repository or revision or keeps it from us, or neither hub nor cache has it.
+    /// When the repository or revision does not exist or is not accessible, and it is not in the cache.
     pub fn resolve(&self, repo: &Repo) -> Result<Arc<Snapshot>, HubError> {
         repo.check()?;
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,13 +80,13 @@ impl Hub {
         Ok(snapshot)
     }
 
-    /// Makes sure that the cache has these files of a snapshot, whole and with the right content.
+    /// Ensures that the cache has these files of a snapshot, complete and verified.
     ///
-    /// Only when all are there does the cache's branch or tag move to this snapshot's commit, so that an offline run
-    /// goes on finding the commit that was fetched last.
+    /// The cache's branch or tag moves to this snapshot's commit only when all files are there, so that an offline run
+    /// still finds the last complete one.
     ///
     /// # Errors
-    /// When a file is not in the repository, cannot be downloaded whole, or cannot be written to the cache.
+    /// When a file is not in the repository, cannot be downloaded completely, or cannot be written to the cache.
     pub fn fetch(&self, snapshot: &Snapshot, paths: &[impl AsRef<str>]) -> Result<Fetched, HubError> {
         let fetched = self.fetch_files(snapshot, paths)?;
         if self.client()?.is_some() && snapshot.repo.pinned_commit().is_none() {
@@ -95,7 +95,7 @@ impl Hub {
         Ok(fetched)
     }
 
-    /// As [`Hub::fetch`], but leaves the cache's branch or tag where it is.
+    /// Like [`Hub::fetch`], but leaves the cache's branch or tag unchanged.
     fn fetch_files(&self, snapshot: &Snapshot, paths: &[impl AsRef<str>]) -> Result<Fetched, HubError> {
         let files: Vec<CachedFile> =
             paths.iter().map(|path| self.fetch_file(snapshot, path.as_ref())).collect::<Result<_, _>>()?;
@@ -107,7 +107,7 @@ impl Hub {
         })
     }
 
-    /// The connection to the hub; none offline.
+    /// The connection to the hub; `None` offline.
     fn client(&self) -> Result<Option<&Client>, HubError> {
         if self.settings.offline || self.unreachable.load(Ordering::Relaxed) {
             return Ok(None);
@@ -132,7 +132,7 @@ impl Hub {
                 return match self.resolve_cached(repo) {
                     Ok(cached) if unreachable || repo.pinned_commit().is_some() => {
                         progress.say(format_args!(
-                            "warning: {error}\n  going on with the cache's commit {}",
+                            "warning: {error}\n  using the cached commit {}",
                             cached.commit
                         ));
                         Ok(cached)
@@ -142,9 +142,9 @@ impl Hub {
             }
         };
         if let Some(name) = &snapshot.renamed_to {
-            progress.say(format_args!("warning: {repo}: the hub now calls it {name}"));
+            progress.say(format_args!("warning: {repo} was renamed to {name}"));
         }
-        // Records spare work later; a cache that cannot be written to is no error.
+        // Records only save work later, so failing to write them is not an error.
         let _ = self.cache(repo).store_listing(&snapshot.commit, &snapshot.files);
         Ok(snapshot)
     }
@@ -180,7 +180,7 @@ impl Hub {
             if place.exists() {
                 self.settings
                     .progress
-                    .say(format_args!("warning: {what}: replacing the cached file, which is damaged"));
+                    .say(format_args!("warning: {what}: replacing the damaged cached file"));
             }
             self.download(client, snapshot, file)?
         } else if place.exists() {
@@ -191,7 +191,7 @@ impl Hub {
         Ok(CachedFile { path: place, size: file.size, downloaded })
     }
 
-    /// Whether the cached file is there and its content right as far as anyone can tell; checked once per file.
+    /// Whether the cached file exists and its content is right as far as is known; verified once per file.
     fn is_intact(&self, snapshot: &Snapshot, file: &RepoFile) -> Result<bool, HubError> {
         let cache = self.cache(&snapshot.repo);
         let path = cache.file(&snapshot.commit, &file.path);
@@ -215,7 +215,7 @@ impl Hub {
         Ok(right)
     }
 
-    /// Puts a file into the cache; tells whether that took a download, or another process or commit had it.
+    /// Puts a file into the cache; `false` if another process or commit already had it.
     fn download(&self, client: &Client, snapshot: &Snapshot, file: &RepoFile) -> Result<bool, HubError> {
         let cache = self.cache(&snapshot.repo);
         let what = snapshot.describe(&file.path);
@@ -224,7 +224,7 @@ impl Hub {
         let waiting =
             || self.settings.progress.say(format_args!("{what}: waiting for another process to fetch it"));
         let mut partial = cache.partial(&what, digest.hex(), waiting)?;
-        // The process we waited for may have fetched it.
+        // The process that we waited for may have fetched it.
         if self.is_intact(snapshot, file)? {
             return Ok(false);
         }
@@ -251,7 +251,7 @@ impl Hub {
     }
 
     fn not_cached(&self, what: String) -> HubError {
-        let why = if self.settings.offline { "HF_HUB_OFFLINE is set" } else { "the hub cannot be asked" };
+        let why = if self.settings.offline { "HF_HUB_OFFLINE is set" } else { "the hub is unreachable" };
         HubError::NotCached { what, cache: self.settings.cache.clone(), why }
     }
 }

@@ -17,18 +17,18 @@ const SHARDED_SAFETENSORS: &str = "model.safetensors.index.json";
 const PYTORCH: &str = "pytorch_model.bin";
 const SHARDED_PYTORCH: &str = "pytorch_model.bin.index.json";
 
-/// The part of an index of shards that says which of them holds which tensor.
+/// The part of a shard index that maps tensors to shards.
 #[derive(Deserialize)]
 struct ShardIndex {
     weight_map: HashMap<String, String>,
 }
 
 impl Hub {
-    /// Fetches `config.json`, `tokenizer.json`, and the weights in the first format there is of safetensors, sharded
-    /// safetensors, `pytorch_model.bin` and its shards.
+    /// Fetches `config.json`, `tokenizer.json`, and the weights in the first available format of safetensors, sharded
+    /// safetensors, `pytorch_model.bin`, and its shards.
     ///
     /// # Errors
-    /// When the repository lacks one of them, or they cannot be had.
+    /// When the repository lacks one of them, or a download fails.
     pub fn model_files(&self, repo: &Repo) -> Result<Fetched, HubError> {
         let snapshot = self.resolve(repo)?;
         let mut paths = SHAPE.map(String::from).to_vec();
@@ -36,38 +36,38 @@ impl Hub {
         self.fetch(&snapshot, &paths)
     }
 
-    /// Fetches `config.json` and `tokenizer.json`, which are all that a model of random weights needs.
+    /// Fetches `config.json` and `tokenizer.json`, which is all that a model with random weights needs.
     ///
     /// # Errors
-    /// When the repository lacks one of them, or they cannot be had.
+    /// When the repository lacks one of them, or a download fails.
     pub fn model_shape(&self, repo: &Repo) -> Result<Fetched, HubError> {
         let snapshot = self.resolve(repo)?;
         let cache = self.cache(repo);
-        let serves = |commit: String| SHAPE.iter().all(|path| cache.file(&commit, path).is_file());
-        // Where the cache's branch serves already it stays: there, an offline run may have the weights.
-        match cache.commit(&repo.revision).is_some_and(serves) {
+        let suffices = |commit: String| SHAPE.iter().all(|path| cache.file(&commit, path).is_file());
+        // A cached branch that suffices stays: its commit may have the weights, which an offline run needs.
+        match cache.commit(&repo.revision).is_some_and(suffices) {
             true => self.fetch_files(&snapshot, &SHAPE),
             false => self.fetch(&snapshot, &SHAPE),
         }
     }
 
-    /// Fetches `config.json` alone.
+    /// Fetches only `config.json`.
     ///
     /// # Errors
-    /// When the repository lacks it, or it cannot be had.
+    /// When the repository lacks it, or the download fails.
     pub fn model_config(&self, repo: &Repo) -> Result<PathBuf, HubError> {
         self.one_file(repo, CONFIG)
     }
 
-    /// Fetches `tokenizer.json` alone.
+    /// Fetches only `tokenizer.json`.
     ///
     /// # Errors
-    /// When the repository lacks it, or it cannot be had.
+    /// When the repository lacks it, or the download fails.
     pub fn model_tokenizer(&self, repo: &Repo) -> Result<PathBuf, HubError> {
         self.one_file(repo, TOKENIZER)
     }
 
-    /// Leaves the cache's branch where it is: there, an offline run may have its weights.
+    /// Leaves the cache's branch unchanged: its commit may have the weights, which an offline run needs.
     fn one_file(&self, repo: &Repo, path: &str) -> Result<PathBuf, HubError> {
         let snapshot = self.resolve(repo)?;
         Ok(self.fetch_file(&snapshot, path)?.path)
@@ -90,7 +90,7 @@ impl Hub {
         Err(HubError::NoWeights { what: snapshot.repo.to_string(), files: listed(&files) })
     }
 
-    /// An index of shards, and the shards it names.
+    /// A shard index and the shards that it names.
     fn shards(&self, snapshot: &Snapshot, index: &str) -> Result<Vec<String>, HubError> {
         let bad = |detail| HubError::BadIndex { what: snapshot.describe(index), detail };
         let path = self.fetch_file(snapshot, index)?.path;
@@ -100,7 +100,7 @@ impl Hub {
             serde_json::from_slice(&text).map_err(|error| bad(brief(&error.to_string())))?;
         let shards: BTreeSet<String> = weight_map.into_values().collect();
         if let Some(shard) = shards.iter().find(|shard| !is_plain_path(shard)) {
-            return Err(bad(format!("it names {shard:?}, which is no file of the repository")));
+            return Err(bad(format!("it names {shard:?}, which is not a file of the repository")));
         }
         Ok([index.to_string()].into_iter().chain(shards).collect())
     }

@@ -1,4 +1,4 @@
-//! Showing downloads and warnings on stderr.
+//! Shows downloads and warnings on stderr.
 
 use std::io::IsTerminal;
 
@@ -11,29 +11,30 @@ use crate::terminal::printable;
 pub enum Progress {
     /// Not at all.
     Silent,
-    /// One plain line per download and warning, as logs want them.
+    /// One plain line per download and warning, for logs.
     Lines,
     /// A bar per download, and plain lines for warnings.
     Bars,
 }
 
 impl Progress {
-    /// Bars where stderr is a terminal, else lines.
+    /// Bars if stderr is a terminal, else lines.
     pub fn detect() -> Self {
         if std::io::stderr().is_terminal() { Progress::Bars } else { Progress::Lines }
     }
 
-    /// Tells the user something that is no error.
+    /// Prints a notice.
     pub(super) fn say(self, message: impl std::fmt::Display) {
         if self != Progress::Silent {
             crate::progress::say!("{message}");
         }
     }
 
-    /// A bar for a download of `size` bytes, `done` of which are here; gone again when dropped.
+    /// Shows a download of `size` bytes, `done` of which have arrived; a bar disappears when dropped.
     pub(super) fn transfer(self, name: &str, size: u64, done: u64) -> Transfer {
         if self == Progress::Lines {
-            let rest = if done > 0 { format!(", {} of it here", HumanBytes(done)) } else { String::new() };
+            let rest =
+                if done > 0 { format!(", {} already downloaded", HumanBytes(done)) } else { String::new() };
             crate::progress::say!("fetching {name} ({}{rest})", HumanBytes(size));
         }
         Transfer((self == Progress::Bars).then(|| {
@@ -46,7 +47,7 @@ impl Progress {
     }
 }
 
-/// A download under way.
+/// A download in progress.
 pub(super) struct Transfer(Option<ProgressBar>);
 
 impl Transfer {

@@ -1,4 +1,4 @@
-//! What is asked of the hub: a repository at a revision, and what it resolves to.
+//! A repository at a revision, and what it resolves to.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::error::HubError;
 
-/// The revision a repository is read at unless another is asked for.
+/// The revision that a repository is read at by default.
 pub const DEFAULT_REVISION: &str = "main";
 
-/// Longest name of an owner or a repository that the hub takes.
+/// Longest name of an owner or a repository that the hub accepts.
 const LONGEST_NAME: usize = 96;
 
-/// Longest name that file systems take, in bytes.
+/// Longest file name that file systems accept, in bytes.
 const LONGEST_PART: usize = 255;
 
 /// Whether a repository holds a model or a dataset.
@@ -67,7 +67,7 @@ impl Repo {
         format!("{}s--{}", self.kind.singular(), self.name.replace('/', "--"))
     }
 
-    /// The repository's page, where a gated one asks for consent.
+    /// The repository's page, where access to a gated one is requested.
     pub(super) fn page(&self, endpoint: &str) -> String {
         match self.kind {
             RepoKind::Model => format!("{endpoint}/{}", self.name),
@@ -75,7 +75,7 @@ impl Repo {
         }
     }
 
-    /// Refuses names and revisions that would lead out of the cache folder or the hub's paths.
+    /// Refuses names and revisions that would escape the cache folder or the hub's paths.
     pub(super) fn check(&self) -> Result<(), HubError> {
         let segment = |s: &str| {
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -108,13 +108,13 @@ pub struct RepoFile {
     pub path: String,
     /// Size in bytes.
     pub size: u64,
-    /// What the content must hash to; absent where only a cache folder was there to be listed.
+    /// What the content must hash to; absent if only a cache folder could be listed.
     pub digest: Option<Digest>,
 }
 
 impl RepoFile {
-    /// Whether its path and digest can be names of files.
-    pub(super) fn is_sound(&self) -> bool {
+    /// Whether its path and digest are valid file names.
+    pub(super) fn is_valid(&self) -> bool {
         is_plain_path(&self.path) && self.digest.as_ref().is_none_or(Digest::is_hash)
     }
 }
@@ -125,9 +125,9 @@ pub struct Snapshot {
     pub repo: Repo,
     pub commit: String,
     pub files: Vec<RepoFile>,
-    /// False where the files are those a cache folder happens to hold, so that others may exist.
+    /// False if the files are just those in a cache folder, so that there may be others.
     pub complete: bool,
-    /// The name the hub knows the repository by, where it is not the one asked for.
+    /// The current name of the repository, if it was renamed.
     pub renamed_to: Option<String>,
 }
 
@@ -137,16 +137,16 @@ impl Snapshot {
         self.files.iter().find(|file| file.path == path)
     }
 
-    /// Names the snapshot, and a file of it, in messages.
+    /// Names the repository and one of its files in messages.
     pub(super) fn describe(&self, path: &str) -> String {
         format!("{}: {path}", self.repo)
     }
 }
 
-/// Files of a repository in the cache, whole and checked.
+/// Files of a repository in the cache, complete and verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
-    /// The repository at the revision that has the files: for a dataset, that may be the hub's conversion.
+    /// The repository at the revision that has the files; for a dataset, this may be the hub's conversion.
     pub repo: Repo,
     /// What the revision resolved to.
     pub commit: String,
@@ -161,12 +161,12 @@ pub struct CachedFile {
     pub path: PathBuf,
     /// Size in bytes.
     pub size: u64,
-    /// Whether it was downloaded just now, rather than found.
+    /// Whether it was downloaded by this call rather than already cached.
     pub downloaded: bool,
 }
 
 impl Fetched {
-    /// Where the files are, in the order they were asked for.
+    /// Paths of the files, in the order requested.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.files.iter().map(|file| file.path.clone()).collect()
     }
@@ -177,7 +177,7 @@ pub(super) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether `path` stays below the folder it is joined to, and has names that file systems take.
+/// Whether `path` stays below the folder it is joined to and has valid file names.
 pub(super) fn is_plain_path(path: &str) -> bool {
     path.split('/').all(|part| {
         (1..=LONGEST_PART).contains(&part.len())

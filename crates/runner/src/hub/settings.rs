@@ -1,4 +1,4 @@
-//! Where the hub and its cache are, and how patient we are. The only place that reads their environment variables.
+//! Where the hub and its cache are, timeouts and retries. The only place that reads the environment variables for them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,27 +19,27 @@ pub struct HubSettings {
     pub endpoint: String,
     /// Cache folder in the hub's layout (`datasets--owner--name/snapshots/...`).
     pub cache: PathBuf,
-    /// Access token; without one, no authorization is sent.
+    /// Access token; without one, requests are anonymous.
     pub token: Option<String>,
     /// Never use the network.
     pub offline: bool,
-    /// How often a request that may succeed later is tried in all.
+    /// Most attempts of a request that may succeed later.
     pub attempts: u32,
     /// Wait before the second attempt; it doubles with each further one.
     pub backoff: Duration,
-    /// Upper limit of the doubling.
+    /// Longest wait that the doubling leads to.
     pub max_backoff: Duration,
     /// How long a connection may stay silent.
     pub timeout: Duration,
-    /// The longest that all waits for another attempt may take together, and that an answer other than a file's
-    /// content may take to arrive.
+    /// The longest total wait between attempts, and the longest time that a response other than a file's content may
+    /// take to arrive.
     pub patience: Duration,
     /// How downloads and warnings are shown.
     pub progress: Progress,
 }
 
 impl HubSettings {
-    /// Settings for the hub at `endpoint` and the cache at `cache`: no token, online, default patience.
+    /// Settings for the hub at `endpoint` and the cache at `cache`: no token, online, default retries.
     pub fn new(endpoint: impl Into<String>, cache: impl Into<PathBuf>, progress: Progress) -> Self {
         Self {
             endpoint: endpoint.into().trim_end_matches('/').to_string(),
@@ -58,10 +58,10 @@ impl HubSettings {
     /// Settings from the environment, read as Python's huggingface_hub reads it, `~` and `$VARIABLE` in paths included:
     /// `HF_ENDPOINT`; `HF_HUB_CACHE` (or `HUGGINGFACE_HUB_CACHE`), `HF_HOME` (else `XDG_CACHE_HOME`, else the home
     /// folder); `HF_TOKEN` (or `HUGGING_FACE_HUB_TOKEN`), else the token file at `HF_TOKEN_PATH` or in `HF_HOME`, and
-    /// none where `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set; `HF_HUB_OFFLINE` (or `TRANSFORMERS_OFFLINE`).
+    /// none if `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set; `HF_HUB_OFFLINE` (or `TRANSFORMERS_OFFLINE`).
     ///
     /// # Errors
-    /// When nothing tells where the cache is.
+    /// When the environment does not determine the cache folder.
     pub fn from_env(progress: Progress) -> Result<Self, HubError> {
         Self::from_variables(|name| std::env::var_os(name), progress)
     }
@@ -91,7 +91,7 @@ impl HubSettings {
         })
     }
 
-    /// The endpoint as messages may show it: without a user and password.
+    /// The endpoint for messages, without user and password.
     pub(super) fn shown_endpoint(&self) -> String {
         let (scheme, rest) = self.endpoint.split_once("://").unwrap_or(("", &self.endpoint));
         match rest.rsplit_once('@') {
@@ -107,20 +107,20 @@ const LONGEST_TOKEN: u64 = 1 << 16;
 
 fn read_token(file: &Path) -> Option<String> {
     let mut text = String::new();
-    // A FIFO would be waited for.
+    // Opening a FIFO would block.
     let file = fs::File::open(Some(file).filter(|file| file.is_file())?).ok()?;
     file.take(LONGEST_TOKEN).read_to_string(&mut text).ok()?;
     clean_token(text)
 }
 
-/// A token without the line ends that secrets often come with.
+/// A token without the line ends that secrets often have.
 fn clean_token(text: String) -> Option<String> {
     let token = text.replace(['\r', '\n'], "").trim().to_string();
     (!token.is_empty()).then_some(token)
 }
 
-/// A path with `~`, `~user`, `$NAME` and `${NAME}` replaced, as Python's `expandvars(expanduser(path))` does: what is
-/// unknown stays as it is.
+/// A path with `~`, `~user`, `$NAME` and `${NAME}` replaced, as Python's `expandvars(expanduser(path))` does:
+/// unknown names stay as they are.
 fn expand(path: OsString, variable: &impl Fn(&str) -> Option<String>) -> PathBuf {
     static NAME: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"\$(?:(?<plain>[0-9A-Za-z_]+)|\{(?<braced>[^}]*)\})").expect("a pattern")
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_is_the_one_named_or_in_hf_home_or_in_the_user_cache() {
+    fn the_cache_folder_comes_from_its_variable_or_hf_home_or_the_user_cache() {
         let xdg = ("XDG_CACHE_HOME", "/xdg");
         let home = ("HF_HOME", "/hf");
         assert_eq!(settings(&[xdg]).cache, Path::new("/xdg/huggingface/hub"));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn older_names_of_variables_count_where_the_newer_ones_are_not_set() {
+    fn older_variable_names_apply_if_the_newer_ones_are_not_set() {
         let (old, new) = (("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "/new"));
         assert_eq!(settings(&[old, ("HF_HOME", "/hf")]).cache, Path::new("/old"));
         assert_eq!(settings(&[old, new]).cache, Path::new("/new"));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_not_to_be_sent_unasked_is_not() {
+    fn an_implicit_token_can_be_disabled() {
         let given = [("HF_HOME", "/nowhere"), ("HF_TOKEN", "hf_x"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")];
         assert_eq!(settings(&given).token, None);
     }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn offline_and_endpoint() {
+    fn offline_and_endpoint_come_from_their_variables() {
         let plain = settings(&[("HF_HOME", "/hf"), ("HF_HUB_OFFLINE", "0"), ("HF_ENDPOINT", "")]);
         assert!(!plain.offline);
         assert_eq!(plain.endpoint, "https://huggingface.co");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_the_variable_or_the_file() {
+    fn the_token_comes_from_the_variable_or_the_file() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), "hf_file\n").unwrap();
         let home = ("HF_HOME", folder.path().to_str().unwrap());

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Answer, MetricError, RowProblem, each, mean};
+use super::answer::{Answer, each, mean};
+use super::error::{MetricError, RowProblem};
 
 /// A prediction and its target.
 type Pair<'a> = (&'a str, &'a str);
@@ -16,13 +17,13 @@ pub(super) fn accuracy(answers: &[Answer]) -> Result<f64, MetricError> {
 pub(super) fn binary_f1(answers: &[Answer]) -> Result<f64, MetricError> {
     let mut counts = Counts::default();
     for (prediction, target) in binary_pairs(answers)? {
-        // What is neither label counts as the wrong one.
+        // A prediction that is neither label counts as the wrong one.
         let predicted = match prediction {
             "0" | "1" => prediction == "1",
             _ => target == "0",
         };
         counts.predicted += usize::from(predicted);
-        counts.wanted += usize::from(target == "1");
+        counts.expected += usize::from(target == "1");
         counts.hit += usize::from(predicted && target == "1");
     }
     Ok(counts.f1())
@@ -36,7 +37,7 @@ pub(super) fn macro_f1(answers: &[Answer], classes: Option<&[String]>) -> Result
     let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
     for &(prediction, target) in &pairs {
         counts.entry(prediction).or_default().predicted += 1;
-        counts.entry(target).or_default().wanted += 1;
+        counts.entry(target).or_default().expected += 1;
         counts.entry(target).or_default().hit += usize::from(prediction == target);
     }
     let scores: Vec<f64> = match classes {
@@ -46,7 +47,7 @@ pub(super) fn macro_f1(answers: &[Answer], classes: Option<&[String]>) -> Result
     Ok(mean(&scores))
 }
 
-/// Gorodkin's R_K from the label counts; 0 where predictions or targets are all one label.
+/// Gorodkin's R_K from the label counts; 0 if the predictions or the targets are all one label.
 pub(super) fn matthews(answers: &[Answer]) -> Result<f64, MetricError> {
     let pairs = pairs(answers)?;
     let mut counts: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
@@ -57,9 +58,9 @@ pub(super) fn matthews(answers: &[Answer]) -> Result<f64, MetricError> {
     let total = pairs.len() as f64;
     let right = pairs.iter().filter(|(prediction, target)| prediction == target).count() as f64;
     let sum = |term: fn(&(f64, f64)) -> f64| counts.values().map(term).sum::<f64>();
-    let covariance = right * total - sum(|(predicted, wanted)| predicted * wanted);
+    let covariance = right * total - sum(|(predicted, expected)| predicted * expected);
     let variance_of_predictions = total * total - sum(|(predicted, _)| predicted * predicted);
-    let variance_of_targets = total * total - sum(|(_, wanted)| wanted * wanted);
+    let variance_of_targets = total * total - sum(|(_, expected)| expected * expected);
     let product = variance_of_predictions * variance_of_targets;
     Ok(if product == 0.0 { 0.0 } else { covariance / product.sqrt() })
 }
@@ -96,18 +97,18 @@ fn binary_pairs(answers: &[Answer]) -> Result<Vec<Pair<'_>>, MetricError> {
     })
 }
 
-/// How often a class is predicted, wanted, and both at once.
+/// How often a class is predicted, expected, and both at once.
 #[derive(Debug, Default)]
 struct Counts {
     predicted: usize,
-    wanted: usize,
+    expected: usize,
     hit: usize,
 }
 
 impl Counts {
-    /// F1; 0 where the class is neither predicted nor wanted.
+    /// F1; 0 if the class is neither predicted nor expected.
     fn f1(&self) -> f64 {
-        match self.predicted + self.wanted {
+        match self.predicted + self.expected {
             0 => 0.0,
             sum => 2.0 * self.hit as f64 / sum as f64,
         }

@@ -1,8 +1,9 @@
-//! Correlations of predictions and targets that are numbers written as text.
+//! Correlations of predictions and targets, which are numbers written as text.
 
-use super::{Answer, MetricError, RowProblem, each, mean};
+use super::answer::{Answer, each, mean};
+use super::error::{MetricError, RowProblem};
 
-/// What a prediction that is no number counts as; the scales that are scored start at 0.
+/// Value of a prediction that is not a number; the scales that are scored start at 0.
 const UNREADABLE: f64 = -1.0;
 
 pub(super) fn pearson(answers: &[Answer]) -> Result<f64, MetricError> {
@@ -29,12 +30,12 @@ fn numbers(answers: &[Answer]) -> Result<(Vec<f64>, Vec<f64>), MetricError> {
     Ok(pairs.into_iter().unzip())
 }
 
-/// Reads what Python's `float` reads, save digit groups (`1_000`) and digits outside ASCII.
+/// Reads what Python's `float` reads, except digit groups (`1_000`) and non-ASCII digits.
 fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok()
 }
 
-/// Pearson's r; 0 where it is undefined: one side is constant, or not all finite.
+/// Pearson's r; 0 if it is undefined because one side is constant or not all finite.
 fn correlation(x: &[f64], y: &[f64]) -> f64 {
     match (standardized(x), standardized(y)) {
         (Some(x), Some(y)) => x.iter().zip(&y).map(|(x, y)| x * y).sum::<f64>().clamp(-1.0, 1.0),
@@ -42,9 +43,9 @@ fn correlation(x: &[f64], y: &[f64]) -> f64 {
     }
 }
 
-/// The values centered, then scaled to length 1; none where that cannot be done.
+/// The values centered, then scaled to length 1; `None` if that is impossible.
 fn standardized(values: &[f64]) -> Option<Vec<f64>> {
-    // A constant's mean can be off by rounding, which would leave noise of length 1.
+    // The mean of constant values can be off by rounding, which would leave noise of length 1.
     if values.iter().all(|value| *value == values[0]) {
         return None;
     }
@@ -58,7 +59,7 @@ fn standardized(values: &[f64]) -> Option<Vec<f64>> {
     centered.iter().all(|value| value.is_finite()).then_some(centered)
 }
 
-/// Ranks from 1, equal values sharing the mean of theirs; all NaN if any value is.
+/// Ranks from 1, where equal values share their mean rank; all NaN if any value is.
 fn ranks(values: &[f64]) -> Vec<f64> {
     if values.iter().any(|value| value.is_nan()) {
         return vec![f64::NAN; values.len()];
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_offset_costs_no_precision() {
+    fn a_large_offset_loses_no_precision() {
         let small: Vec<f64> = (0..1000).map(|i| f64::from(i * i % 97)).collect();
         let large: Vec<f64> = small.iter().map(|value| value + 1e12).collect();
         let other: Vec<f64> = (0..1000).map(|i| f64::from(i % 89)).collect();

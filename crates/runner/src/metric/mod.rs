@@ -1,5 +1,6 @@
 //! Metrics over generated text, as ATTEMPT, DePT and ADePT compute them.
 
+mod answer;
 mod classification;
 mod correlation;
 mod error;
@@ -12,41 +13,9 @@ use std::str::FromStr;
 use peft_model::peft::nearest;
 use serde::{Deserialize, Serialize};
 
+pub use answer::Answer;
 pub use error::{MetricError, RowProblem};
 use question_answering::{exact_match, normalize, token_f1};
-
-/// A generated text beside what the task wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// What the model wrote.
-    pub prediction: String,
-    /// The accepted answers, at least one.
-    pub targets: Vec<String>,
-    /// What rows of one question share: the question's id in MultiRC, the query's in ReCoRD.
-    pub group: Option<String>,
-}
-
-impl Answer {
-    /// Every accepted answer.
-    fn targets(&self) -> Result<&[String], RowProblem> {
-        if self.targets.is_empty() {
-            return Err(RowProblem::NoTarget);
-        }
-        Ok(&self.targets)
-    }
-
-    /// The one accepted answer.
-    fn target(&self) -> Result<&str, RowProblem> {
-        match self.targets()? {
-            [target] => Ok(target),
-            several => Err(RowProblem::SeveralTargets { found: several.len() }),
-        }
-    }
-
-    fn group(&self) -> Result<&str, RowProblem> {
-        self.group.as_deref().ok_or(RowProblem::NoGroup)
-    }
-}
 
 /// A score of a whole split, in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,16 +26,16 @@ pub enum Metric {
     /// F1 of class `1`; a prediction other than `0` and `1` counts as the wrong one of the two.
     F1,
     /// Unweighted mean of every class's F1, as scikit-learn's `f1_score` with `labels` and `zero_division=0`:
-    /// a declared class that no row has, or that predictions alone have, counts as 0, and a prediction that
-    /// is no class is a miss for its row's class and no class of its own. Where nobody declares the classes,
-    /// they are the distinct targets and predictions, as in `f1_score` without `labels`.
+    /// a declared class that no row has, or only predictions, counts as 0, and a prediction outside the classes
+    /// is a miss for its row's class rather than a class of its own. If the classes are not declared, they are
+    /// the distinct targets and predictions, as in `f1_score` without `labels`.
     MacroF1,
-    /// Matthews correlation; with more than two labels, Gorodkin's R_K (2004). A prediction that is no label
-    /// counts as a label of its own, as in scikit-learn.
+    /// Matthews correlation; with more than two labels, Gorodkin's R_K (2004). A prediction outside the
+    /// labels counts as a label of its own, as in scikit-learn.
     Matthews,
-    /// Pearson's r; a prediction that is no number counts as -1.
+    /// Pearson's r; a prediction that is not a number counts as -1.
     Pearson,
-    /// Spearman's rho, ties sharing their mean rank; a prediction that is no number counts as -1.
+    /// Spearman's rho, with mean ranks for ties; a prediction that is not a number counts as -1.
     Spearman,
     /// Share of predictions equal to any accepted answer after SQuAD v1.1's normalization.
     ExactMatch,
@@ -76,9 +45,9 @@ pub enum Metric {
     ExactMatchFirst,
     /// [`Metric::SquadF1`] against the first accepted answer only, as the reference scores MRQA.
     SquadF1First,
-    /// [`Metric::ExactMatch`] over ReCoRD's queries: the first row of each group stands for it.
+    /// [`Metric::ExactMatch`] over ReCoRD's queries: the first row of each group represents it.
     RecordExactMatch,
-    /// [`Metric::SquadF1`] over ReCoRD's queries: the first row of each group stands for it.
+    /// [`Metric::SquadF1`] over ReCoRD's queries: the first row of each group represents it.
     RecordF1,
     /// MultiRC's F1 over all answer options, whatever their question: [`Metric::F1`] under SuperGLUE's name.
     MultircF1a,
@@ -125,24 +94,24 @@ impl Metric {
         }
     }
 
-    /// Whether words of a text are compared, rather than labels or numbers.
+    /// Whether it compares the words of free text, rather than labels or numbers.
     pub const fn compares_words(self) -> bool {
         use Metric::*;
         matches!(self, ExactMatch | SquadF1 | ExactMatchFirst | SquadF1First | RecordExactMatch | RecordF1)
     }
 
-    /// What is compared of a text: its words after SQuAD's normalization, or all of it.
+    /// The part of a text that is compared: its words after SQuAD's normalization, or all of it.
     pub fn compared(self, text: &str) -> Cow<'_, str> {
         if self.compares_words() { normalize(text).into() } else { text.into() }
     }
 
-    /// Whether the score depends on which classes there are, beside those of the rows.
+    /// Whether the score depends on the declared classes, not only on those in the rows.
     pub const fn uses_classes(self) -> bool {
         matches!(self, Self::MacroF1)
     }
 
-    /// Scores a split: 0 to 100, correlations -100 to 100, and 0 where the formula is undefined. `classes` are
-    /// the distinct labels of the task, where they are declared.
+    /// Scores a split: 0 to 100, correlations -100 to 100, and 0 if the formula is undefined. `classes` are
+    /// the distinct labels of the task, if they are declared.
     ///
     /// # Errors
     /// When there are no rows, or a row lacks what the metric needs.
@@ -203,17 +172,4 @@ impl From<Metric> for &'static str {
     fn from(metric: Metric) -> Self {
         metric.name()
     }
-}
-
-/// Reads something off every row.
-fn each<'a, T>(
-    answers: &'a [Answer],
-    read: impl Fn(&'a Answer) -> Result<T, RowProblem>,
-) -> Result<Vec<T>, MetricError> {
-    let rows = answers.iter().enumerate();
-    rows.map(|(row, answer)| read(answer).map_err(|problem| MetricError::Row { row, problem })).collect()
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }

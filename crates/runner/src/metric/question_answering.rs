@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{Answer, MetricError, each, mean};
+use super::answer::{Answer, each, mean};
+use super::error::MetricError;
 
 /// How well a prediction agrees with one accepted answer, both normalized: 0 to 1.
 type Agreement = fn(&str, &str) -> f64;
@@ -14,7 +15,7 @@ pub(super) fn exact_match(prediction: &str, target: &str) -> f64 {
     f64::from(prediction == target)
 }
 
-/// F1 of the two bags of tokens; 0 where no token is shared, so also for two empty texts, as in SQuAD v1.1.
+/// F1 of the two bags of tokens; 0 if no token is shared, and therefore for two empty texts, as in SQuAD v1.1.
 pub(super) fn token_f1(prediction: &str, target: &str) -> f64 {
     let (mut predicted, mut wanted, mut shared) = (0, 0, 0);
     let mut unmatched: HashMap<&str, usize> = HashMap::new();
@@ -61,8 +62,8 @@ fn best(answer: &Answer, targets: &[String], agreement: Agreement) -> f64 {
 
 /// Lower case, without ASCII punctuation and English articles, words joined by single spaces.
 ///
-/// What bounds a word is what the reference's `regex` package says: a combining mark belongs to it. The
-/// official script's `re` differs there.
+/// Word boundaries are those of the reference's `regex` package, where a combining mark belongs to the word. The
+/// official script's `re` differs.
 pub(super) fn normalize(text: &str) -> String {
     static ARTICLE: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"\b(a|an|the)\b").expect("a valid pattern"));
@@ -73,7 +74,7 @@ pub(super) fn normalize(text: &str) -> String {
     words.join(" ")
 }
 
-/// What Python's `str.split` splits at: Unicode's white space and the four ASCII separators.
+/// Characters at which Python's `str.split` splits: Unicode's white space and the four ASCII separators.
 fn is_python_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
 }
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_tokens_count_as_often_as_both_have_them() {
+    fn shared_tokens_count_as_often_as_both_texts_have_them() {
         assert_eq!(token_f1("x x y", "x x x z"), 4.0 / 7.0);
         assert_eq!(token_f1("", ""), 0.0);
         assert_eq!(exact_match("", ""), 1.0);

@@ -2,9 +2,10 @@ use peft_model::random::{keyed_rng, mix};
 use peft_pocket::{Corpus, Mixture};
 use rand::Rng;
 
+use super::error::PretrainError;
+use super::recipe::Recipe;
 use super::span_corruption::{Corruption, corrupt};
 use super::tokenizer::sentinel;
-use super::{PretrainError, Recipe};
 use crate::tokenizer::Tokenizer;
 
 /// One pretraining example.
@@ -16,8 +17,7 @@ pub struct Example {
     pub supervised: bool,
 }
 
-/// The endless stream of pretraining batches: which examples a batch holds follows from the recipe and
-/// the batch's number.
+/// The infinite stream of pretraining batches; the examples of a batch follow from the recipe and the batch's number.
 pub struct Examples<'a> {
     recipe: &'a Recipe,
     tokenizer: &'a Tokenizer,
@@ -28,7 +28,7 @@ impl<'a> Examples<'a> {
     /// The stream of a recipe.
     ///
     /// # Errors
-    /// When the tokenizer lacks a sentinel that the recipe asks for.
+    /// When the tokenizer lacks a sentinel that the recipe requires.
     pub fn new(recipe: &'a Recipe, tokenizer: &'a Tokenizer) -> Result<Self, PretrainError> {
         let names = (0..recipe.tokenizer.sentinels).map(sentinel);
         let missing = |name: &String| PretrainError::Sentinel {
@@ -40,8 +40,8 @@ impl<'a> Examples<'a> {
         Ok(Self { recipe, tokenizer, sentinels: sentinels.collect::<Result<_, _>>()? })
     }
 
-    /// The examples of a step, counted from 0, the shortest source first: cut into pieces, they pad little
-    /// though every step sees every kind of example.
+    /// The examples of a step, counted from 0, sorted by source length: split into micro-batches, they need little
+    /// padding, though every step sees every kind of example.
     pub fn batch(&self, step: u64) -> Vec<Example> {
         let (phase, _) = self.recipe.phase(step);
         let seed = mix(mix(self.recipe.seed) ^ step);
@@ -56,8 +56,8 @@ impl<'a> Examples<'a> {
         examples
     }
 
-    /// Examples on which the held-out loss is measured, so many of each kind, in the last phase's mixture:
-    /// text that training, which counts its steps from 0, never draws.
+    /// The examples for the held-out loss, `data.held_out` of each kind, in the last phase's mixture; training never
+    /// draws their text.
     pub fn held_out(&self) -> Vec<Example> {
         let seed = held_out_seed(self.recipe);
         let (mut corpus, mut rng) = (Corpus::new(seed), keyed_rng(seed, "corruption"));
@@ -79,14 +79,14 @@ impl<'a> Examples<'a> {
     fn corrupted(&self, corpus: &mut Corpus, rng: &mut impl Rng) -> Example {
         let data = &self.recipe.data;
         let mut ids = self.tokenizer.encode(&corpus.plain(), data.source_tokens).ids;
-        let eos = ids.pop().expect("every text has an end token");
+        let eos = ids.pop().expect("every text ends with the EOS token");
         let corruption = Corruption { density: data.noise_density, mean_span: data.mean_span };
         let (source, target) = corrupt(&ids, corruption, &self.sentinels, eos, rng);
         Example { source, target, supervised: false }
     }
 }
 
-/// Source and target text of supervised examples that training never draws; the first of them are those of
+/// Source and target text of supervised examples that training never draws, beginning with those of
 /// [`Examples::held_out`].
 pub fn held_out_text(recipe: &Recipe) -> impl Iterator<Item = (String, String)> {
     let mut corpus = Corpus::new(held_out_seed(recipe));

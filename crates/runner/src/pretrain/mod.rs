@@ -1,5 +1,6 @@
-//! Pretrains a T5 on the pocket world: span corruption mixed with supervised examples, as T5 itself.
+//! Pretrains a T5 on the pocket world, on span corruption mixed with supervised examples, as T5 itself was.
 
+mod error;
 mod examples;
 mod publish;
 mod recipe;
@@ -7,60 +8,7 @@ mod span_corruption;
 mod tokenizer;
 mod training;
 
-use std::path::PathBuf;
-
+pub use error::PretrainError;
 pub use examples::{Example, Examples, held_out_text};
 pub use recipe::Recipe;
 pub use training::{HeldOut, Report, held_out_loss, pretrain};
-
-/// What can go wrong when a model is pretrained.
-#[derive(Debug, thiserror::Error)]
-pub enum PretrainError {
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error(transparent)]
-    File(#[from] crate::files::FileError),
-    #[error("cannot write {}: {source}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
-    #[error("{}: {problem}", path.display())]
-    Recipe { path: PathBuf, problem: String },
-    #[error("training the tokenizer: {0}")]
-    Tokenizer(String),
-    #[error(
-        "`start`: the tokenizer of {start} has no `{missing}`, but `tokenizer.sentinels` asks for {asked}"
-    )]
-    Sentinel { start: String, missing: String, asked: usize },
-    #[error(transparent)]
-    TooLarge(#[from] crate::host::memory::TooLarge),
-    #[error("the loss was {loss} at step {step}; lower `phases.learning_rate`")]
-    Diverged { step: u64, loss: f64 },
-    #[error(transparent)]
-    State(#[from] crate::train::StateError),
-    #[error("{0}")]
-    Interrupted(#[from] crate::host::interrupt::Interrupted),
-    #[error(transparent)]
-    Model(#[from] peft_model::Error),
-    #[error("`start`: {0}")]
-    Start(#[from] crate::model::ModelError),
-    #[error(
-        "`start`: the configuration of {start} is not what `model` says: {found}, but {expected} was asked for"
-    )]
-    Shape { start: String, found: String, expected: String },
-    #[error(transparent)]
-    TokenizerFile(#[from] crate::tokenizer::TokenizerError),
-}
-
-impl PretrainError {
-    /// Whether it is the recipe that must be changed; the message names its keys, but not its file.
-    pub fn is_of_recipe(&self) -> bool {
-        matches!(
-            self,
-            Self::Tokenizer(_)
-                | Self::Sentinel { .. }
-                | Self::TooLarge(_)
-                | Self::Diverged { .. }
-                | Self::Start(_)
-                | Self::Shape { .. }
-        )
-    }
-}

@@ -1,4 +1,4 @@
-//! The folder of a pretrained model: its files are those of one model, or there are no weights in it.
+//! The folder of a pretrained model: its files belong to one model, or it has no weights.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,41 +7,41 @@ use std::path::{Path, PathBuf};
 use burn::tensor::DType;
 use peft_model::t5::Backbone;
 
-use super::PretrainError;
+use super::error::PretrainError;
 use crate::files::atomic::death;
 
-/// How the names of folders begin in which a model is written before it is moved.
+/// Prefix of the folders in which a model is written before it is moved.
 const STAGING: &str = ".writing-model-";
 
 const WEIGHTS: &str = "model.safetensors";
 
-/// The files of a model; the weights come last, for a folder without them is no model.
+/// The files of a model; the weights come last, since a folder without them is not a model.
 const FILES: [&str; 4] = [TOKENIZER, "config.json", REPORT, WEIGHTS];
 
 const TOKENIZER: &str = "tokenizer.json";
 
-/// What the pretraining came to.
+/// The report of the pretraining.
 const REPORT: &str = "pretraining.json";
 
-/// Makes a folder and tries whether files can be made in it, so that no training ends in front of a closed door.
+/// Creates a folder and checks that it is writable, so that this does not fail only after the training.
 ///
 /// # Errors
-/// When it cannot be made or written.
-pub fn prepare(folder: &Path) -> Result<(), PretrainError> {
+/// When it cannot be created or written.
+pub(super) fn prepare(folder: &Path) -> Result<(), PretrainError> {
     fs::create_dir_all(folder).map_err(cannot_write(folder))?;
     remove_staging(folder);
     tempfile::Builder::new().prefix(STAGING).tempdir_in(folder).map(drop).map_err(cannot_write(folder))
 }
 
-/// A model in a folder of its own inside of the one that it is for.
-pub struct Staged(tempfile::TempDir);
+/// A model in a temporary folder inside the target folder.
+pub(super) struct Staged(tempfile::TempDir);
 
 impl Staged {
-    /// Writes the configuration, the tokenizer and the weights in f16; the model that was there stays as it was.
+    /// Writes the configuration, the tokenizer and the weights in f16; an existing model is not touched.
     ///
     /// # Errors
     /// When the folder cannot be written or the disk is full.
-    pub fn write(backbone: &Backbone, tokenizer: &[u8], folder: &Path) -> Result<Self, PretrainError> {
+    pub(super) fn write(backbone: &Backbone, tokenizer: &[u8], folder: &Path) -> Result<Self, PretrainError> {
         let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(folder);
         let staged = Self(staging.map_err(cannot_write(folder))?);
         backbone.save(staged.folder(), DType::F16)?;
@@ -49,22 +49,22 @@ impl Staged {
         Ok(staged)
     }
 
-    /// Where it is.
-    pub fn folder(&self) -> &Path {
+    /// Path of the temporary folder.
+    pub(super) fn folder(&self) -> &Path {
         self.0.path()
     }
 
-    /// Moves it to its place, with a report beside it.
+    /// Moves it to its place, together with a report.
     ///
     /// # Errors
     /// When the folder cannot be written or the disk is full.
-    pub fn publish(self, report: &[u8], folder: &Path) -> Result<(), PretrainError> {
+    pub(super) fn publish(self, report: &[u8], folder: &Path) -> Result<(), PretrainError> {
         self.write_file(REPORT, report)?;
         for name in FILES {
             let path = self.folder().join(name);
             File::open(&path).and_then(|file| file.sync_all()).map_err(cannot_write(&path))?;
         }
-        // A kill must not leave old weights beside a new configuration.
+        // A kill must not leave old weights with a new configuration.
         death::step();
         let weights = folder.join(WEIGHTS);
         match fs::remove_file(&weights) {
@@ -92,7 +92,7 @@ fn cannot_write(path: &Path) -> impl FnOnce(io::Error) -> PretrainError {
     |source| PretrainError::Write { path, source }
 }
 
-/// Removes what a pretraining that was killed while it wrote has left.
+/// Removes the temporary folders of a pretraining that was killed while writing.
 fn remove_staging(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(STAGING) {

@@ -6,29 +6,29 @@ use peft_model::t5::{Backbone, T5Config};
 use peft_pocket::Mixture;
 use serde::{Deserialize, Serialize};
 
-use super::PretrainError;
+use super::error::PretrainError;
 use crate::files;
 use crate::files::embedded;
 use crate::host::memory::{self, TooLarge};
 use crate::model::footprint;
 use crate::results::portable;
 
-/// How a model is pretrained: what a TOML in `datasets/recipes/` says.
+/// How a model is pretrained: the contents of a TOML in `datasets/recipes/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     pub title: String,
     /// Seed of everything that is random: weights, text, corruption.
     pub seed: u64,
-    /// Model whose weights and tokenizer it goes on from: a folder, an embedded one or a hub id. Where it is left
-    /// out, weights are random and the tokenizer is trained.
+    /// Model whose weights and tokenizer it starts from: a folder, an embedded model or a hub id. By default, weights
+    /// are random and the tokenizer is trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
     pub tokenizer: TokenizerRecipe,
     pub model: ModelRecipe,
     pub data: DataRecipe,
     pub training: TrainingRecipe,
-    /// One after the other, each with its own mixture and schedule.
+    /// Run in sequence, each with its own mixture and schedule.
     pub phases: Vec<Phase>,
 }
 
@@ -36,11 +36,11 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerRecipe {
-    /// Most pieces, sentinels and special tokens included; a small world has fewer words.
+    /// Maximum number of pieces, including sentinels and special tokens.
     pub vocabulary: usize,
     /// Number of sentinels for span corruption.
     pub sentinels: usize,
-    /// Passages that it is trained on.
+    /// Number of passages that it is trained on.
     pub passages: usize,
 }
 
@@ -56,39 +56,39 @@ pub struct ModelRecipe {
     pub num_decoder_layers: usize,
     pub relative_attention_num_buckets: usize,
     pub relative_attention_max_distance: usize,
-    /// Added to the encoder's random position bias before training: its first heads look at the token before,
-    /// the one after, and the token itself. AdamW takes thousands of steps to make a bias that large.
+    /// Added to the encoder's random position bias before training, so that its first heads attend to the previous
+    /// token, the next one, and the token itself. AdamW would need thousands of steps for so large a bias.
     pub local_attention: f32,
     /// Written into `config.json`, for fine-tuning.
     pub dropout_rate: f64,
 }
 
-/// What it reads.
+/// Training data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
-    /// Longest source; longer passages are cut.
+    /// Longest source; longer passages are truncated.
     pub source_tokens: usize,
-    /// Share of hidden tokens.
+    /// Fraction of tokens that are masked.
     pub noise_density: f64,
-    /// Mean length of a hidden span, in tokens.
+    /// Mean length of a masked span, in tokens.
     pub mean_span: f64,
-    /// Examples of each kind on which the held-out loss is measured.
+    /// Number of examples of each kind for the held-out loss.
     pub held_out: usize,
 }
 
-/// How long and how hard it trains.
+/// Batches and regularization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingRecipe {
-    /// Examples per update.
+    /// Examples per step.
     pub batch_size: usize,
-    /// Pieces that a batch is cut into by length, so that little is padded; their gradients add up.
+    /// Micro-batches per step, split by length to save padding; their gradients are accumulated.
     pub pieces: usize,
     pub weight_decay: f64,
     /// Dropout while pretraining.
     pub dropout_rate: f64,
-    /// Updates between measurements of the held-out loss.
+    /// Steps between measurements of the held-out loss.
     pub evaluate_every: u64,
 }
 
@@ -99,17 +99,17 @@ pub struct Phase {
     pub steps: u64,
     pub learning_rate: f64,
     pub warmup_steps: u64,
-    /// Steps over which the learning rate would fall to zero, where that is not the phase's end.
+    /// Number of steps after which the learning rate would reach zero; defaults to the phase's length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decay_over: Option<u64>,
-    /// Share of supervised examples; the rest is span corruption.
+    /// Fraction of supervised examples; the rest is span corruption.
     pub supervised: f64,
-    /// What the supervised examples are.
+    /// Mixture of the supervised examples.
     pub mixture: Mixture,
 }
 
 impl Recipe {
-    /// Updates in all.
+    /// Total number of steps.
     pub fn steps(&self) -> u64 {
         self.phases.iter().map(|phase| phase.steps).sum()
     }
@@ -123,14 +123,14 @@ impl Recipe {
             }
             within -= phase.steps;
         }
-        let last = self.phases.last().expect("checked: there is a phase");
+        let last = self.phases.last().expect("a checked recipe has a phase");
         (last, last.steps)
     }
 
     /// Reads a recipe: a file, or an embedded one by its path below `datasets/`.
     ///
     /// # Errors
-    /// When there is none, or it is malformed, has unknown keys or values out of range.
+    /// When it does not exist, is malformed, or has unknown keys or values out of range.
     pub fn find(path: &str) -> Result<Self, PretrainError> {
         let text = match files::read_settings(Path::new(path)) {
             Ok(text) => text,
@@ -144,13 +144,13 @@ impl Recipe {
 
     fn check(&self) -> Result<(), String> {
         if self.folder_name().is_empty() || self.title.chars().any(char::is_control) {
-            return Err(format!("`title` is {:?}; it must be a line of text", self.title));
+            return Err(format!("`title` is {:?}; it must be one line of text", self.title));
         }
         self.tokenizer.check()?;
         self.model.check(self.start.is_some())?;
         self.data.check()?;
         self.training.check()?;
-        // Its errors name the field, which is a key of `model` too.
+        // Its errors name the field, which is also a key of `model`.
         T5Config::from_json(&self.config(self.tokenizer.vocabulary).to_json())
             .map_err(|problem| format!("`model`: {problem}"))?;
         if self.phases.is_empty() {
@@ -159,21 +159,21 @@ impl Recipe {
         self.phases.iter().try_for_each(Phase::check)
     }
 
-    /// The title as a folder's name: letters and digits, and hyphens between them.
+    /// The title as a folder name: letters and digits, separated by hyphens.
     pub fn folder_name(&self) -> String {
         let words = self.title.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
         let name = words.collect::<Vec<_>>().join("-").to_lowercase();
-        // File systems take names of up to 255 bytes, and a character takes up to 4.
+        // File names have at most 255 bytes, and a character at most 4.
         name.chars().take(60).collect()
     }
 
-    /// The recipe as others may see it: of a path that begins at the root or at the home folder, only the last name.
+    /// The recipe without private paths: absolute paths and paths below the home folder are reduced to their last part.
     pub fn without_private_paths(&self) -> Self {
         let public = |start: &String| portable(start);
         Self { start: self.start.as_ref().map(public), ..self.clone() }
     }
 
-    /// Refuses a pretraining whose weights or batches do not fit into memory, by the least that they can take.
+    /// Refuses a pretraining whose weights or batches do not fit into memory, by a lower bound of their sizes.
     ///
     /// # Errors
     /// The message names the keys.
@@ -191,12 +191,12 @@ impl Recipe {
         memory::ensure(model, training)?;
         let TrainingRecipe { batch_size, pieces, .. } = self.training;
         let batch = || format!("`training.batch_size` {batch_size} in `training.pieces` {pieces}");
-        // A text has a token, and each has its end token.
+        // Every text has at least one token and the EOS token.
         let piece = footprint::teacher_forcing(config, batch_size.div_ceil(pieces), 2, 2);
         memory::ensure(batch, training.saturating_add(piece))
     }
 
-    /// The model's configuration, for a tokenizer of so many pieces.
+    /// The model's configuration, for a tokenizer with `vocab_size` pieces.
     pub fn config(&self, vocab_size: usize) -> T5Config {
         let model = &self.model;
         T5Config {
@@ -224,10 +224,12 @@ impl TokenizerRecipe {
 }
 
 impl ModelRecipe {
-    fn check(&self, goes_on: bool) -> Result<(), String> {
+    fn check(&self, has_start: bool) -> Result<(), String> {
         number("model.local_attention", self.local_attention.into(), f64::MIN, f64::MAX)?;
-        if goes_on && self.local_attention != 0.0 {
-            return Err("`model.local_attention` is for random weights; with `start` it must be 0".into());
+        if has_start && self.local_attention != 0.0 {
+            return Err(
+                "`model.local_attention` is only for random weights; with `start` it must be 0".into()
+            );
         }
         rate("model.dropout_rate", self.dropout_rate)
     }
@@ -260,8 +262,7 @@ impl Phase {
         between("phases.decay_over", decay_over, 1, MOST_STEPS)?;
         if self.warmup_steps > decay_over {
             return Err(format!(
-                "`phases.warmup_steps` is {}; the phase's {decay_over} steps would end before the learning rate is \
-                 reached",
+                "`phases.warmup_steps` is {}; it must be at most {decay_over}, the steps of the phase's schedule",
                 self.warmup_steps
             ));
         }
@@ -271,10 +272,10 @@ impl Phase {
     }
 }
 
-/// More than a text can have spans.
+/// More spans than any text has.
 const MOST_SENTINELS: usize = 4096;
 
-/// Texts that are made in minutes, and held in memory where they are.
+/// As many texts as can be generated in minutes and held in memory.
 const MOST_TEXTS: usize = 1_000_000;
 
 const MOST_STEPS: u64 = 1_000_000_000;
@@ -286,7 +287,7 @@ fn between<T: PartialOrd + Display>(key: &str, value: T, least: T, most: T) -> R
     }
 }
 
-/// A finite number between two others.
+/// A finite number between two bounds.
 fn number(key: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
     match (least..=most).contains(&value) {
         true => Ok(()),
@@ -305,7 +306,7 @@ fn share(key: &str, value: f64) -> Result<(), String> {
     }
 }
 
-/// A rate of dropout.
+/// A dropout rate.
 fn rate(key: &str, value: f64) -> Result<(), String> {
     match (0.0..1.0).contains(&value) {
         true => Ok(()),
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_title_never_leads_out_of_the_results_folder() {
+    fn a_title_never_escapes_the_results_folder() {
         for (title, name) in [
             ("Pocket", "pocket"),
             ("My T5, second try", "my-t5-second-try"),
@@ -341,15 +342,15 @@ mod tests {
     }
 
     #[test]
-    fn a_private_path_is_not_told() {
-        for (start, told) in [
+    fn a_private_path_is_not_published() {
+        for (start, published) in [
             ("/home/me/models/base", "base"),
             ("~/base", "base"),
             ("models/base", "models/base"),
             ("google/t5-v1_1-small", "google/t5-v1_1-small"),
         ] {
             let recipe = Recipe { start: Some(start.into()), ..titled("x") };
-            assert_eq!(recipe.without_private_paths().start.as_deref(), Some(told));
+            assert_eq!(recipe.without_private_paths().start.as_deref(), Some(published));
         }
     }
 }

@@ -1,24 +1,23 @@
 //! T5's unsupervised objective (Raffel et al. 2020, section 3.1.4): spans of the text are replaced by
-//! sentinels, and the target spells out what each sentinel stands for.
+//! sentinels, and the target lists the masked span of each sentinel.
 
 use rand::Rng;
 use rand::seq::index;
 
-/// How much is hidden, and in what pieces.
+/// How much is masked, and in spans of which length.
 #[derive(Debug, Clone, Copy)]
-pub struct Corruption {
-    /// Share of tokens that are hidden.
+pub(super) struct Corruption {
+    /// Fraction of tokens that are masked.
     pub density: f64,
-    /// Mean length of a hidden span, in tokens.
+    /// Mean length of a masked span, in tokens.
     pub mean_span: f64,
 }
 
-/// Corrupts the ids of a text (without an end token) to `(source, target)`, both with the end token.
+/// Corrupts the ids of a text without the EOS token to `(source, target)`, both with the EOS token.
 ///
-/// `sentinels` are the ids that stand for the first span, the second, and so on; a text that asks for
-/// more spans than there are sentinels gets fewer. A text of fewer than two tokens has nothing to hide and
-/// something to keep, and stays whole.
-pub fn corrupt(
+/// `sentinels` are the ids for the first span, the second, and so on; their number limits the number of spans. A text
+/// of fewer than two tokens is not corrupted.
+pub(super) fn corrupt(
     ids: &[u32],
     corruption: Corruption,
     sentinels: &[u32],
@@ -28,11 +27,11 @@ pub fn corrupt(
     if ids.len() < 2 || sentinels.is_empty() {
         return ([ids, &[eos]].concat(), vec![eos]);
     }
-    let hidden = ((ids.len() as f64 * corruption.density).round() as usize).clamp(1, ids.len() - 1);
-    let spans = ((hidden as f64 / corruption.mean_span).round() as usize).max(1);
-    let spans = spans.min(sentinels.len()).min(hidden).min(ids.len() - hidden);
-    let lengths = composition(hidden, spans, rng);
-    let gaps = composition(ids.len() - hidden, spans, rng);
+    let masked = ((ids.len() as f64 * corruption.density).round() as usize).clamp(1, ids.len() - 1);
+    let spans = ((masked as f64 / corruption.mean_span).round() as usize).max(1);
+    let spans = spans.min(sentinels.len()).min(masked).min(ids.len() - masked);
+    let lengths = composition(masked, spans, rng);
+    let gaps = composition(ids.len() - masked, spans, rng);
     let (mut source, mut target, mut at) = (Vec::new(), Vec::new(), 0);
     for ((gap, length), &sentinel) in gaps.into_iter().zip(lengths).zip(sentinels) {
         source.extend(&ids[at..at + gap]);
@@ -46,7 +45,7 @@ pub fn corrupt(
     (source, target)
 }
 
-/// A random way to write `total` as a sum of so many positive parts, each way equally likely.
+/// A uniformly random composition of `total` into `parts` positive parts.
 fn composition(total: usize, parts: usize, rng: &mut impl Rng) -> Vec<usize> {
     let mut cuts: Vec<usize> = index::sample(rng, total - 1, parts - 1).iter().map(|cut| cut + 1).collect();
     cuts.sort_unstable();
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn source_and_target_together_spell_the_text() {
+    fn source_and_target_together_restore_the_text() {
         let sentinels: Vec<u32> = (900..916).collect();
         let corruption = Corruption { density: 0.15, mean_span: 3.0 };
         let mut rng = keyed_rng(1, "test");
@@ -76,19 +75,19 @@ mod tests {
                     false => restored.push(id),
                     true => {
                         let start = target.iter().position(|&t| t == id).unwrap() + 1;
-                        let hidden = target[start..target.len() - 1].iter();
-                        restored.extend(hidden.take_while(|t| !sentinels.contains(t)));
+                        let masked = target[start..target.len() - 1].iter();
+                        restored.extend(masked.take_while(|t| !sentinels.contains(t)));
                     }
                 }
             }
             assert_eq!(restored, ids);
-            let hidden = target.iter().filter(|t| ids.contains(t)).count();
-            assert_eq!(hidden, ((f64::from(length) * 0.15).round() as usize).max(1));
+            let masked = target.iter().filter(|t| ids.contains(t)).count();
+            assert_eq!(masked, ((f64::from(length) * 0.15).round() as usize).max(1));
         }
     }
 
     #[test]
-    fn what_cannot_be_corrupted_stays_whole() {
+    fn a_text_too_short_to_corrupt_is_unchanged() {
         let mut rng = keyed_rng(3, "test");
         let extreme = [(0.0, 1.0), (1.0, 1.0), (1.0, 1e300), (0.5, f64::MIN_POSITIVE)];
         for (density, mean_span) in extreme {
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_have_the_mean_length_asked_for() {
+    fn spans_have_the_requested_mean_length() {
         let ids: Vec<u32> = (10..210).collect();
         let sentinels: Vec<u32> = (900..916).collect();
         let corruption = Corruption { density: 0.15, mean_span: 3.0 };

@@ -1,5 +1,5 @@
-//! A unigram tokenizer (Kudo 2018) for a small vocabulary, in T5's manner: pieces with a leading `▁`, an
-//! end token on every text, sentinels at the end.
+//! A unigram tokenizer (Kudo 2018) for a small vocabulary, in T5's format: pieces with a leading `▁`, the
+//! EOS token after every text, sentinels at the end of the vocabulary.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,18 +19,20 @@ const PAD: &str = "<pad>";
 const EOS: &str = "</s>";
 const UNK: &str = "<unk>";
 
-/// The id of the end token, as in T5's own vocabulary.
-pub const EOS_ID: u32 = 1;
+/// The id of the EOS token, as in T5's own vocabulary.
+pub(super) const EOS_ID: u32 = 1;
 
-/// Makes a tokenizer from texts: the most frequent words are pieces, and so is every character, for words
-/// that are none.
+/// Trains a tokenizer: the most frequent words are pieces, and so is every character, for other words.
 ///
-/// The unigram trainer of the library looks for pieces that many different words share, and would cut
-/// the few hundred words of a small world into letters.
+/// The library's unigram trainer looks for pieces that many different words share, and would split the few hundred
+/// words of a small world into letters.
 ///
 /// # Errors
 /// When the vocabulary is too small for the characters.
-pub fn train(recipe: &TokenizerRecipe, texts: impl Iterator<Item = String>) -> tokenizers::Result<Tokenizer> {
+pub(super) fn train(
+    recipe: &TokenizerRecipe,
+    texts: impl Iterator<Item = String>,
+) -> tokenizers::Result<Tokenizer> {
     let metaspace = Metaspace::new('▁', PrependScheme::Always, true);
     let punctuation = Punctuation::new(SplitDelimiterBehavior::Isolated);
     let pre_tokenizer = Sequence::new(vec![metaspace.clone().into(), punctuation.into()]);
@@ -66,7 +68,7 @@ fn count_words(
     Ok(counts)
 }
 
-/// Pieces with their log-probabilities: the special ones, then the most frequent words, then characters.
+/// Pieces with their log-probabilities: special tokens, then the most frequent words, then characters.
 fn pieces(
     recipe: &TokenizerRecipe,
     counts: &BTreeMap<String, u64>,
@@ -84,7 +86,7 @@ fn pieces(
     let room = recipe.vocabulary.checked_sub(recipe.sentinels + special.len() + characters.len());
     let room = room.ok_or_else(|| {
         format!(
-            "`tokenizer.vocabulary` is {}; the texts have {} characters, and each is a piece",
+            "`tokenizer.vocabulary` is {}, too small: each of the {} distinct characters is a piece",
             recipe.vocabulary,
             characters.len()
         )
@@ -92,12 +94,12 @@ fn pieces(
     let mut pieces: Vec<(String, f64)> = special.map(|token| (token.to_string(), 0.0)).to_vec();
     let words = words.into_iter().take(room);
     pieces.extend(words.map(|(word, count)| (word.clone(), (count as f64 / total).ln())));
-    // Rarer than any word, so that a known word is never spelled.
+    // Rarer than any word, so that a known word is never split into characters.
     pieces.extend(characters.into_iter().map(|character| (character, (0.5 / total).ln())));
     Ok(pieces)
 }
 
 /// The text of a sentinel.
-pub fn sentinel(index: usize) -> String {
+pub(super) fn sentinel(index: usize) -> String {
     format!("<extra_id_{index}>")
 }

@@ -1,20 +1,20 @@
-//! Few-shot training sets: k rows in all, shared out over the classes.
+//! Few-shot training sets: k rows in all, divided among the classes.
 
 use serde::{Deserialize, Serialize};
 
 use super::numpy::permutation;
 
-/// How k rows are chosen. By both rules the rows are shuffled by the run's seed, and each class is due
-/// k / classes of them, rounded down; rows without classes are taken in shuffled order.
+/// How k rows are chosen. Both rules shuffle the rows by the run's seed and allot each class a quota of
+/// k / classes, rounded down; rows without classes are taken in shuffled order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ShotsRule {
-    /// As the code of DePT and ADePT chooses. Rows are gone through once; one is taken while its class has
-    /// less than its due, and also, whatever its class, where exactly one row is missing. So two classes
-    /// are 7 to 9 or 8 to 8 at k = 16, and three classes get 30 rows at k = 32.
+    /// As in the code of DePT and ADePT: one pass over the rows takes a row if its class is below its quota, and
+    /// also, whatever its class, if exactly one row is missing. So two classes get 7 and 9 or 8 and 8 rows at
+    /// k = 16, and three classes get 30 rows in all at k = 32.
     #[default]
     Reference,
-    /// Every class gets its due, as far as it has rows, and what is then missing up to k comes from any class.
+    /// Every class gets its quota, as far as it has rows; the remainder up to k comes from any class.
     Balanced,
 }
 
@@ -24,29 +24,34 @@ impl ShotsRule {
         let mut names: Vec<Option<&str>> = classes.to_vec();
         names.sort_unstable();
         names.dedup();
-        let due = shots / names.len().max(1);
+        let quota = shots / names.len().max(1);
         let shuffled = permutation(classes.len(), seed).into_iter().map(|row| {
             (row, names.binary_search(&classes[row as usize]).expect("every class is among the names"))
         });
         match self {
-            Self::Reference => reference(shuffled, names.len(), due, shots),
+            Self::Reference => reference(shuffled, names.len(), quota, shots),
             Self::Balanced => {
                 let size = |name: &Option<&str>| classes.iter().filter(|class| *class == name).count();
-                balanced(shuffled, names.iter().map(|name| due.min(size(name))).collect(), shots)
+                balanced(shuffled, names.iter().map(|name| quota.min(size(name))).collect(), shots)
             }
         }
     }
 }
 
 /// Rows come with the number of their class.
-fn reference(rows: impl Iterator<Item = (u32, usize)>, classes: usize, due: usize, shots: usize) -> Vec<u32> {
+fn reference(
+    rows: impl Iterator<Item = (u32, usize)>,
+    classes: usize,
+    quota: usize,
+    shots: usize,
+) -> Vec<u32> {
     let mut taken = vec![0; classes];
     let mut chosen = Vec::with_capacity(shots);
     for (row, class) in rows {
         if chosen.len() == shots {
             break;
         }
-        if taken[class] < due || chosen.len() + 1 == shots {
+        if taken[class] < quota || chosen.len() + 1 == shots {
             taken[class] += 1;
             chosen.push(row);
         }
@@ -54,15 +59,15 @@ fn reference(rows: impl Iterator<Item = (u32, usize)>, classes: usize, due: usiz
     chosen
 }
 
-/// `due` is what each class still gets.
-fn balanced(rows: impl Iterator<Item = (u32, usize)>, mut due: Vec<usize>, shots: usize) -> Vec<u32> {
-    let mut spare = shots - due.iter().sum::<usize>();
+/// `quotas` are what each class may still get.
+fn balanced(rows: impl Iterator<Item = (u32, usize)>, mut quotas: Vec<usize>, shots: usize) -> Vec<u32> {
+    let mut spare = shots - quotas.iter().sum::<usize>();
     let mut chosen = Vec::with_capacity(shots);
     for (row, class) in rows {
-        match (&mut due[class], &mut spare) {
+        match (&mut quotas[class], &mut spare) {
             (0, 0) => continue,
             (0, spare) => *spare -= 1,
-            (due, _) => *due -= 1,
+            (quota, _) => *quota -= 1,
         }
         chosen.push(row);
     }
@@ -91,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_references_rule_takes_the_rows_that_its_code_takes() {
+    fn the_references_rule_chooses_the_rows_that_its_code_chooses() {
         let file = include_str!("../../tests/fixtures/few_shot/choices.json");
         let cases: Vec<Case> = serde_json::from_str(file).unwrap();
         assert!(cases.len() > 50);
@@ -107,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn two_classes_are_uneven_in_about_half_of_the_references_shuffles() {
+    fn the_references_rule_leaves_two_classes_uneven_in_about_half_of_the_shuffles() {
         let classes: Vec<Option<&str>> = (0..400).map(|i| Some(["0", "1"][i % 2])).collect();
         let uneven = |rule: ShotsRule| {
             let seeds = 0..200;
@@ -118,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_balanced_choice_has_all_its_rows_and_the_last_slot_is_anyones() {
+    fn a_balanced_choice_has_k_rows_and_the_remainder_comes_from_any_class() {
         let names = ["0", "1", "2"];
         // Class 2 is rare, and late.
         let classes: Vec<Option<&str>> =
@@ -134,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_that_differ_by_two_to_the_32_choose_other_rows() {
+    fn seeds_that_differ_by_two_to_the_32_choose_different_rows() {
         for rule in [Reference, Balanced] {
             let choose = |seed| rule.choose(&[Some("0"); 300], 16, seed);
             assert_eq!(choose(42), choose(42));
@@ -143,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_classes_and_small_sets() {
+    fn rows_without_classes_are_taken_in_shuffled_order_and_small_sets_whole() {
         for rule in [Reference, Balanced] {
             assert_eq!(rule.choose(&[None; 50], 16, 7), permutation(50, 7)[..16]);
             assert_eq!(rule.choose(&[Some("a"), Some("b")], 16, 7).len(), 2);
@@ -152,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_is_too_small_leaves_its_slots_to_others_where_the_choice_is_balanced() {
+    fn only_a_balanced_choice_fills_the_slots_of_a_class_that_is_too_small() {
         let classes: Vec<Option<&str>> =
             (0..160).map(|i| Some(if i < 7 { "rare" } else { "usual" })).collect();
         for (rule, rows) in [(Balanced, 32), (Reference, 7 + 16)] {

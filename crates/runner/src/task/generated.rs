@@ -2,9 +2,10 @@
 
 use peft_pocket::{Label, Part, PocketTask};
 
-use super::rows::{Rows, Value};
+use super::rows::Rows;
+use super::value::Value;
 
-/// The rows of a part: the task's columns, then `label` or `answers`; `source` names them in messages.
+/// The rows of a split: the task's columns, then `label` or `answers`; `source` names them in messages.
 pub(super) fn generated(task: &PocketTask, part: Part, source: &str) -> Rows {
     let rows = task.rows(part);
     let text = |text: &str| Value::Text(text.into());

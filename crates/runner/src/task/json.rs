@@ -1,17 +1,17 @@
-//! JSON lines: one object per line, its keys the columns.
+//! JSON lines: one object per line, whose keys are the columns.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value as Json};
 
-use super::rows::Value;
 use super::table::{Column, Table};
+use super::value::Value;
 
-/// Reads the wanted keys of every line; what a line lacks is empty. Of a key given twice the last counts, as
-/// everywhere.
+/// Reads the requested keys of every line; missing keys are empty cells. The last of duplicate keys wins, as in other
+/// JSON readers.
 pub(super) fn json_lines(text: &str, wanted: &[String]) -> Result<Table, String> {
     if text.trim_start().starts_with('[') {
-        return Err("it is one JSON list; JSON lines have one object per line".into());
+        return Err("the file is one JSON list; JSON lines have one object per line".into());
     }
     let mut known = HashSet::new();
     let mut names = Vec::new();
@@ -43,11 +43,11 @@ fn what_is_wrong(line: &str, error: &serde_json::Error) -> String {
     let at = error.column().saturating_sub(1);
     let rest = line.get(at..).unwrap_or_default();
     if let Some(literal) = ["NaN", "Infinity", "-Infinity"].into_iter().find(|text| rest.starts_with(text)) {
-        return format!("`{literal}` is no JSON; write null where there is no number");
+        return format!("`{literal}` is not valid JSON; write null for a missing number");
     }
-    // The position that it ends with counts lines from this one.
+    // The position at its end counts lines from this one.
     let problem = error.to_string().split(" at line ").next().unwrap_or_default().to_string();
-    if error.is_eof() { format!("{problem}; every line must be a whole object") } else { problem }
+    if error.is_eof() { format!("{problem}; every line must be a complete object") } else { problem }
 }
 
 fn value(json: Json) -> Result<Value, String> {
@@ -58,9 +58,9 @@ fn value(json: Json) -> Result<Value, String> {
         Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
             (Some(integer), _, _) => Value::Integer(integer),
             (_, Some(integer), _) => Value::Digits(integer.to_string()),
-            // An integer that 64 bits cannot hold has lost digits by now.
+            // An integer beyond 64 bits has lost digits already.
             (_, _, Some(number)) if number.abs() < 2f64.powi(63) => Value::Number(number),
-            _ => return Err(format!("{number} is too large a number; write it as text")),
+            _ => return Err(format!("the number {number} is too large; write it as text")),
         },
         Json::Array(values) => Value::List(values.into_iter().map(value).collect::<Result<_, _>>()?),
         Json::Object(fields) => {

@@ -1,8 +1,10 @@
 //! Tasks as data: a TOML says where the rows are, how they become text, and how they are scored.
 
-mod catalogue;
+mod catalog;
 mod content;
 mod delimited;
+mod error;
+mod example;
 mod few_shot;
 mod files;
 mod generated;
@@ -10,278 +12,24 @@ mod json;
 mod numpy;
 mod parquet;
 mod quotes;
+mod records;
 mod rows;
 mod spec;
 mod split;
 mod table;
 mod template;
 mod text_functions;
+mod value;
 
-use std::path::PathBuf;
-
-pub use catalogue::{RowSource, Task, find, names};
+pub use catalog::{RowSource, Task, find, names};
 pub use content::Content;
 pub use delimited::Quote;
+pub use error::TaskError;
+pub use example::Example;
 pub use few_shot::ShotsRule;
 pub use files::Dialect;
-pub use rows::{Rows, Value};
+pub use rows::Rows;
 pub use spec::{Labels, Limits, Metrics, Reference, TaskSpec, Variants, Words};
 pub use split::{Role, SplitRule, permutation};
 pub use template::Template;
-
-use rows::Row;
-use serde::{Deserialize, Serialize};
-use spec::Templates;
-
-use crate::files::FileError;
-use crate::terminal::printable;
-
-/// What can be wrong with a task or its rows.
-#[derive(Debug, thiserror::Error)]
-pub enum TaskError {
-    #[error("unknown task `{name}`{}; `peft-bench tasks` lists them, and a path to a TOML works too", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
-    Unknown { name: String, suggestion: Option<String> },
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("{file}: {problem}")]
-    Spec { file: String, problem: String },
-    #[error(
-        "{}: unknown file kind `{ending}`; known are parquet, csv, tsv and jsonl, none of them compressed",
-        path.display()
-    )]
-    Format { path: PathBuf, ending: String },
-    #[error("{file}: {place}: {problem}")]
-    Row { file: String, place: String, problem: String },
-    #[error("{file}: `{key}`: {problem}")]
-    Column { file: String, key: String, problem: String },
-    #[error("{file}: `split`: there is no split `{split}` in `data.files`; there are {known}")]
-    Split { file: String, split: String, known: String },
-    #[error(
-        "{file}: `split`: the {role} split has no rows: the rule gives it none of the {rows} in {source_split}"
-    )]
-    Empty { file: String, role: &'static str, rows: usize, source_split: String },
-    #[error("{file}: `{key}`: {source}")]
-    Hub { file: String, key: &'static str, source: Box<crate::hub::HubError> },
-}
-
-/// One row as the model and the metrics see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Example {
-    /// Index in the dataset's split.
-    pub row: u32,
-    /// The line on which the row begins, from 1, where its file has lines.
-    pub line: Option<u32>,
-    pub source: String,
-    pub target: String,
-    /// Every answer that counts as right, the row's own target first.
-    pub answers: Vec<String>,
-    /// What rows are grouped by for scoring.
-    pub group: Option<String>,
-    /// The raw class, for tasks with classes: labels, or the two sides of `few_shot_threshold`.
-    pub class: Option<String>,
-}
-
-impl Example {
-    /// Where the row is, for messages: its line, or its number counted from 1 where there are no lines.
-    pub fn place(&self) -> String {
-        match self.line {
-            Some(line) => format!("line {line}"),
-            None => format!("row {}", self.row + 1),
-        }
-    }
-}
-
-/// Rows that one thread turns into examples at a time.
-const CHUNK: usize = 1024;
-
-impl Task {
-    /// Makes examples of the rows with these indices.
-    ///
-    /// # Errors
-    /// When a column is missing, a cell is not what the template needs, or a class is not in
-    /// `labels.words`.
-    pub fn examples(&self, rows: &Rows, indices: &[u32]) -> Result<Vec<Example>, TaskError> {
-        use rayon::prelude::*;
-        self.check_columns(rows)?;
-        let of_chunk = |chunk: &[u32]| -> Result<Vec<Example>, TaskError> {
-            let mut examples = Vec::with_capacity(chunk.len());
-            for &index in chunk {
-                let row = rows.row(index as usize);
-                let made = examples_of_row(&self.spec, &self.templates, row).map_err(|problem| {
-                    TaskError::Row { file: self.file.clone(), place: rows.place(index as usize), problem }
-                })?;
-                examples.extend(made);
-            }
-            Ok(examples)
-        };
-        let made: Vec<_> = indices.par_chunks(CHUNK).map(of_chunk).collect::<Result<_, _>>()?;
-        Ok(made.into_iter().flatten().collect())
-    }
-
-    /// An error in the task's TOML.
-    pub fn wrong(&self, problem: String) -> TaskError {
-        TaskError::Spec { file: self.file.clone(), problem }
-    }
-
-    /// The columns that the task reads. What has dots may be a column's name or reach into a record.
-    pub fn columns(&self) -> Vec<String> {
-        let paths = self.templates_by_key().flat_map(|(_, template)| template.columns());
-        let paths = paths.flat_map(|path| [path.column().to_string(), path.to_string()]);
-        let label = self.spec.labels.iter().map(|labels| labels.column.clone());
-        let mut columns: Vec<String> = paths.chain(label).collect();
-        columns.sort();
-        columns.dedup();
-        columns
-    }
-
-    fn templates_by_key(&self) -> impl Iterator<Item = (String, &Template)> {
-        let templates = [
-            (SOURCE, Some(&self.templates.source)),
-            (TARGET, self.templates.target.as_ref()),
-            (ANSWERS, self.templates.answers.as_ref()),
-            (GROUP, self.templates.group.as_ref()),
-        ];
-        let templates =
-            templates.into_iter().filter_map(|(key, template)| Some((key.to_string(), template?)));
-        let probes = self.templates.probes.iter();
-        templates.chain(probes.map(|(name, template)| (format!("probes.{name}"), template)))
-    }
-
-    fn check_columns(&self, rows: &Rows) -> Result<(), TaskError> {
-        for (source, present) in rows.files() {
-            let missing = |key: String, column: &str| TaskError::Column {
-                file: self.file.clone(),
-                key,
-                problem: format!(
-                    "there is no column `{column}` in {source}; the columns are {}",
-                    shown(&present.join(", "))
-                ),
-            };
-            for (key, template) in self.templates_by_key() {
-                if let Some(path) = template.columns().into_iter().find(|path| !path.is_in(present)) {
-                    return Err(missing(key, path.column()));
-                }
-            }
-            match &self.spec.labels {
-                Some(labels) if !present.contains(&labels.column) => {
-                    return Err(missing("labels.column".into(), &labels.column));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-const SOURCE: &str = "text.source";
-const TARGET: &str = "text.target";
-const ANSWERS: &str = "text.answers";
-const GROUP: &str = "text.group";
-
-fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<Vec<Example>, String> {
-    let under = |key: &'static str| move |problem: String| format!("`{key}`: {problem}");
-    let source = templates.source.render(&row).map_err(under(SOURCE))?;
-    let (targets, class) = match (&spec.labels, &templates.target) {
-        (Some(labels), _) => {
-            let (word, class) = label(labels, row)?;
-            (vec![word], Some(class))
-        }
-        (None, Some(target)) if spec.text.expand => {
-            (expanded(spec, target, row).map_err(under(TARGET))?, None)
-        }
-        (None, Some(target)) => {
-            let target = target.render(&row).map_err(under(TARGET))?;
-            let class = side(spec.few_shot_threshold, &target);
-            (vec![target], class)
-        }
-        (None, None) => unreachable!("checked when the specification was read"),
-    };
-    let answers =
-        templates.answers.as_ref().map(|t| t.render_all(&row)).transpose().map_err(under(ANSWERS))?;
-    let group = templates.group.as_ref().map(|t| t.render(&row)).transpose().map_err(under(GROUP))?;
-    Ok(targets
-        .into_iter()
-        .map(|target| Example {
-            row: row.index() as u32,
-            line: row.line().map(|line| line as u32),
-            source: source.clone(),
-            answers: own_answer_first(&target, answers.as_deref()),
-            target,
-            group: group.clone(),
-            class: class.clone(),
-        })
-        .collect())
-}
-
-/// The side of a threshold on which a number lies; the threshold itself is below, as in the reference.
-fn side(threshold: Option<f64>, target: &str) -> Option<String> {
-    let above = target.parse::<f64>().ok()? > threshold?;
-    Some(if above { "above" } else { "below" }.into())
-}
-
-/// The row's own answer, then the others that count as right.
-fn own_answer_first(target: &str, answers: Option<&[String]>) -> Vec<String> {
-    let others = answers.unwrap_or_default().iter().filter(|answer| *answer != target);
-    std::iter::once(target.to_string()).chain(others.cloned()).collect()
-}
-
-fn expanded(spec: &TaskSpec, target: &Template, row: Row) -> Result<Vec<String>, String> {
-    let targets = target.render_all(&row)?;
-    match (&spec.text.empty, targets.is_empty()) {
-        (Some(empty), true) => Ok(vec![empty.clone()]),
-        (None, true) => Err("the target's list is empty; `text.empty` says what stands for it".into()),
-        _ => Ok(targets),
-    }
-}
-
-/// The word and the class of a row.
-fn label(labels: &Labels, row: Row) -> Result<(String, String), String> {
-    let value = row.value(&labels.column)?;
-    if let Value::List(_) = value {
-        return Err(format!(
-            "column `{}` holds a list; a row has one class, and tasks of several labels per row are not supported",
-            labels.column
-        ));
-    }
-    let raw = value.into_text(&labels.column)?;
-    match labels.class(&raw) {
-        Some((class, word)) => Ok((word.to_string(), class)),
-        None => Err(format!(
-            "column `{}` holds `{}`, which is not in `labels.words`; known classes are {}",
-            labels.column,
-            shown(&raw),
-            labels.classes().join(", ")
-        )),
-    }
-}
-
-/// Most characters of a text in a message.
-const SHOWN: usize = 200;
-
-/// The beginning of a text, on one line and without what commands a terminal.
-fn shown(text: &str) -> String {
-    let (start, more) = match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => (&text[..end], "..."),
-        None => (text, ""),
-    };
-    printable(start).replace('\n', "\\n") + more
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_in_a_message_is_short_and_one_line() {
-        assert_eq!(shown("é\n\u{1b}[31m"), "é\\n\\x1b[31m");
-        assert_eq!(shown(&"é".repeat(200)), "é".repeat(200));
-        assert_eq!(shown(&"é".repeat(201)), "é".repeat(200) + "...");
-    }
-
-    #[test]
-    fn the_threshold_itself_is_in_the_lower_class() {
-        let sides = ["0.0", "2.4", "2.5", "2.6", "5.0"].map(|target| side(Some(2.5), target).unwrap());
-        assert_eq!(sides, ["below", "below", "below", "above", "above"]);
-        assert_eq!((side(None, "2.5"), side(Some(2.5), "x")), (None, None));
-    }
-}
+pub use value::Value;

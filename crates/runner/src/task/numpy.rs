@@ -1,7 +1,7 @@
-//! numpy's `default_rng(seed).permutation(size)`, with which the reference's `datasets` library shuffles.
+//! NumPy's `default_rng(seed).permutation(size)`, with which the reference's `datasets` library shuffles.
 
-/// The permutation of `0..size`; every one of the 2^64 seeds is numpy's.
-pub fn permutation(size: usize, seed: u64) -> Vec<u32> {
+/// The permutation of `0..size`, equal to NumPy's for each of the 2^64 seeds.
+pub(super) fn permutation(size: usize, seed: u64) -> Vec<u32> {
     let mut generator = Pcg64::new(seed);
     let mut rows: Vec<u32> = (0..size as u32).collect();
     for i in (1..size).rev() {
@@ -10,11 +10,11 @@ pub fn permutation(size: usize, seed: u64) -> Vec<u32> {
     rows
 }
 
-/// PCG XSL RR 128/64 (O'Neill 2014), seeded as numpy seeds it.
+/// PCG XSL RR 128/64 (O'Neill 2014), seeded as in NumPy.
 struct Pcg64 {
     state: u128,
     increment: u128,
-    /// The upper half of the last 64 bits, where only the lower one was asked for.
+    /// The upper half of the last 64 bits, if only the lower one has been used.
     spare: Option<u32>,
 }
 
@@ -57,7 +57,7 @@ impl Pcg64 {
     }
 }
 
-/// numpy's `SeedSequence(seed).generate_state(4, uint64)`: the state and the stream of a generator.
+/// NumPy's `SeedSequence(seed).generate_state(4, uint64)`: the state and the stream of a generator.
 fn seed_words(seed: u64) -> [u128; 2] {
     let entropy = [seed as u32, (seed >> 32) as u32, 0, 0];
     let mut hash = Hash { constant: 0x43b0_d7e5, multiplier: 0x931e_8875 };
@@ -76,7 +76,7 @@ fn seed_words(seed: u64) -> [u128; 2] {
     [number(), number()]
 }
 
-/// The hash of numpy's `SeedSequence`, whose constant moves on with every word.
+/// The hash of NumPy's `SeedSequence`, whose constant changes with every word.
 struct Hash {
     constant: u32,
     multiplier: u32,
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn permutations_are_numpys() {
+    fn permutations_equal_numpys() {
         let file = include_str!("../../tests/fixtures/few_shot/permutations.json");
         let cases: Vec<Case> = serde_json::from_str(file).unwrap();
         assert!(cases.len() > 20);

@@ -1,4 +1,4 @@
-//! Parquet: the columns that are wanted, whatever the kinds of the others.
+//! Parquet: the requested columns, whatever the types of the others.
 
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -19,15 +19,15 @@ use polars_parquet::read::{
     column_iter_to_arrays, read_metadata,
 };
 
-use super::rows::Value;
 use super::table::{Column, Table};
+use super::value::Value;
 use crate::files;
 use crate::host::{memory, panics};
 
 /// Most levels of lists and records in a column.
 const MOST_LEVELS: usize = 100;
 
-/// Reads the wanted columns of a file.
+/// Reads the requested columns of a file.
 pub(super) fn parquet(path: &Path, wanted: &[String]) -> Result<Table, String> {
     let mut file = files::open(path).map_err(|e| e.to_string())?;
     let metadata = metadata(&mut file)?;
@@ -36,7 +36,7 @@ pub(super) fn parquet(path: &Path, wanted: &[String]) -> Result<Table, String> {
     let mut table = Table::new(names, wanted)?;
     table.rows = metadata.row_groups.iter().map(RowGroupMetadata::num_rows).fold(0, usize::saturating_add);
     if table.rows > u32::MAX as usize {
-        return Err(format!("it has {} rows; {} are supported", table.rows, u32::MAX));
+        return Err(format!("the file has {} rows; at most {} are supported", table.rows, u32::MAX));
     }
     for column in &mut table.columns {
         let Some(field) = fields.iter().find(|field| field.name() == column.name) else { continue };
@@ -65,10 +65,10 @@ fn read_column(
     column: &mut Column,
 ) -> Result<(), String> {
     if is_deeper(parquet, MOST_LEVELS) {
-        return Err(format!("it is nested in more than {MOST_LEVELS} levels"));
+        return Err(format!("it is nested more than {MOST_LEVELS} levels deep"));
     }
     let chunks: Vec<&ColumnChunkMetadata> =
-        group.columns_under_root_iter(parquet.name()).ok_or("the file has no data of it")?.collect();
+        group.columns_under_root_iter(parquet.name()).ok_or("the file has no data for it")?.collect();
     let (mut pages, mut types) = (Vec::new(), Vec::new());
     for chunk in chunks {
         let bytes = read_chunk(file, chunk)?.into();
@@ -85,7 +85,7 @@ fn read_column(
     }
     match column.values.len() - before {
         rows if rows == group.num_rows() => Ok(()),
-        rows => Err(format!("{rows} rows where {} should be", group.num_rows())),
+        rows => Err(format!("it has {rows} rows instead of {}", group.num_rows())),
     }
 }
 
@@ -93,7 +93,7 @@ fn read_chunk(file: &mut File, chunk: &ColumnChunkMetadata) -> Result<Vec<u8>, S
     let range = chunk.byte_range();
     let size = file.metadata().map_err(|e| e.to_string())?.len();
     if range.end > size {
-        return Err(format!("its data should reach to byte {}, but the file has {size}", range.end));
+        return Err(format!("its data should extend to byte {}, but the file has {size}", range.end));
     }
     file.seek(SeekFrom::Start(range.start)).map_err(|e| e.to_string())?;
     memory::ensure(|| "its data".into(), range.end - range.start).map_err(|e| e.to_string())?;
@@ -102,7 +102,7 @@ fn read_chunk(file: &mut File, chunk: &ColumnChunkMetadata) -> Result<Vec<u8>, S
     Ok(bytes)
 }
 
-/// Refuses pages that claim more than there is: their sizes are taken on trust when they are decoded.
+/// Refuses pages that claim more values than they hold, since decoding trusts their sizes.
 fn check_pages(chunk: &ColumnChunkMetadata, reader: impl Fn() -> PageReader) -> Result<(), String> {
     let mut dictionary = BasicDecompressor::new(reader(), Vec::new());
     let dictionary = dictionary.read_dict_page().map_err(|e| e.to_string())?;
@@ -117,13 +117,13 @@ fn check_pages(chunk: &ColumnChunkMetadata, reader: impl Fn() -> PageReader) -> 
         }
     }
     if held != chunk.num_values() as u64 {
-        return Err(format!("its pages have {held} values, but {} should be there", chunk.num_values()));
+        return Err(format!("its pages have {held} values instead of {}", chunk.num_values()));
     }
     let needed = held.saturating_mul(size_of::<Value>() as u64);
     memory::ensure(|| format!("{held} values"), needed).map_err(|e| e.to_string())
 }
 
-/// Whether a column has more levels than this.
+/// Whether a column has more than `levels` levels.
 fn is_deeper(parquet: &ParquetType, levels: usize) -> bool {
     match parquet {
         ParquetType::GroupType { fields, .. } => {
@@ -133,21 +133,21 @@ fn is_deeper(parquet: &ParquetType, levels: usize) -> bool {
     }
 }
 
-/// The column by Parquet's own types: those that Arrow adds are stored in the same way, but not every decoder
-/// knows each.
+/// The column by Parquet's own types: Arrow's additional types are stored in the same way, but not every decoder
+/// knows them.
 fn field(parquet: &ParquetType, leaves: &[&PrimitiveType]) -> Option<Field> {
     let schema = parquet_to_arrow_schema(std::slice::from_ref(parquet));
     let mut field = schema.iter_values().next()?.clone();
-    tell_leaves(&mut field.dtype, &mut leaves.iter());
+    fix_leaves(&mut field.dtype, &mut leaves.iter());
     Some(field)
 }
 
-/// Puts the kinds of its leaves into a column's where Arrow has others for them.
-fn tell_leaves<'a>(kind: &mut ArrowDataType, leaves: &mut impl Iterator<Item = &'a &'a PrimitiveType>) {
+/// Replaces the types of a column's leaves that Arrow maps differently.
+fn fix_leaves<'a>(kind: &mut ArrowDataType, leaves: &mut impl Iterator<Item = &'a &'a PrimitiveType>) {
     use ArrowDataType as Kind;
     match kind {
-        Kind::LargeList(inner) | Kind::Map(inner, _) => tell_leaves(&mut inner.dtype, leaves),
-        Kind::Struct(fields) => fields.iter_mut().for_each(|field| tell_leaves(&mut field.dtype, leaves)),
+        Kind::LargeList(inner) | Kind::Map(inner, _) => fix_leaves(&mut inner.dtype, leaves),
+        Kind::Struct(fields) => fields.iter_mut().for_each(|field| fix_leaves(&mut field.dtype, leaves)),
         leaf => {
             let primitive = leaves.next().map(|leaf| (leaf.logical_type, leaf.physical_type));
             match primitive {
@@ -166,7 +166,7 @@ fn tell_leaves<'a>(kind: &mut ArrowDataType, leaves: &mut impl Iterator<Item = &
     }
 }
 
-/// The values of an array; those of kinds without text keep their kind's name alone.
+/// The values of an array; values of types without text keep only the name of the type.
 fn values(array: &dyn Array) -> Vec<Value> {
     use ArrowDataType as Kind;
     let known = match array.dtype() {
@@ -224,7 +224,7 @@ fn integer(integer: i128) -> Value {
     i64::try_from(integer).map_or_else(|_| Value::Digits(integer.to_string()), Value::Integer)
 }
 
-/// A decimal number with all its digits, as many behind the point as its column has.
+/// A decimal number with all its digits, with `scale` digits after the decimal point.
 fn decimal(digits: i128, scale: usize) -> Value {
     if scale == 0 {
         return integer(digits);
@@ -235,7 +235,7 @@ fn decimal(digits: i128, scale: usize) -> Value {
     Value::Digits(format!("{sign}{whole}.{fraction}"))
 }
 
-/// Cuts the elements of lists into these lengths.
+/// Splits elements into lists of these lengths.
 fn lists(
     elements: &dyn Array,
     lengths: impl Iterator<Item = usize>,
@@ -261,7 +261,7 @@ fn records(array: &StructArray) -> Vec<Value> {
     (0..array.len()).map(&mut record).collect()
 }
 
-/// What to call a kind that has no text.
+/// Name of a type without text.
 fn kind_name(kind: &ArrowDataType) -> String {
     match kind {
         ArrowDataType::Date32 => "date".into(),
@@ -272,7 +272,7 @@ fn kind_name(kind: &ArrowDataType) -> String {
     }
 }
 
-/// What polars says, without its advice on how to call it.
+/// A Polars error without its advice on how to call Polars.
 fn brief(error: &PolarsError) -> String {
     error.to_string().lines().next().unwrap_or_default().into()
 }

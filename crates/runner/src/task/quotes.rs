@@ -1,18 +1,18 @@
 //! Whether the quotes of a file enclose its fields or belong to their text.
 
-use super::delimited::{Record, Records, Style};
+use super::records::{Record, Records, Style};
 
-/// What to do about quotes that have backslashes before them.
-pub(super) const ESCAPED: &str = "its quotes have backslashes before them, as in `\\\"`; write them doubled, `\"\"`, \
-                                  or say `quote = \"none\"` in [data] if quotes are text";
+/// Error for quotes that are escaped with backslashes.
+pub(super) const ESCAPED: &str = "quotes are escaped with backslashes, as in `\\\"`; double them instead, `\"\"`, \
+                                  or set `quote = \"none\"` in [data] if quotes are text";
 
-/// The style that a file's quotes show.
+/// Detects the style of a file's quotes.
 ///
-/// Who writes fields in quotes doubles the quotes in them, and leaves none in a field without; so text with
-/// quotes of its own hardly ever passes for such a file.
+/// A program that quotes fields doubles the quotes inside them, and leaves none in unquoted fields; so a file whose
+/// quotes are text rarely looks like one with quoted fields.
 ///
 /// # Errors
-/// When the file can be read either way, or neither.
+/// When both readings are possible, or neither.
 pub(super) fn style(text: &str, separator: char) -> Result<Style, String> {
     if !text.contains('"') {
         return Ok(Style::Raw);
@@ -22,46 +22,46 @@ pub(super) fn style(text: &str, separator: char) -> Result<Style, String> {
         (Ok(_), Err(_)) => Ok(Style::Doubled),
         (Err(_), Ok(_)) => Ok(Style::Raw),
         (Ok(signs), Ok(_)) => signs.style().ok_or_else(|| {
-            "its quotes may enclose fields or be text; `data.quote` says which: `'\"'` or `\"none\"`".into()
+            "quotes may enclose fields or be text; set `data.quote` to `'\"'` or `\"none\"`".into()
         }),
         (Err(enclosing), Err(raw)) => Err(format!(
-            "{raw}, if quotes are text; {enclosing}, if they enclose fields; `data.quote` says which: \
+            "if quotes are text: {raw}; if they enclose fields: {enclosing}; set `data.quote` to \
              `\"none\"` or `'\"'`"
         )),
     }
 }
 
-/// Whether fields stand in quotes, and the quotes in them behind backslashes.
+/// Whether fields are quoted, and quotes inside them are escaped with backslashes.
 pub(super) fn are_escaped(text: &str, separator: char) -> bool {
     text.contains("\\\"") && fits(text, separator, Style::Escaped).is_ok_and(|signs| signs.doubled)
 }
 
-/// What the quotes of a file look like that could enclose its fields.
+/// Evidence on whether quotes enclose fields, from a file that could be read so.
 #[derive(Debug, Default)]
 pub(super) struct Signs {
-    /// A column's name stands in quotes.
+    /// A column name is quoted.
     header: bool,
-    /// A quote is doubled in a field.
+    /// A field has a doubled quote.
     doubled: bool,
-    /// A field has line ends.
+    /// A field has line breaks.
     lines: bool,
     columns: Vec<ColumnSigns>,
 }
 
 #[derive(Debug, Default, Clone)]
 struct ColumnSigns {
-    /// A field stands in quotes for no reason.
+    /// A field is quoted without need.
     needless: bool,
-    /// A field stands without.
+    /// A field is not quoted.
     bare: bool,
 }
 
 impl Signs {
-    /// Takes note of a row.
+    /// Adds the evidence of a row.
     fn add(&mut self, row: &Record, separator: char) {
         for (field, column) in row.fields.iter().zip(&mut self.columns) {
             if field.quoted {
-                // Some programs quote what would be special in CSV.
+                // Some programs quote whatever would be special in CSV.
                 let special = [separator, ',', '\n', '\r', '"'];
                 column.needless |= !field.text.is_empty() && !field.text.contains(special);
                 self.doubled |= field.text.contains('"');
@@ -73,7 +73,7 @@ impl Signs {
     }
 
     fn style(&self) -> Option<Style> {
-        // Nobody quotes every field of a column but some, and a text that could be several rows is several.
+        // No program quotes only some fields of a column without need, and a text that could be several rows is several.
         let text = self.lines || self.columns.iter().any(|column| column.needless && column.bare);
         match (self.header, self.doubled, text) {
             (true, _, _) | (_, true, false) => Some(Style::Doubled),
@@ -83,7 +83,7 @@ impl Signs {
     }
 }
 
-/// Whether a file can be read in a style: rows of one width, and no quotes in fields without quotes around.
+/// Whether a file can be read in a style: rows of equal width, and no quotes inside unquoted fields.
 pub(super) fn fits(text: &str, separator: char, style: Style) -> Result<Signs, String> {
     let mut records = Records::new(text, separator, style);
     let Some(header) = records.next()? else { return Ok(Signs::default()) };
@@ -98,11 +98,11 @@ pub(super) fn fits(text: &str, separator: char, style: Style) -> Result<Signs, S
     Ok(signs)
 }
 
-/// Refuses quotes in fields that do not stand in quotes.
+/// Refuses quotes inside unquoted fields.
 fn check_fields(record: &Record, style: Style) -> Result<(), String> {
     let within = record.fields.iter().any(|field| !field.quoted && field.text.contains('"'));
     match within && style != Style::Raw {
-        true => Err(format!("line {}: a quote stands within a field", record.line)),
+        true => Err(format!("line {}: a quote inside an unquoted field", record.line)),
         false => Ok(()),
     }
 }

@@ -1,76 +1,12 @@
 //! Rows of a dataset as the template language sees them.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 
+use super::error::{TaskError, shown};
 use super::files::{Dialect, read_file};
 use super::table::{Column, Table};
-use super::{TaskError, shown};
+use super::value::Value;
 use crate::files::FileError;
-
-/// What a cell of a dataset holds.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    Null,
-    Text(String),
-    Boolean(bool),
-    Integer(i64),
-    Number(f64),
-    /// A number of more digits than the kinds above keep: a large integer, or a decimal number.
-    Digits(String),
-    List(Vec<Value>),
-    Record(Vec<(String, Value)>),
-    /// A type that has no text, such as a date: its name.
-    Other(String),
-}
-
-impl Value {
-    /// What kind of value this is, for messages.
-    pub fn kind(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
-            Value::Null => "an empty cell",
-            Value::Text(_) => "text",
-            Value::Boolean(_) => "true or false",
-            Value::Integer(_) => "an integer",
-            Value::Number(_) | Value::Digits(_) => "a number",
-            Value::List(_) => "a list",
-            Value::Record(_) => "a record",
-            Value::Other(name) => return format!("the type `{name}`").into(),
-        })
-    }
-
-    /// What all values of a column must have in common; nothing where it is empty.
-    pub(super) fn kind_of_column(&self) -> Option<&'static str> {
-        Some(match self {
-            Value::Null => return None,
-            Value::Boolean(_) => "true or false",
-            Value::Integer(_) | Value::Number(_) | Value::Digits(_) => "a number",
-            Value::Text(_) => "text",
-            Value::List(_) => "a list",
-            Value::Record(_) => "a record",
-            Value::Other(_) => "what has no text",
-        })
-    }
-
-    /// The value as text; lists and records have none.
-    pub(super) fn into_text(self, path: &impl std::fmt::Display) -> Result<String, String> {
-        match self {
-            Value::Text(text) | Value::Digits(text) => Ok(text),
-            Value::Boolean(b) => Ok(b.to_string()),
-            Value::Integer(i) => Ok(i.to_string()),
-            // Unlike its display, this keeps 1.0 apart from 1, and is short for 1e300.
-            Value::Number(x) => Ok(format!("{x:?}")),
-            Value::Null => Err(format!("column `{path}` is empty")),
-            other @ Value::Other(_) => {
-                Err(format!("column `{path}` holds {}, which has no text; store it as text", other.kind()))
-            }
-            other => Err(format!(
-                "column `{path}` holds {}; use a text function such as `first` or `join`",
-                other.kind()
-            )),
-        }
-    }
-}
 
 /// A table of rows, read from one or more files.
 #[derive(Debug, Clone)]
@@ -88,12 +24,12 @@ struct Part {
     names: Vec<String>,
     /// Number of rows in the files before it.
     start: usize,
-    /// The line that each row begins on, for files that have lines.
+    /// The line on which each row begins, for files with lines.
     lines: Option<Vec<usize>>,
 }
 
 impl Part {
-    /// The line that a row begins on.
+    /// The line on which a row begins.
     fn line(&self, row: usize) -> Option<usize> {
         self.lines.as_ref()?.get(row - self.start).copied()
     }
@@ -108,10 +44,10 @@ pub struct Row<'a> {
 
 impl Rows {
     /// Reads these columns of the files of one split, in order; a column that a file lacks is empty there. The
-    /// ending says the format: parquet, csv, tsv, jsonl.
+    /// extension gives the format: parquet, csv, tsv, jsonl.
     ///
     /// # Errors
-    /// When a file is missing, damaged, of an unknown kind, or a column is of another kind than in the files before.
+    /// When a file is missing, damaged or of an unknown format, or a column changes its kind between files.
     pub fn read(paths: &[PathBuf], columns: &[String], dialect: Dialect) -> Result<Self, TaskError> {
         let mut rows = Self { columns: Vec::new(), files: Vec::new(), len: 0 };
         for path in paths {
@@ -122,7 +58,7 @@ impl Rows {
         Ok(rows)
     }
 
-    /// A table of columns that are in memory, all as long as the first; `source` names it in messages.
+    /// A table from columns of equal length; `source` names it in messages.
     pub fn new(columns: Vec<(String, Vec<Value>)>, source: &str) -> Self {
         let names = columns.iter().map(|(name, _)| name.clone()).collect();
         let len = columns.first().map_or(0, |(_, values)| values.len());
@@ -179,7 +115,7 @@ impl Rows {
         }
     }
 
-    /// Where a row is, for messages: its file and line, or its number counted from 1 where there are no lines.
+    /// Where a row is, for messages: its file and line, or its number from 1 if the file has no lines.
     pub fn place(&self, row: usize) -> String {
         let Some(file) = self.file(row) else { return self.source() };
         match file.line(row) {
@@ -196,7 +132,7 @@ impl Rows {
     /// One row.
     ///
     /// # Panics
-    /// When there is no such row.
+    /// When `index` is out of range.
     pub fn row(&self, index: usize) -> Row<'_> {
         assert!(index < self.len);
         Row { rows: self, index }
@@ -213,12 +149,12 @@ impl Row<'_> {
         self.index
     }
 
-    /// The line of its file on which it begins, for files that have lines.
+    /// The line of its file on which it begins, for files with lines.
     pub fn line(&self) -> Option<usize> {
         self.rows.file(self.index)?.line(self.index)
     }
 
-    /// Whether there is such a column.
+    /// Whether the column exists.
     pub fn has(&self, column: &str) -> bool {
         self.rows.column(column).is_some()
     }
@@ -226,10 +162,9 @@ impl Row<'_> {
     /// The value of a column.
     ///
     /// # Errors
-    /// When there is no such column.
+    /// When the column does not exist.
     pub fn value(&self, column: &str) -> Result<Value, String> {
-        let found =
-            self.rows.column(column).ok_or_else(|| format!("there is no column `{}`", shown(column)))?;
+        let found = self.rows.column(column).ok_or_else(|| format!("no column `{}`", shown(column)))?;
         Ok(found.values[self.index].clone())
     }
 }

@@ -1,4 +1,4 @@
-//! A task as data: what a TOML in `datasets/` says.
+//! A task as data: the contents of a TOML in `datasets/`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::delimited::Quote;
+use super::error::shown;
 use super::files::{Dialect, is_delimited};
-use super::shown;
 use super::split::SplitRule;
 use super::template::Template;
 use crate::metric::Metric;
 
-/// One task, as its TOML describes it.
+/// A task as described by its TOML.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskSpec {
@@ -31,34 +31,34 @@ pub struct TaskSpec {
     pub metrics: Metrics,
     #[serde(default)]
     pub limits: Limits,
-    /// What scores mean on this task.
+    /// Scores to compare with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Reference>,
-    /// Other templates of the source, by name: the trained model is scored on the test split with each.
+    /// Alternative source templates by name; the trained model is scored on the test split with each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub probes: BTreeMap<String, String>,
-    /// Where a number target is cut into two classes for few-shot training.
+    /// Threshold that splits numeric targets into two classes for few-shot training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub few_shot_threshold: Option<f64>,
-    /// Other ways to make the text, such as with a fault of the reference corrected.
+    /// Alternative texts, such as one with a bug of the reference fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variants: Option<Variants>,
 }
 
-/// Scores, in percent of the reported metric, between which a method's are to be read.
+/// Scores, in percent of the reported metric, between which a method's scores should lie.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
-    /// Of always giving the most frequent answer.
+    /// Of always predicting the most frequent answer.
     pub majority: f64,
-    /// That no method can exceed.
+    /// The highest that a method can reach.
     pub ceiling: f64,
 }
 
 /// Named ways to make a task's text; `task@variant` on the command line chooses one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variants {
-    /// Name of the text as the task's own keys have it.
+    /// Name of the text that the task's own keys describe.
     pub default: String,
     #[serde(flatten)]
     pub others: BTreeMap<String, Variant>,
@@ -68,10 +68,10 @@ pub struct Variants {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
-    /// Template of the source; the task's own where left out.
+    /// Template of the source; defaults to the task's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Template of the target; the task's own where left out.
+    /// Template of the target; defaults to the task's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
 }
@@ -86,16 +86,16 @@ pub struct Data {
     /// Configuration of the dataset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<String>,
-    /// Branch, tag or commit; `main` where left out.
+    /// Branch, tag or commit; defaults to `main`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// Local files by split: parquet, csv, tsv or jsonl, relative to the TOML.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
-    /// What quotes mean in CSV and TSV files; where left out they enclose fields in CSV, and the file decides in TSV.
+    /// Meaning of quotes in CSV and TSV files; by default they enclose fields in CSV and are detected in TSV.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<Quote>,
-    /// What separates columns in CSV and TSV files; a comma and a tab where left out.
+    /// Column separator in CSV and TSV files; defaults to comma and tab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<char>,
     /// Task of the pocket world, whose rows are generated.
@@ -112,14 +112,14 @@ impl Data {
         let given = [("data.quote", self.quote.is_some()), ("data.separator", self.separator.is_some())];
         let Some((key, _)) = given.into_iter().find(|(_, given)| *given) else { return Ok(()) };
         if self.files.is_empty() {
-            return Err(format!("`{key}` is for CSV and TSV files, which `data.files` names"));
+            return Err(format!("`{key}` is only for CSV and TSV files in `data.files`"));
         }
         if let Some(other) = self.files.values().find(|file| !is_delimited(Path::new(file))) {
-            return Err(format!("`{key}` is for CSV and TSV files, and `{}` is none", shown(other)));
+            return Err(format!("`{key}` is only for CSV and TSV files, and `{}` is neither", shown(other)));
         }
         match self.separator {
             Some(separator @ ('"' | '\n' | '\r')) => Err(format!(
-                "`data.separator` is `{}`, which has a meaning of its own; take another character",
+                "`data.separator` is `{}`, which is reserved; use another character",
                 separator.escape_default()
             )),
             _ => Ok(()),
@@ -131,13 +131,13 @@ impl Data {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Text {
-    /// The task's name before every source, where `training.task_prefix` asks for it; the TOML's file name
-    /// where left out.
+    /// The task's name in front of every source, if `training.task_prefix` is set; defaults to the TOML's file
+    /// name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Template of the source.
     pub source: String,
-    /// Template of the target; tasks with labels leave it out.
+    /// Template of the target; omitted in tasks with labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// Makes one row per element of the target's list.
@@ -146,15 +146,15 @@ pub struct Text {
     /// The target of a row whose list is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty: Option<String>,
-    /// Template of every answer that counts as right; the target alone where left out.
+    /// Template of every accepted answer; defaults to the target alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<String>,
-    /// Template of what rows are grouped by for scoring, such as a question's id.
+    /// Template of the id by which rows are grouped for scoring, such as a question's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
 }
 
-/// The classes of a task, and the words that stand for them.
+/// The classes of a task and their label words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Labels {
@@ -178,19 +178,19 @@ pub enum Words {
 }
 
 impl Labels {
-    /// The class that a cell stands for, and its word, if there is such a class. Cells may write it in other ways than
-    /// `words`: with white space around it, `1.0` for `1`, `True` for `true`.
+    /// The class that a cell denotes, and its word, if there is one. Cells may spell it differently from `words`: with
+    /// surrounding whitespace, `1.0` for `1`, `True` for `true`.
     pub fn class(&self, cell: &str) -> Option<(String, &str)> {
         match &self.words {
             Words::List(words) => {
-                let place = position(&plain(cell))?;
+                let place = position(&canonical(cell))?;
                 Some((place.to_string(), words.get(place)?))
             }
             Words::Table(words) => {
                 if let Some(word) = words.get(cell) {
                     return Some((cell.into(), word));
                 }
-                let mut alike = words.iter().filter(|(class, _)| plain(class) == plain(cell));
+                let mut alike = words.iter().filter(|(class, _)| canonical(class) == canonical(cell));
                 match (alike.next(), alike.next()) {
                     (Some((class, word)), None) => Some((class.clone(), word)),
                     _ => None,
@@ -199,21 +199,21 @@ impl Labels {
         }
     }
 
-    /// A list that has a word twice is a slip of the pen; a table may join classes.
+    /// A word that occurs twice in a list is a mistake; a table may merge classes.
     fn check(&self) -> Result<(), String> {
         if self.column.is_empty() {
-            return Err("`labels.column` is empty; it must be a column's name".into());
+            return Err("`labels.column` is empty; it must be a column name".into());
         }
         let words = self.words();
         let repeated = words.iter().enumerate().find(|(class, word)| words[..*class].contains(word));
         if let (Words::List(_), Some((class, word))) = (&self.words, repeated) {
             return Err(format!(
                 "`labels.words` gives class {class} the word `{word}`, which an earlier class has; \
-                 only a table from the column's values may join classes"
+                 only a table from the column's values may merge classes"
             ));
         }
         if words.iter().all(|word| *word == words[0]) {
-            return Err("`labels.words` needs at least two classes, of different words".into());
+            return Err("`labels.words` needs at least two classes with different words".into());
         }
         Ok(())
     }
@@ -235,9 +235,9 @@ impl Labels {
     }
 }
 
-/// The simplest way to write a class: without white space around it, `true` and `false` in lower case, numbers without
-/// needless zeros and signs.
-fn plain(class: &str) -> String {
+/// The canonical spelling of a class: trimmed, `true` and `false` in lowercase, numbers without redundant zeros and
+/// signs.
+fn canonical(class: &str) -> String {
     let class = class.trim();
     let lower = class.to_ascii_lowercase();
     if matches!(&*lower, "true" | "false") {
@@ -257,28 +257,28 @@ fn plain(class: &str) -> String {
     format!("{sign}{whole}{point}{fraction}")
 }
 
-/// Where a class stands in a list; false and true are classes 0 and 1.
-fn position(plain: &str) -> Option<usize> {
-    match plain {
+/// Index of a class in a list; false and true are classes 0 and 1.
+fn position(class: &str) -> Option<usize> {
+    match class {
         "false" => Some(0),
         "true" => Some(1),
         number => number.parse().ok(),
     }
 }
 
-/// What is measured.
+/// The metrics of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
     /// Chooses the checkpoint on the validation split.
     pub select: Metric,
-    /// Goes into tables; the selecting metric where left out.
+    /// Shown in tables; defaults to the selecting metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Metric>,
-    /// Recorded too.
+    /// Recorded in addition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<Metric>,
-    /// Their mean chooses the checkpoint where `training.selection` is `average`; `select` where left out.
+    /// Their mean chooses the checkpoint if `training.selection` is `average`; defaults to `select`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub average: Vec<Metric>,
 }
@@ -300,7 +300,7 @@ impl Metrics {
         all
     }
 
-    /// Every metric, behind its key.
+    /// Every metric, with its key.
     fn by_key(&self) -> impl Iterator<Item = (&'static str, Metric)> {
         let select = std::iter::once(("metrics.select", self.select));
         let report = self.report.iter().map(|&metric| ("metrics.report", metric));
@@ -310,16 +310,16 @@ impl Metrics {
     }
 }
 
-/// Most tokens that a limit may allow.
+/// Largest token limit.
 const MOST_TOKENS: usize = 65_536;
 
 /// Token limits, from 2 to 65,536.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Longest source, end token included; longer ones are cut and counted.
+    /// Longest source, including the EOS token; longer ones are truncated and counted.
     pub source_tokens: usize,
-    /// Longest target of tasks without labels, end token included.
+    /// Longest target of tasks without labels, including the EOS token.
     pub target_tokens: usize,
 }
 
@@ -328,6 +328,11 @@ impl Default for Limits {
         Self { source_tokens: 256, target_tokens: 20 }
     }
 }
+
+pub(super) const SOURCE: &str = "text.source";
+pub(super) const TARGET: &str = "text.target";
+pub(super) const ANSWERS: &str = "text.answers";
+pub(super) const GROUP: &str = "text.group";
 
 /// The templates of a specification, parsed.
 #[derive(Debug, Clone)]
@@ -339,13 +344,29 @@ pub(super) struct Templates {
     pub probes: Vec<(String, Template)>,
 }
 
+impl Templates {
+    /// Every template, with its key.
+    pub(super) fn by_key(&self) -> impl Iterator<Item = (String, &Template)> {
+        let templates = [
+            (SOURCE, Some(&self.source)),
+            (TARGET, self.target.as_ref()),
+            (ANSWERS, self.answers.as_ref()),
+            (GROUP, self.group.as_ref()),
+        ];
+        let templates =
+            templates.into_iter().filter_map(|(key, template)| Some((key.to_string(), template?)));
+        let probes = self.probes.iter();
+        templates.chain(probes.map(|(name, template)| (format!("probes.{name}"), template)))
+    }
+}
+
 impl TaskSpec {
-    /// The task as a variant has it, its title saying which; the error lists those there are.
+    /// The task in a variant, whose name its title gets; the error lists the variants.
     pub(super) fn with_variant(mut self, name: Option<&str>) -> Result<Self, String> {
         let Some(variants) = self.variants.take() else {
             return match name {
                 None => Ok(self),
-                Some(name) => Err(format!("there is no variant `{name}`: the task has none")),
+                Some(name) => Err(format!("unknown variant `{name}`: the task has no variants")),
             };
         };
         let chosen = name.unwrap_or(&variants.default);
@@ -358,7 +379,7 @@ impl TaskSpec {
         } else if chosen != variants.default {
             let known: Vec<&str> = variants.others.keys().map(String::as_str).collect();
             return Err(format!(
-                "there is no variant `{chosen}`; there are {}, {}",
+                "unknown variant `{chosen}`; known: {}, {}",
                 variants.default,
                 known.join(", ")
             ));
@@ -367,19 +388,19 @@ impl TaskSpec {
         Ok(self)
     }
 
-    /// Checks what can be checked without the rows; the error names the key.
+    /// Checks everything that does not need the rows; the error names the key.
     pub(super) fn check(&self) -> Result<Templates, String> {
         let data = &self.data;
         let sources = [data.repo.is_some(), !data.files.is_empty(), data.generated.is_some()];
         match sources.iter().filter(|&&given| given).count() {
             0 => return Err("[data] needs `repo` (a hub dataset) or `files` (local files)".into()),
             1 => {}
-            _ => return Err("[data] has several of `repo`, `files` and `generated`; keep one".into()),
+            _ => return Err("[data] has more than one of `repo`, `files` and `generated`; keep one".into()),
         }
         if data.repo.is_none() {
             for (key, value) in [("data.config", &data.config), ("data.revision", &data.revision)] {
                 if value.is_some() {
-                    return Err(format!("`{key}` is for datasets on the hub, which `data.repo` names"));
+                    return Err(format!("`{key}` is only for datasets on the hub, with `data.repo`"));
                 }
             }
         }
@@ -388,7 +409,7 @@ impl TaskSpec {
         self.check_numbers()?;
         self.split.check()?;
         if self.labels.is_some() == self.text.target.is_some() {
-            return Err("give either [labels] or `text.target`, exactly one".into());
+            return Err("set exactly one of [labels] and `text.target`".into());
         }
         self.labels.as_ref().map_or(Ok(()), Labels::check)?;
         for (key, metric) in self.metrics.by_key() {
@@ -398,10 +419,10 @@ impl TaskSpec {
         if let Some((_, twice)) =
             average.iter().enumerate().find(|(i, metric)| average[..*i].contains(metric))
         {
-            return Err(format!("`metrics.average` has `{twice}` twice, which would count it double"));
+            return Err(format!("`metrics.average` lists `{twice}` twice"));
         }
         if self.text.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
-            return Err("`text.name` is empty; it is what stands before every source".into());
+            return Err("`text.name` is empty; it is the text in front of every source".into());
         }
         if self.text.expand && self.text.target.is_none() {
             return Err("`text.expand` needs `text.target`".into());
@@ -410,7 +431,9 @@ impl TaskSpec {
             return Err("`text.empty` needs `text.expand`".into());
         }
         if self.few_shot_threshold.is_some() && self.labels.is_some() {
-            return Err("`few_shot_threshold` is for number targets; [labels] are classes already".into());
+            return Err(
+                "`few_shot_threshold` is only for numeric targets; [labels] are already classes".into()
+            );
         }
         for (key, value) in [
             ("limits.source_tokens", self.limits.source_tokens),
@@ -418,14 +441,14 @@ impl TaskSpec {
         ] {
             if !(2..=MOST_TOKENS).contains(&value) {
                 return Err(format!(
-                    "`{key}` is {value}; it must be from 2 (a token and EOS) to {MOST_TOKENS}"
+                    "`{key}` is {value}; it must be between 2 (a token and EOS) and {MOST_TOKENS}"
                 ));
             }
         }
         let parse = |key: &str, text: &str| Template::parse(text).map_err(|e| format!("`{key}`: {e}"));
         let with_column = |key: &str, text: &str| match parse(key, text)? {
             template if template.columns().is_empty() => {
-                Err(format!("`{key}`: `{text}` has no column in braces, so that every row would be the same"))
+                Err(format!("`{key}`: `{text}` has no column in braces, so every row would be the same"))
             }
             template => Ok(template),
         };
@@ -443,19 +466,17 @@ impl TaskSpec {
         })
     }
 
-    /// Refuses characters that would command the terminal where names are shown.
+    /// Refuses terminal control characters in names that are shown.
     fn check_names(&self) -> Result<(), String> {
         let texts = [("title", &self.title), ("group", &self.group), ("description", &self.description)];
         let probes = self.probes.keys().map(|name| ("probes", name));
         match texts.into_iter().chain(probes).find(|(_, text)| text.contains(char::is_control)) {
-            Some((key, text)) => {
-                Err(format!("`{key}` has control characters, which must not be there: `{}`", shown(text)))
-            }
+            Some((key, text)) => Err(format!("`{key}` contains control characters: `{}`", shown(text))),
             None => Ok(()),
         }
     }
 
-    /// Refuses numbers that TOML has and no setting can be.
+    /// Refuses numbers that are valid TOML but out of range.
     fn check_numbers(&self) -> Result<(), String> {
         if let Some(threshold) = self.few_shot_threshold.filter(|threshold| !threshold.is_finite()) {
             return Err(format!("`few_shot_threshold` is {threshold}; it must be a finite number"));
@@ -463,12 +484,12 @@ impl TaskSpec {
         let Some(Reference { majority, ceiling }) = self.reference else { return Ok(()) };
         let percents = [("reference.majority", majority), ("reference.ceiling", ceiling)];
         match percents.into_iter().find(|(_, value)| !(0.0..=100.0).contains(value)) {
-            Some((key, value)) => Err(format!("`{key}` is {value}; it must be from 0 to 100")),
+            Some((key, value)) => Err(format!("`{key}` is {value}; it must be between 0 and 100")),
             None => Ok(()),
         }
     }
 
-    /// Says what a metric needs that the task's answers lack.
+    /// Checks that the task's answers fit a metric.
     fn check_metric(&self, metric: Metric) -> Result<(), String> {
         use Metric::*;
         let is_number = |word: &str| word.trim().parse().is_ok_and(f64::is_finite);
@@ -481,17 +502,17 @@ impl TaskSpec {
         }
         let grouped = matches!(metric, RecordExactMatch | RecordF1 | MultircExactMatch);
         if grouped && self.text.group.is_none() {
-            return Err("needs `text.group`, the id of the question that a row belongs to".into());
+            return Err("needs `text.group`, the id of each row's question".into());
         }
         if self.text.answers.is_some() && !metric.compares_words() {
-            return Err("compares with one answer per row; leave out `text.answers`, or use a metric \
-                 that takes several, such as `exact-match`"
+            return Err("compares with one answer per row; remove `text.answers`, or use a metric \
+                 that accepts several, such as `exact-match`"
                 .into());
         }
         Ok(())
     }
 
-    /// Holds the words of a task with classes to what a metric can read.
+    /// Checks that a metric can read the label words.
     fn check_words(&self, wanted: &str, fits: impl Fn(&str) -> bool) -> Result<(), String> {
         let words = self.labels.as_ref().map(Labels::words).unwrap_or_default();
         if words.iter().all(|word| fits(word)) {

@@ -1,4 +1,4 @@
-//! Which rows train, validate and test: the reference's split rules.
+//! The reference's split rules: which rows are for training, validation and test.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ impl Role {
     /// Train, validation, test.
     pub const ALL: [Role; 3] = [Role::Train, Role::Validation, Role::Test];
 
-    /// Lower-case name.
+    /// Lowercase name.
     pub fn name(self) -> &'static str {
         match self {
             Role::Train => "train",
@@ -28,7 +28,7 @@ impl Role {
     }
 }
 
-/// How the splits that a dataset comes with become train, validation and test.
+/// How a dataset's own splits become train, validation and test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum SplitRule {
@@ -41,14 +41,14 @@ pub enum SplitRule {
         #[serde(default = "test")]
         test: String,
     },
-    /// Small sets: the first half of the permuted validation split validates, the rest tests.
+    /// Small sets: the first half of the permuted validation split is for validation, the rest for test.
     HalveValidation {
         #[serde(default = "train")]
         train: String,
         #[serde(default = "validation")]
         validation: String,
     },
-    /// Large sets: the first `held_out` rows of the permuted train split validate, the rest train.
+    /// Large sets: the first `held_out` rows of the permuted train split are for validation, the rest for training.
     HoldOut {
         #[serde(default = "train")]
         train: String,
@@ -60,7 +60,7 @@ pub enum SplitRule {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_train: Option<usize>,
     },
-    /// Datasets of one split: permuted and cut into shares; the rest trains.
+    /// Datasets of one split: permuted and divided by these fractions; the rest is for training.
     Random {
         #[serde(default = "train")]
         from: String,
@@ -102,13 +102,13 @@ impl SplitRule {
         }
     }
 
-    /// Says which setting is out of range.
+    /// Checks the fractions; the error names the settings.
     pub fn check(&self) -> Result<(), String> {
         let Self::Random { validation, test, .. } = self else { return Ok(()) };
         let fits = *validation > 0.0 && *test > 0.0 && validation + test < 1.0;
         let wrong = || {
             format!(
-                "`split.validation` and `split.test` are {validation} and {test}; they must be positive shares that leave rows to train on"
+                "`split.validation` and `split.test` are {validation} and {test}; they must be positive fractions that leave rows for training"
             )
         };
         if fits { Ok(()) } else { Err(wrong()) }
@@ -201,12 +201,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_permutation_is_pytorchs() {
+    fn the_permutation_equals_pytorchs() {
         assert_eq!(permutation(10, 42), [2, 6, 1, 8, 4, 5, 0, 9, 3, 7]);
         assert!(permutation(0, 42).is_empty());
     }
 
-    /// The rows of the roles that a split of this size feeds, in order.
+    /// The rows of these roles from a split of this size, sorted.
     fn all_rows(rule: &SplitRule, roles: &[Role], size: usize) -> Vec<u32> {
         let mut rows: Vec<u32> = roles.iter().flat_map(|&role| rule.rows(role, size)).collect();
         rows.sort_unstable();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_of_one_split_share_it_out() {
+    fn the_roles_of_one_split_partition_it() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for _ in 0..300 {
             let size = rng.random_range(0..600);
@@ -235,7 +235,7 @@ mod tests {
             assert_eq!(all_rows(&hold_out(None), &[Role::Train, Role::Validation], size), every);
             assert_eq!(hold_out(None).rows(Role::Test, size), every);
 
-            // Training rows beyond the limit are the only ones that nobody gets.
+            // Only training rows beyond the limit are unused.
             let limit = rng.random_range(0..200);
             let mut some = all_rows(&hold_out(Some(limit)), &[Role::Train, Role::Validation], size);
             some.dedup();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_rounded() {
+    fn fractions_are_rounded() {
         let random = SplitRule::Random { from: train(), validation: 0.2, test: 0.1 };
         assert_eq!(Role::ALL.map(|role| random.rows(role, 101).len()), [71, 20, 10]);
     }

@@ -1,16 +1,16 @@
-//! What one file holds of the columns that a task names.
+//! The columns of one file that a task names.
 
-use super::rows::Value;
+use super::value::Value;
 
 /// The rows of a file.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// Every column of the file, read or not.
     pub names: Vec<String>,
-    /// The columns that were asked for and are there, one value per row.
+    /// The requested columns that exist, one value per row.
     pub columns: Vec<Column>,
     pub rows: usize,
-    /// The line that each row begins on, for files that have lines.
+    /// The line on which each row begins, for files with lines.
     pub lines: Option<Vec<usize>>,
 }
 
@@ -23,15 +23,15 @@ pub(super) struct Column {
 }
 
 impl Table {
-    /// An empty table of these columns, of which those in `wanted` are read.
+    /// An empty table with these column names, of which those in `wanted` are read.
     ///
     /// # Errors
-    /// When a wanted column is there twice.
-    pub fn new(names: Vec<String>, wanted: &[String]) -> Result<Self, String> {
+    /// When a requested column occurs twice.
+    pub(super) fn new(names: Vec<String>, wanted: &[String]) -> Result<Self, String> {
         let mut columns: Vec<Column> = Vec::new();
         for name in names.iter().filter(|name| wanted.contains(name)) {
             if columns.iter().any(|column| column.name == *name) {
-                return Err(format!("two columns have the name `{name}`"));
+                return Err(format!("two columns are named `{name}`"));
             }
             columns.push(Column::new(name.clone()));
         }
@@ -40,13 +40,13 @@ impl Table {
 }
 
 impl Column {
-    pub fn new(name: String) -> Self {
+    pub(super) fn new(name: String) -> Self {
         Self { name, values: Vec::new(), kind: None }
     }
 
     /// # Errors
-    /// When the value is of another kind than those before it.
-    pub fn push(&mut self, value: Value) -> Result<(), String> {
+    /// When the value is of another kind than the earlier ones.
+    pub(super) fn push(&mut self, value: Value) -> Result<(), String> {
         self.hold(value.kind_of_column())?;
         self.values.push(value);
         Ok(())
@@ -56,7 +56,7 @@ impl Column {
     ///
     /// # Errors
     /// When they are of another kind.
-    pub fn append(&mut self, other: Column) -> Result<(), String> {
+    pub(super) fn append(&mut self, other: Column) -> Result<(), String> {
         self.hold(other.kind)?;
         self.values.extend(other.values);
         Ok(())

@@ -5,8 +5,9 @@
 
 use std::fmt;
 
-use super::rows::{Row, Value};
+use super::rows::Row;
 use super::text_functions::{self, Function};
+use super::value::Value;
 
 /// A parsed template.
 #[derive(Debug, Clone)]
@@ -23,7 +24,7 @@ enum Part {
 /// A column, or a field of a record in one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
-    /// As it is written.
+    /// As written.
     whole: String,
     /// Its parts between the dots: the column, then fields of records.
     parts: Vec<String>,
@@ -45,7 +46,7 @@ impl Path {
     fn parse(text: &str) -> Result<Self, String> {
         let parts: Vec<String> = text.trim().split('.').map(|p| p.trim().to_string()).collect();
         if parts.iter().any(String::is_empty) {
-            return Err(format!("`{text}` is no column name"));
+            return Err(format!("`{text}` is not a column name"));
         }
         Ok(Self { whole: parts.join("."), parts })
     }
@@ -55,13 +56,13 @@ impl Path {
         &self.parts[0]
     }
 
-    /// Whether it is in a table of these columns.
+    /// Whether a table with these columns contains it.
     pub fn is_in(&self, columns: &[String]) -> bool {
         columns.iter().any(|column| column == self.column() || *column == self.whole)
     }
 
     fn value(&self, row: &Row) -> Result<Value, String> {
-        // Names of columns may have dots too.
+        // A column's own name may contain dots.
         if self.parts.len() == 1 || row.has(&self.whole) {
             return row.value(&self.whole);
         }
@@ -72,7 +73,7 @@ impl Path {
                     .into_iter()
                     .find(|(name, _)| name == field)
                     .map(|(_, value)| value)
-                    .ok_or_else(|| format!("`{self}`: there is no field `{field}`"))?,
+                    .ok_or_else(|| format!("`{self}`: no field `{field}`"))?,
                 other => return Err(format!("`{self}`: {} has no fields", other.kind())),
             };
         }
@@ -87,7 +88,7 @@ impl fmt::Display for Path {
 }
 
 impl Template {
-    /// Parses a template; the error says what is wrong and where.
+    /// Parses a template.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut literal = String::new();
@@ -100,7 +101,7 @@ impl Template {
                 literal.push_str(brace);
                 rest = &rest[1..];
             } else if brace == "}" {
-                return Err(format!("`{text}`: a `}}` without its `{{`; write `}}}}` for the character"));
+                return Err(format!("`{text}`: a `}}` without a `{{`; write `}}}}` for the character"));
             } else {
                 let end = rest.find('}').ok_or_else(|| format!("`{text}`: a `{{` is never closed"))?;
                 if !literal.is_empty() {
@@ -117,12 +118,12 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// Puts a text before what the template makes.
-    pub(super) fn put_before(&mut self, text: &str) {
+    /// Puts a literal text in front.
+    pub(super) fn prepend(&mut self, text: &str) {
         self.parts.insert(0, Part::Literal(text.into()));
     }
 
-    /// The columns, and fields of records, that the template reads.
+    /// The columns and record fields that the template reads.
     pub fn columns(&self) -> Vec<&Path> {
         let mut columns = Vec::new();
         for part in &self.parts {
@@ -141,7 +142,7 @@ impl Template {
     /// Renders a row to text.
     ///
     /// # Errors
-    /// When a column is missing or holds what a text function cannot take.
+    /// When a column is missing, or a value does not fit a text function.
     pub fn render(&self, row: &Row) -> Result<String, String> {
         let mut text = String::new();
         for part in &self.parts {
@@ -156,7 +157,7 @@ impl Template {
     /// Renders a template that is one field holding a list to one text per element.
     ///
     /// # Errors
-    /// As [`Template::render`]; other templates give one text.
+    /// As for [`Template::render`]. Other templates give one text.
     pub fn render_all(&self, row: &Row) -> Result<Vec<String>, String> {
         if let [Part::Field { path, calls }] = &self.parts[..]
             && let Value::List(values) = evaluate(path, calls, row)?
@@ -216,7 +217,7 @@ fn parse_argument(text: &str) -> Result<Argument, String> {
     }
 }
 
-/// Splits at a separator that stands outside quotes and parentheses.
+/// Splits at separators outside quotes and parentheses.
 fn split_outside(text: &str, separator: char) -> Vec<&str> {
     let (mut pieces, mut start, mut depth, mut quoted) = (Vec::new(), 0, 0, false);
     for (at, c) in text.char_indices() {
@@ -245,7 +246,7 @@ mod tests {
     use crate::task::Rows;
 
     #[test]
-    fn a_dot_reaches_into_a_record_unless_a_column_has_it() {
+    fn a_dot_reaches_into_a_record_unless_a_column_has_that_name() {
         let dotted = ("a.b".to_string(), vec![Value::Text("whole".into())]);
         let record = vec![Value::Record(vec![("b".into(), Value::Text("inner".into()))])];
         let record = ("a".to_string(), record);
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn doubled_braces_are_braces() {
+    fn doubled_braces_are_literal_braces() {
         let rows = Rows::new(vec![("name".into(), vec![Value::Text("{Ada}}".into())])], "memory");
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut random = || -> String {

@@ -4,12 +4,12 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::rows::Value;
-use super::shown;
+use super::error::shown;
+use super::value::Value;
 
-/// A text function: takes a value and arguments, gives a value.
+/// A text function: maps a value and arguments to a value.
 #[derive(Debug)]
-pub struct Function {
+pub(super) struct Function {
     pub name: &'static str,
     /// Number of arguments.
     pub arguments: usize,
@@ -17,7 +17,7 @@ pub struct Function {
 }
 
 /// Every text function.
-pub static FUNCTIONS: &[Function] = &[
+pub(super) static FUNCTIONS: &[Function] = &[
     Function { name: "first", arguments: 0, apply: |value, _| first(value) },
     Function { name: "join", arguments: 1, apply: |value, arguments| join(value, text(&arguments[0])?) },
     Function { name: "mark-spans", arguments: 4, apply: mark_spans },
@@ -28,11 +28,11 @@ pub static FUNCTIONS: &[Function] = &[
     Function { name: "strip-markup", arguments: 0, apply: |value, _| map_text(value, &strip_markup) },
 ];
 
-/// Looks a function up.
-pub fn find(name: &str) -> Result<&'static Function, String> {
+/// Looks up a function.
+pub(super) fn find(name: &str) -> Result<&'static Function, String> {
     FUNCTIONS.iter().find(|f| f.name == name).ok_or_else(|| {
         let names: Vec<&str> = FUNCTIONS.iter().map(|f| f.name).collect();
-        format!("there is no text function `{name}`; there are {}", names.join(", "))
+        format!("unknown text function `{name}`; known: {}", names.join(", "))
     })
 }
 
@@ -80,7 +80,7 @@ fn join(value: Value, separator: &str) -> Result<Value, String> {
     }
 }
 
-/// A number with one decimal, ten times it rounded half to even as numpy does.
+/// A number with one decimal, rounded half to even as in NumPy.
 fn one_decimal(value: &Value) -> Result<Value, String> {
     if let Value::Integer(i) = value {
         return Ok(Value::Text(format!("{i}.0")));
@@ -88,7 +88,7 @@ fn one_decimal(value: &Value) -> Result<Value, String> {
     Ok(Value::Text(format!("{:.1}", (number(value)? * 10.0).round_ties_even() / 10.0)))
 }
 
-/// A number rounded to steps of 0.2, halves to even: T5's targets of STS-B.
+/// A number rounded to multiples of 0.2, half to even: T5's targets for STS-B.
 fn nearest_fifth(value: &Value) -> Result<Value, String> {
     Ok(Value::Text(format!("{:.1}", (number(value)? * 5.0).round_ties_even() / 5.0)))
 }
@@ -106,8 +106,8 @@ fn number(value: &Value) -> Result<f64, String> {
     }
 }
 
-/// Puts spaces around everything but `_`, white space, numbers, letters and combining marks, then
-/// collapses white space: T5's preparation of question answering.
+/// Puts spaces around everything except `_`, whitespace, numbers, letters and combining marks, then
+/// collapses whitespace: T5's preprocessing of question answering.
 fn pad_punctuation(text: &str) -> String {
     static PUNCTUATION: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"[^_\s\p{N}\p{L}\p{M}]").expect("a valid pattern"));
@@ -120,7 +120,7 @@ fn strip_markup(text: &str) -> String {
     text.replace("<br>", " ").replace("<b>", "").replace("</b>", "")
 }
 
-/// Joins ReCoRD's highlights to the passage as sentences.
+/// Appends ReCoRD's highlights to the passage as sentences.
 fn strip_highlights(text: &str) -> String {
     const HIGHLIGHT: &str = "\n@highlight\n";
     let mut joined = text.to_string();
@@ -141,7 +141,7 @@ fn mark_spans(value: Value, arguments: &[Value]) -> Result<Value, String> {
     Ok(Value::Text(mark_span(&marked, text(&arguments[2])?, second, "#")))
 }
 
-/// Marks the span that starts at a word index; a span that is not there leaves the text unchanged.
+/// Marks the span that starts at a word index; leaves the text unchanged if the span is not there.
 fn mark_span(text: &str, span: &str, word: i64, mark: &str) -> String {
     let Some(start) = word_start(text, word) else { return text.to_string() };
     let (before, after) = text.split_at(start);
@@ -157,7 +157,7 @@ fn mark_span(text: &str, span: &str, word: i64, mark: &str) -> String {
     }
 }
 
-/// Byte offset of the word with this index; words are parted by single white-space characters.
+/// Byte offset of the word with this index; words are separated by single whitespace characters.
 fn word_start(text: &str, word: i64) -> Option<usize> {
     let mut start = 0;
     for _ in 0..word {
@@ -180,13 +180,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn punctuation_is_padded_and_white_space_collapsed() {
+    fn punctuation_is_padded_and_whitespace_collapsed() {
         assert_eq!(pad_punctuation("Who's\t\"he\"?"), "Who ' s \" he \" ? ");
         assert_eq!(pad_punctuation("snake_case  été"), "snake_case été");
     }
 
     #[test]
-    fn padding_loses_no_character_and_is_done_once() {
+    fn padding_loses_no_character_and_is_idempotent() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let alphabet: Vec<char> = "ab_Zé1½०.,?!'\"{}’—€ e\u{301}\u{a0}\u{2003}\t\n  ".chars().collect();
         for _ in 0..2000 {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn nearest_fifths_are_steps_of_a_fifth() {
+    fn nearest_fifths_are_multiples_of_a_fifth() {
         let round = |x| nearest_fifth(&Value::Number(x)).unwrap();
         for (x, text) in [(2.57, "2.6"), (2.5, "2.4"), (2.7, "2.8"), (0.09, "0.0"), (5.0, "5.0")] {
             assert_eq!(round(x), Value::Text(text.into()));
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_kinds_are_explained() {
+    fn wrong_types_are_explained() {
         assert!(first(Value::Integer(1)).unwrap_err().contains("needs a list"));
         assert!(map_text(Value::Null, &pad_punctuation).unwrap_err().contains("an empty cell"));
     }

@@ -1,17 +1,17 @@
-//! Text that was made elsewhere, on its way to a terminal.
+//! Makes untrusted text safe for a terminal.
 
 use std::borrow::Cow;
 
-/// Text in which nothing commands a terminal or reverses what the reader sees: control characters but for line ends, and
-/// marks of writing direction, are written as escapes.
+/// Text with control characters other than line ends, and marks of writing direction, escaped, so that it can neither
+/// control a terminal nor reorder what the reader sees.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_command) {
+    if !text.contains(is_unsafe) {
         return text.into();
     }
     let mut safe = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         match c {
-            _ if !is_command(c) => safe.push(c),
+            _ if !is_unsafe(c) => safe.push(c),
             '\t' | '\r' => safe.extend(c.escape_default()),
             _ if (c as u32) < 0x100 => safe += &format!("\\x{:02x}", c as u32),
             _ => safe.extend(c.escape_unicode()),
@@ -20,7 +20,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     safe.into()
 }
 
-fn is_command(c: char) -> bool {
+fn is_unsafe(c: char) -> bool {
     let direction =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     direction || (c.is_control() && c != '\n')
@@ -31,14 +31,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_text_of_any_script_stays_as_it_is() {
+    fn plain_text_of_any_script_is_unchanged() {
         for text in ["", "two\nlines", "mean ± 1 …", "שלום", "日本語", "👩‍💻"] {
             assert!(matches!(printable(text), Cow::Borrowed(same) if same == text), "{text}");
         }
     }
 
     #[test]
-    fn what_would_command_a_terminal_is_written_as_an_escape() {
+    fn terminal_control_characters_are_escaped() {
         for (text, shown) in [
             ("\u{1b}[31mred\u{7}", "\\x1b[31mred\\x07"),
             ("a\tb\r\n", "a\\tb\\r\n"),

@@ -1,4 +1,4 @@
-//! What a long run tells the person who waits: bars on a terminal, plain lines elsewhere.
+//! Progress of long runs: bars on a terminal, plain lines elsewhere.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::printable;
 
-/// Says a line on standard error, as `eprintln` does, in characters that command no terminal; where nobody can hear it,
-/// the work goes on.
+/// Prints a line to standard error like `eprintln`, but with terminal control characters escaped and write errors
+/// ignored.
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -18,25 +18,25 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// Listens to a training.
+/// Receives the progress of a training.
 pub trait Progress {
-    /// A training of so many updates begins, or goes on after `done` of them.
+    /// A training of `steps` steps begins, or resumes after `done` of them.
     fn start(&mut self, done: u64, steps: u64, what: &str);
-    /// An update is done.
+    /// A step is done.
     fn step(&mut self);
-    /// So many rows were trained on.
+    /// `rows` more rows were trained on.
     fn examples(&mut self, rows: usize);
-    /// The mean loss of late.
+    /// The mean loss since the last report.
     fn loss(&mut self, loss: f64);
-    /// Scoring a split has come so far.
+    /// `done` of the `rows` rows of a split are scored.
     fn scoring(&mut self, split: &str, done: usize, rows: usize);
-    /// Something worth a line of its own.
+    /// A message on its own line.
     fn note(&mut self, line: &str);
     /// The training is over.
     fn finish(&mut self);
 }
 
-/// Says nothing.
+/// No output.
 pub struct Silent;
 
 impl Progress for Silent {
@@ -49,26 +49,26 @@ impl Progress for Silent {
     fn finish(&mut self) {}
 }
 
-/// The progress that suits stderr: bars on a terminal, plain lines elsewhere.
+/// Progress on stderr: bars on a terminal, plain lines elsewhere.
 pub fn for_stderr(title: &str) -> Box<dyn Progress> {
     let meter = Meter::new(title);
     if std::io::stderr().is_terminal() { Box::new(Bar::of(meter)) } else { Box::new(Lines::of(meter)) }
 }
 
-/// One training of several that follow each other.
+/// One of several consecutive trainings.
 #[derive(Debug, Clone)]
 pub struct Part {
     pub name: String,
-    /// Which one it is of how many.
+    /// Its number and the total, such as `cell 2 of 9`.
     pub place: String,
-    /// What else is told when it begins.
+    /// Details that are shown when it begins.
     pub detail: String,
-    pub whole: Whole,
+    pub overall: Overall,
 }
 
-/// How far several trainings have come together, in units of work.
+/// Overall progress of several trainings, in units of work.
 #[derive(Debug, Clone, Copy)]
-pub struct Whole {
+pub struct Overall {
     pub started: Instant,
     /// Done before this training.
     pub before: u64,
@@ -76,18 +76,18 @@ pub struct Whole {
     pub total: u64,
 }
 
-impl Whole {
-    /// The seconds that are left of all, when this part of the present training is done.
-    fn remaining(&self, share: f64) -> Option<f64> {
-        let done = self.before as f64 + self.own as f64 * share;
+impl Overall {
+    /// The seconds left overall, when this fraction of the current training is done.
+    fn remaining(&self, fraction: f64) -> Option<f64> {
+        let done = self.before as f64 + self.own as f64 * fraction;
         (done > 0.0)
             .then(|| self.started.elapsed().as_secs_f64() * (self.total as f64 - done).max(0.0) / done)
     }
 }
 
-/// The progress of one training of several that suits stderr.
+/// Progress of one of several trainings, on stderr.
 pub fn for_part(part: Part) -> Box<dyn Progress> {
-    let meter = Meter { whole: Some(part.whole), ..Meter::new(&part.name) };
+    let meter = Meter { overall: Some(part.overall), ..Meter::new(&part.name) };
     match std::io::stderr().is_terminal() {
         true => Box::new(Bar { prefix: format!("{}: {}", part.place, part.name), ..Bar::of(meter) }),
         false => Box::new(Lines {
@@ -97,7 +97,7 @@ pub fn for_part(part: Part) -> Box<dyn Progress> {
     }
 }
 
-/// A time for people: `41 s`, `3 min 20 s`, `2 h 5 min`.
+/// A human-readable duration: `41 s`, `3 min 20 s`, `2 h 5 min`.
 pub fn duration(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -107,13 +107,13 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Counts what bars and lines both show.
+/// The counts that bars and lines show.
 struct Meter {
     title: String,
-    whole: Option<Whole>,
+    overall: Option<Overall>,
     steps: u64,
-    /// Updates that an earlier process did.
-    first: u64,
+    /// Steps done by an earlier process.
+    resumed_at: u64,
     done: u64,
     rows: usize,
     loss: Option<f64>,
@@ -124,9 +124,9 @@ impl Meter {
     fn new(title: &str) -> Self {
         Self {
             title: title.into(),
-            whole: None,
+            overall: None,
             steps: 0,
-            first: 0,
+            resumed_at: 0,
             done: 0,
             rows: 0,
             loss: None,
@@ -134,24 +134,24 @@ impl Meter {
         }
     }
 
-    /// A training of so many updates begins, or goes on after some of them.
+    /// Resets the counts for a training of `steps` steps, of which `done` are done.
     fn start(&mut self, done: u64, steps: u64) {
-        let (title, whole) = (std::mem::take(&mut self.title), self.whole);
-        *self = Self { steps, done, first: done, whole, ..Self::new(&title) };
+        let (title, overall) = (std::mem::take(&mut self.title), self.overall);
+        *self = Self { steps, done, resumed_at: done, overall, ..Self::new(&title) };
     }
 
     fn rows_per_second(&self) -> f64 {
         self.rows as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 
-    /// The time left for this training, and for all.
+    /// The time left for this training, and overall.
     fn remaining(&self) -> String {
-        let (done, all) = (self.done - self.first, self.steps - self.first.min(self.steps));
+        let (done, all) = (self.done - self.resumed_at, self.steps - self.resumed_at.min(self.steps));
         let per_step = self.started.elapsed().as_secs_f64() / done.max(1) as f64;
         let own = duration(per_step * all.saturating_sub(done) as f64);
-        let whole = self.whole.and_then(|whole| whole.remaining(done as f64 / all.max(1) as f64));
-        match whole {
-            Some(seconds) => format!("{own} left, {} in all", duration(seconds)),
+        let overall = self.overall.and_then(|overall| overall.remaining(done as f64 / all.max(1) as f64));
+        match overall {
+            Some(seconds) => format!("{own} left, {} overall", duration(seconds)),
             None => format!("{own} left"),
         }
     }
@@ -164,7 +164,7 @@ impl Meter {
 
 struct Bar {
     meter: Meter,
-    /// What stands before the bar.
+    /// Text in front of the bar.
     prefix: String,
     bar: ProgressBar,
 }
@@ -214,12 +214,12 @@ impl Progress for Bar {
     }
 }
 
-/// At most one line per interval, so that a log stays readable.
+/// At most one line per interval keeps a log readable.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 struct Lines {
     meter: Meter,
-    /// What is told when the training begins.
+    /// Shown when the training begins.
     heading: String,
     last: Instant,
 }
@@ -233,7 +233,7 @@ impl Lines {
 impl Progress for Lines {
     fn start(&mut self, done: u64, steps: u64, what: &str) {
         self.meter.start(done, steps);
-        let from = if done > 0 { format!(", going on after {done}") } else { String::new() };
+        let from = if done > 0 { format!(", resuming after step {done}") } else { String::new() };
         say!("{}: {steps} steps, {what}{from}", self.heading);
     }
 
@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_their_two_largest_units() {
+    fn durations_are_shown_in_their_two_largest_units() {
         for (seconds, text) in
             [(0.2, "0 s"), (41.4, "41 s"), (59.6, "1 min 0 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 5 min")]
         {
@@ -286,10 +286,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_all_follows_from_what_is_done() {
+    fn the_overall_time_left_follows_from_the_work_done() {
         let started = Instant::now() - Duration::from_secs(10);
-        let whole = Whole { started, before: 30, own: 20, total: 100 };
-        assert_eq!(whole.remaining(0.5).map(f64::round), Some(15.0));
-        assert_eq!(Whole { before: 0, ..whole }.remaining(0.0), None);
+        let overall = Overall { started, before: 30, own: 20, total: 100 };
+        assert_eq!(overall.remaining(0.5).map(f64::round), Some(15.0));
+        assert_eq!(Overall { before: 0, ..overall }.remaining(0.0), None);
     }
 }

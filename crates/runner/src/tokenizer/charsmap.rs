@@ -1,23 +1,23 @@
-//! Checks the table of a SentencePiece normalizer, which the tokenizers library follows without looking.
+//! Checks the table of a SentencePiece normalizer, which the tokenizers library follows without bounds checks.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// Bytes beyond which no replacement of a character is believed; Unicode's longest has 33.
+/// Longest plausible replacement of a character, in bytes; Unicode's longest has 33.
 const LONGEST: usize = 256;
 
-/// Checks a `precompiled_charsmap`: the size of a double array in bytes, its units, and the replacements that
-/// they point to, each ended by a zero.
+/// Checks a `precompiled_charsmap`: the size of a double array in bytes, its units, and the zero-terminated
+/// replacements that they point to.
 ///
 /// # Errors
-/// When following it for some text would leave it.
-pub fn check(base64: &str) -> Result<(), String> {
+/// When some text would lead outside the table.
+pub(super) fn check(base64: &str) -> Result<(), String> {
     let bytes = STANDARD.decode(base64).map_err(|e| format!("it is not base64 ({e})"))?;
-    let (size, rest) = bytes.split_first_chunk().ok_or("it is cut off")?;
+    let (size, rest) = bytes.split_first_chunk().ok_or("it is truncated")?;
     let size = u32::from_le_bytes(*size) as usize / 4 * 4;
     let (units, replacements) = rest
         .split_at_checked(size)
-        .ok_or_else(|| format!("it has {} bytes of the {size} that it announces", rest.len()))?;
+        .ok_or_else(|| format!("it has {} of the {size} bytes that it declares", rest.len()))?;
     let replacements = std::str::from_utf8(replacements).map_err(|_| "its replacements are not UTF-8")?;
     let units =
         units.chunks_exact(4).map(|unit| Unit(u32::from_le_bytes(unit.try_into().unwrap_or_default())));
@@ -38,7 +38,7 @@ impl Unit {
         (self.0 & 0x7fff_ffff) as usize
     }
 
-    /// The byte that leads here; a leaf has none.
+    /// The byte that leads here; none for a leaf.
     fn label(self) -> usize {
         (self.0 & 0x8000_00ff) as usize
     }
@@ -54,7 +54,7 @@ struct Charsmap<'a> {
 }
 
 impl Charsmap<'_> {
-    /// Goes wherever a text could lead.
+    /// Visits every node that a text could reach.
     fn check(&self) -> Result<(), String> {
         let root = self.units.first().ok_or("it is empty")?.offset();
         let mut seen = vec![false; self.units.len()];
@@ -86,20 +86,20 @@ impl Charsmap<'_> {
         let rest = self.replacements.get(start..).ok_or("its table points outside its replacements")?;
         match rest.bytes().take(LONGEST + 1).position(|byte| byte == 0).unwrap_or(rest.len()) {
             length if length > LONGEST => {
-                Err(format!("it replaces a character by more than {LONGEST} bytes"))
+                Err(format!("it replaces a character with more than {LONGEST} bytes"))
             }
             _ => Ok(()),
         }
     }
 }
 
-/// A charsmap of replacements.
+/// A charsmap with these replacements.
 #[cfg(test)]
-pub fn made_of(replacements: &[(&str, &str)]) -> String {
+pub(super) fn made_of(replacements: &[(&str, &str)]) -> String {
     use std::collections::BTreeMap;
     let prefixes = replacements.iter().flat_map(|(from, _)| (0..=from.len()).map(|n| &from.as_bytes()[..n]));
     let nodes: BTreeMap<&[u8], usize> = prefixes.map(|prefix| (prefix, 0)).collect();
-    // Every node has a block of its own.
+    // Every node gets its own block.
     let nodes: BTreeMap<&[u8], usize> = nodes.into_keys().zip((1..).map(|block| block << 8)).collect();
     let mut units = vec![0; (nodes.len() + 1) << 8];
     units[0] = (nodes[&[][..]] as u32) << 10;
@@ -132,14 +132,14 @@ mod tests {
 
     use super::*;
 
-    fn sound() -> String {
+    fn valid() -> String {
         made_of(&[("…", "..."), ("ﬁ", "fi"), ("f", "g"), ("\n", " "), ("e\u{301}", "é"), ("😀", "")])
     }
 
     #[test]
-    fn a_sound_table_passes_and_is_followed() {
-        assert_eq!(check(&sound()), Ok(()));
-        let charsmap = Precompiled::from(&STANDARD.decode(sound()).unwrap()).unwrap();
+    fn a_valid_table_passes_and_works() {
+        assert_eq!(check(&valid()), Ok(()));
+        let charsmap = Precompiled::from(&STANDARD.decode(valid()).unwrap()).unwrap();
         assert_eq!(charsmap.normalize_string("ﬁf…\ne\u{301}x😀"), "fig... éx");
     }
 
@@ -149,13 +149,13 @@ mod tests {
             let problem = check(&STANDARD.encode(bytes)).unwrap_err();
             assert!(problem.contains(part), "{problem}");
         };
-        refused(b"", "cut off");
-        refused(&[0; 3], "cut off");
+        refused(b"", "truncated");
+        refused(&[0; 3], "truncated");
         refused(&[0; 4], "is empty");
-        refused(&[0xff; 4096], "announces");
+        refused(&[0xff; 4096], "declares");
         refused(&[4, 0, 0, 0, 0, 4, 0, 0], "outside itself");
         refused(&[4, 0, 0, 0, 0, 4, 0, 0, 0xff], "not UTF-8");
-        let mut outside = STANDARD.decode(sound()).unwrap();
+        let mut outside = STANDARD.decode(valid()).unwrap();
         outside.truncate(outside.len() - 8);
         refused(&outside, "outside its replacements");
         refused(&STANDARD.decode(made_of(&[("a", &"b".repeat(300))])).unwrap(), "more than 256 bytes");
@@ -163,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_never_panics() {
-        let bytes = STANDARD.decode(sound()).unwrap();
+    fn a_table_that_passes_never_panics() {
+        let bytes = STANDARD.decode(valid()).unwrap();
         let mut rng = StdRng::seed_from_u64(1);
         let texts: Vec<String> =
             (0..200).map(|_| (0..8).map(|_| rng.random_range('\u{1}'..='\u{ffff}')).collect()).collect();

@@ -2,7 +2,7 @@
 
 mod charsmap;
 mod parse;
-mod plain;
+mod plain_text;
 #[cfg(test)]
 mod shapes;
 mod word_cache;
@@ -10,40 +10,40 @@ mod word_cache;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plain::Plain;
+use plain_text::PlainText;
 use rayon::prelude::*;
-use word_cache::{Met, WordCache};
+use word_cache::{LocalWordCache, WordCache};
 
 use crate::files::digest::Digest;
 
-/// What can be wrong with a tokenizer.
+/// Why a tokenizer is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
     #[error("{}: not a readable tokenizer ({problem})", path.display())]
     Unreadable { path: PathBuf, problem: String },
-    #[error("{}: texts do not end in the end token {eos} that config.json names; T5 needs it", path.display())]
-    NoEndToken { path: PathBuf, eos: u32 },
+    #[error("{}: texts do not end with the EOS token {eos} of config.json, which T5 needs", path.display())]
+    NoEos { path: PathBuf, eos: u32 },
     #[error("{}: id {id} is outside the model's vocabulary of {vocabulary}", path.display())]
     Vocabulary { path: PathBuf, id: u32, vocabulary: usize },
 }
 
-/// A tokenizer that ends every text with the end token.
+/// A tokenizer that appends the EOS token to every text.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     eos: u32,
     digest: String,
-    words: Option<Words>,
+    words: Option<WordEncoder>,
 }
 
-/// The short way to a text's ids, for tokenizers that allow it.
+/// Encoding word by word, for tokenizers that allow it.
 #[derive(Debug, Clone)]
-struct Words {
-    plain: Arc<Plain>,
+struct WordEncoder {
+    plain: Arc<PlainText>,
     cache: Arc<WordCache>,
 }
 
-/// Ids of a text, and whether the limit cut it.
+/// Ids of a text, and whether the limit truncated it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
     pub ids: Vec<u32>,
@@ -54,17 +54,17 @@ impl Tokenizer {
     /// Reads a `tokenizer.json` and checks that it fits a model.
     ///
     /// # Errors
-    /// When the file is unreadable, adds no end token, or has ids that the model lacks.
+    /// When the file is unreadable, does not append the EOS token, or has ids outside the model's vocabulary.
     pub fn load(path: &Path, eos: u32, vocabulary: usize) -> Result<Self, TokenizerError> {
         let bytes = std::fs::read(path)
             .map_err(|e| TokenizerError::Unreadable { path: path.into(), problem: e.to_string() })?;
         Self::from_bytes(&bytes, path, eos, vocabulary)
     }
 
-    /// Reads the bytes of a `tokenizer.json`, which `path` names in messages.
+    /// Reads the bytes of a `tokenizer.json`; `path` is for messages.
     ///
     /// # Errors
-    /// As [`Tokenizer::load`].
+    /// As for [`Tokenizer::load`].
     pub fn from_bytes(
         bytes: &[u8],
         path: &Path,
@@ -73,11 +73,11 @@ impl Tokenizer {
     ) -> Result<Self, TokenizerError> {
         let inner = parse::parse(bytes)
             .map_err(|problem| TokenizerError::Unreadable { path: path.into(), problem })?;
-        let words = Plain::of(&inner, eos)
-            .map(|plain| Words { plain: Arc::new(plain), cache: Arc::new(WordCache::new()) });
+        let words = PlainText::of(&inner, eos)
+            .map(|plain| WordEncoder { plain: Arc::new(plain), cache: Arc::new(WordCache::new()) });
         let tokenizer = Self { inner, eos, digest: Digest::of(bytes).hex(), words };
         let examples = ["a", ""].map(|text| tokenizer.encode_whole(text, true));
-        // The post-processor adds ids that need not be in the vocabulary.
+        // The post-processor may add ids outside the vocabulary.
         let ids = tokenizer.inner.get_vocab(true).into_values().chain(examples.iter().flatten().copied());
         let largest = ids.max().unwrap_or(0);
         if largest as usize >= vocabulary {
@@ -85,11 +85,11 @@ impl Tokenizer {
         }
         match examples.iter().all(|ids| ids.last() == Some(&eos)) {
             true => Ok(tokenizer),
-            false => Err(TokenizerError::NoEndToken { path: path.into(), eos }),
+            false => Err(TokenizerError::NoEos { path: path.into(), eos }),
         }
     }
 
-    /// The id of a piece, if it is one.
+    /// The id of a piece, if it is in the vocabulary.
     pub fn id(&self, piece: &str) -> Option<u32> {
         self.inner.token_to_id(piece)
     }
@@ -109,7 +109,7 @@ impl Tokenizer {
         self.len() == 0
     }
 
-    /// Ids of a text with the end token, at most `limit` of them; a cut text keeps its end token.
+    /// Ids of a text including the EOS token, at most `limit` of them; a truncated text ends with the EOS token too.
     pub fn encode(&self, text: &str, limit: usize) -> Encoded {
         self.encode_with(text, limit, |ids, word, cache| {
             cache.extend(ids, word, || self.encode_whole(word, false));
@@ -118,13 +118,13 @@ impl Tokenizer {
 
     /// Encodes many texts on all cores.
     pub fn encode_all<T: AsRef<str> + Sync>(&self, texts: &[T], limit: usize) -> Vec<Encoded> {
-        // A few parts per thread: each meets the frequent words anew, and the threads end together.
+        // A few parts per thread balance the load; each part looks up the frequent words again.
         let part = texts.len().div_ceil(4 * rayon::current_num_threads()).max(64);
         let encode_part = |texts: &[T]| -> Vec<Encoded> {
-            let mut met = Met::default();
+            let mut local = LocalWordCache::default();
             let mut encode = |text| {
                 self.encode_with(text, limit, |ids, word, cache| {
-                    met.extend(ids, word, cache, || self.encode_whole(word, false));
+                    local.extend(ids, word, cache, || self.encode_whole(word, false));
                 })
             };
             texts.iter().map(|text| encode(text.as_ref())).collect()
@@ -133,7 +133,7 @@ impl Tokenizer {
         parts.into_iter().flatten().collect()
     }
 
-    /// Ids of a text from those of its words, which `extend` appends, where its words stand alone.
+    /// Ids of a text from those of its words, which `extend` appends, if they can be encoded separately.
     fn encode_with<'a>(
         &self,
         text: &'a str,
@@ -160,35 +160,35 @@ impl Tokenizer {
             ids.truncate(limit.saturating_sub(1));
             ids.push(self.eos);
         }
-        // Datasets have rows by the hundred thousand: room to grow would be most of their memory.
+        // Over hundreds of thousands of rows, spare capacity would take most of the memory.
         ids.shrink_to_fit();
         Encoded { ids, truncated }
     }
 
-    fn encode_whole(&self, text: &str, end: bool) -> Vec<u32> {
-        // Fails for models that miss an unknown character's piece, which are refused, and for pairs of texts.
-        self.inner.encode_fast(text, end).expect("plain text encodes").get_ids().to_vec()
+    fn encode_whole(&self, text: &str, add_eos: bool) -> Vec<u32> {
+        // Fails only for pairs of texts, and for models without a piece for unknown characters, which `parse` refuses.
+        self.inner.encode_fast(text, add_eos).expect("plain text encodes").get_ids().to_vec()
     }
 
-    /// Text of ids, special tokens left out, white space at the ends stripped.
+    /// Text of ids without special tokens, trimmed.
     pub fn decode(&self, ids: &[u32]) -> String {
         self.inner.decode(ids, true).unwrap_or_default().trim().to_string()
     }
 
-    /// Text of ids as transformers' `decode` gave it by default when the reference was written: with the
-    /// spaces closed up that some tokenizers leave before punctuation.
+    /// Text of ids as transformers' `decode` returned it by default when the reference was written: without the
+    /// spaces that some tokenizers leave before punctuation.
     pub fn decode_cleaned(&self, ids: &[u32]) -> String {
-        close_up(self.decode(ids))
+        clean_up(self.decode(ids))
     }
 }
 
 /// Text without the spaces that some tokenizers leave before punctuation.
-pub fn close_up(text: String) -> String {
-    CLOSED_UP.iter().fold(text, |text, (open, closed)| text.replace(open, closed))
+pub fn clean_up(text: String) -> String {
+    CLEAN_UP.iter().fold(text, |text, (spaced, clean)| text.replace(spaced, clean))
 }
 
 /// In transformers' order.
-const CLOSED_UP: [(&str, &str); 10] = [
+const CLEAN_UP: [(&str, &str); 10] = [
     (" .", "."),
     (" ?", "?"),
     (" !", "!"),
@@ -215,7 +215,7 @@ mod tests {
         Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap()
     }
 
-    /// Texts of words and of what may go wrong between them.
+    /// Texts of words and of special characters between them.
     fn random_text(rng: &mut StdRng) -> String {
         let parts = [
             "the",
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn words_from_the_cache_are_those_of_the_whole_text() {
+    fn encoding_by_words_equals_encoding_the_whole_text() {
         let tokenizer = pocket();
         let mut rng = StdRng::seed_from_u64(1);
         let (mut from_words, mut texts) = (0, Vec::new());
@@ -267,22 +267,22 @@ mod tests {
         }
         let each: Vec<Encoded> = texts.iter().map(|text| tokenizer.encode(text, 9)).collect();
         assert_eq!(tokenizer.encode_all(&texts, 9), each);
-        assert!(from_words > 2_000, "{from_words} texts were cut into words");
+        assert!(from_words > 2_000, "{from_words} texts were encoded by words");
     }
 
     #[test]
-    fn a_tokenizer_that_ends_texts_otherwise_is_refused() {
+    fn a_tokenizer_that_does_not_append_the_eos_token_is_refused() {
         let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
         let open = |bytes: &[u8], eos| Tokenizer::from_bytes(bytes, Path::new("pocket"), eos, usize::MAX);
-        assert!(matches!(open(bytes, 5), Err(TokenizerError::NoEndToken { eos: 5, .. })));
+        assert!(matches!(open(bytes, 5), Err(TokenizerError::NoEos { eos: 5, .. })));
         let mut json: serde_json::Value = serde_json::from_slice(bytes).unwrap();
         json["post_processor"] = serde_json::Value::Null;
         let endless = open(json.to_string().as_bytes(), 1);
-        assert!(matches!(endless, Err(TokenizerError::NoEndToken { eos: 1, .. })));
+        assert!(matches!(endless, Err(TokenizerError::NoEos { eos: 1, .. })));
     }
 
     #[test]
-    fn spaces_before_punctuation_are_closed_up_as_in_transformers() {
+    fn spaces_before_punctuation_are_removed_as_in_transformers() {
         let tokenizer = pocket();
         let decode = |text: &str| {
             let ids = tokenizer.encode(text, usize::MAX).ids;

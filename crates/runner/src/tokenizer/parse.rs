@@ -1,4 +1,4 @@
-//! Reading a `tokenizer.json` that may hold anything: the tokenizers library trusts it.
+//! Reads an untrusted `tokenizer.json`, which the tokenizers library would trust.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,13 +7,13 @@ use tokenizers::{Model, ModelWrapper, Tokenizer};
 use super::charsmap;
 use crate::host::panics;
 
-/// Bytes that no tokenizer of a T5 comes near; read, they are a hundred times as many.
+/// Largest file in bytes; T5 tokenizers are far smaller. In memory it takes up to a hundred times as much.
 const LARGEST: usize = 64 << 20;
 
-/// How many times longer a normalizer or a decoder may make a text.
+/// Largest factor by which a normalizer or a decoder may lengthen a text.
 const MOST_GROWTH: f64 = 1e6;
 
-/// Texts with what tokenizers stumble over.
+/// Texts that challenge tokenizers.
 const TRIALS: [&str; 6] = [
     "",
     "The quick brown fox, 12.5",
@@ -23,7 +23,7 @@ const TRIALS: [&str; 6] = [
     "</s> <unk> <0x0A>",
 ];
 
-/// What is checked before the library sees the rest.
+/// The parts that are checked before the library reads the file.
 #[derive(Deserialize)]
 struct Outline {
     #[serde(default)]
@@ -47,16 +47,16 @@ struct ModelOutline {
     unk_id: Value,
 }
 
-/// Reads a tokenizer, which then encodes any text, whole and without padding.
+/// Reads a tokenizer that encodes any text, without truncation and padding.
 ///
 /// # Errors
-/// When the library cannot read it, would panic or run out of memory, or when some text would have no ids.
-pub fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
+/// When the library cannot read it, would panic or run out of memory, or could not encode every text.
+pub(super) fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
     if bytes.len() > LARGEST {
-        return Err(format!("it has {} MB; at most {} MB are read", bytes.len() >> 20, LARGEST >> 20));
+        return Err(format!("the file has {} MB; at most {} MB are read", bytes.len() >> 20, LARGEST >> 20));
     }
     if bytes.starts_with(b"version https://git-lfs") {
-        return Err("it is a Git LFS pointer, not the file itself; get that with `git lfs pull`".into());
+        return Err("the file is a Git LFS pointer; fetch the content with `git lfs pull`".into());
     }
     let outline: Outline = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     if !(outline.model.unk_id.is_null() || outline.model.unk_id.is_u64()) {
@@ -70,7 +70,7 @@ pub fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
     }
     let tokenizer = panics::catch(|| {
         let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|e| e.to_string())?;
-        // Truncation and padding are ours: files in the wild carry leftovers of someone's training.
+        // Published files often contain the truncation and padding of someone's training.
         tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
         tokenizer.with_padding(None);
         check_added_tokens(&tokenizer, &outline.added_tokens)?;
@@ -94,7 +94,7 @@ fn check_charsmaps(normalizer: &Value) -> Result<(), String> {
     }
 }
 
-/// How many times longer the steps of a normalizer or decoder may make a text, about.
+/// The approximate factor by which the steps of a normalizer or decoder may lengthen a text.
 fn growth(steps: &Value) -> f64 {
     let of_all = |values: &[Value]| values.iter().map(growth).product();
     match steps {
@@ -112,7 +112,7 @@ fn growth(steps: &Value) -> f64 {
     }
 }
 
-/// Whatever the file says, the library gives an added token the id that the vocabulary has for it, else the next.
+/// Checks the ids of added tokens, which the library takes from the vocabulary, or else numbers consecutively.
 fn check_added_tokens(tokenizer: &Tokenizer, tokens: &[AddedOutline]) -> Result<(), String> {
     for AddedOutline { content, id } in tokens {
         let given = tokenizer.token_to_id(content);
@@ -125,7 +125,7 @@ fn check_added_tokens(tokenizer: &Tokenizer, tokens: &[AddedOutline]) -> Result<
     Ok(())
 }
 
-/// Every model must know what to do with a character that it does not know.
+/// Every model must have a piece for unknown characters.
 fn check_model(model: &ModelWrapper, outline: &ModelOutline) -> Result<(), String> {
     let known = |piece: &str| match model.token_to_id(piece) {
         Some(_) => Ok(()),
@@ -133,7 +133,7 @@ fn check_model(model: &ModelWrapper, outline: &ModelOutline) -> Result<(), Strin
     };
     match model {
         ModelWrapper::Unigram(_) if outline.unk_id.is_null() => {
-            Err("`model.unk_id` is missing: the piece that stands for unknown characters".into())
+            Err("`model.unk_id` is missing: the index of the piece for unknown characters".into())
         }
         ModelWrapper::Unigram(_) => Ok(()),
         ModelWrapper::WordPiece(model) => known(&model.unk_token),
@@ -148,13 +148,13 @@ fn check_model(model: &ModelWrapper, outline: &ModelOutline) -> Result<(), Strin
 fn try_out(tokenizer: &Tokenizer) -> Result<(), String> {
     let mut ids = 0;
     for text in TRIALS {
-        let failed = |e: tokenizers::Error| format!("it fails at the text {text:?}: {e}");
+        let failed = |e: tokenizers::Error| format!("it fails on the text {text:?}: {e}");
         let encoding = tokenizer.encode_fast(text, false).map_err(failed)?;
         tokenizer.decode(encoding.get_ids(), true).map_err(failed)?;
         ids += encoding.len();
     }
     if ids == 0 {
-        return Err("it turns every text into nothing".into());
+        return Err("it encodes every text as no tokens".into());
     }
     Ok(())
 }
@@ -170,7 +170,7 @@ mod tests {
         serde_json::from_slice(embedded::bytes("models/pocket/tokenizer.json").unwrap()).unwrap()
     }
 
-    /// Why the pocket model's tokenizer is refused when a key, given as a JSON pointer, holds something else.
+    /// Why the pocket model's tokenizer is refused with another value at a JSON pointer.
     fn refusal(pointer: &str, value: Value) -> String {
         let mut json = pocket();
         *json.pointer_mut(pointer).unwrap() = value;
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tokenizer_is_refused_in_a_line() {
+    fn malformed_tokenizers_are_refused_in_one_line() {
         let whole = pocket().to_string();
         for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
             assert!(parse(&whole.as_bytes()[..cut]).is_err(), "{cut} bytes");
@@ -214,7 +214,7 @@ mod tests {
             (word_level(json!({})), "`model.unk_token` is `<unk>`"),
             (bpe(0.1, "a"), "`model.dropout`"),
             (bpe(0.0, "b"), "`model.unk_token` is `b`"),
-            (json!({"type": "BPE", "vocab": {}, "merges": []}), "every text into nothing"),
+            (json!({"type": "BPE", "vocab": {}, "merges": []}), "every text as no tokens"),
         ] {
             let mut json = pocket();
             json["model"] = model;
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn added_tokens_with_ids_of_their_own_are_refused() {
+    fn added_tokens_with_inconsistent_ids_are_refused() {
         for (place, id) in [(0, 1_u64), (0, u32::MAX.into()), (2, 671)] {
             let problem = refusal(&format!("/added_tokens/{place}/id"), json!(id));
             assert!(problem.contains("`added_tokens`: `<"), "{problem}");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_that_would_take_all_memory_or_panic_are_refused() {
+    fn steps_that_would_exhaust_memory_or_panic_are_refused() {
         let charsmap = |text: &str| json!({"type": "Precompiled", "precompiled_charsmap": text});
         let nested = json!({"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": [charsmap("/////w==")]}]});
         for normalizer in [charsmap("/////w=="), charsmap("AAAA"), charsmap("?"), nested] {

@@ -1,4 +1,4 @@
-//! Tokenizers of many shapes against the library's own encoding of whole texts.
+//! Many kinds of tokenizers against the library's own encoding of whole texts.
 
 use std::path::Path;
 
@@ -157,7 +157,7 @@ const CONTENTS: [&str; 22] = [
     "-",
 ];
 
-/// Added tokens, as T5 has them or of any flags.
+/// Added tokens, as in T5 or with random flags.
 fn added_tokens(rng: &mut StdRng) -> Vec<Value> {
     let token = |id, content: &str, [single_word, lstrip, rstrip, normalized, special]: [bool; 5]| {
         json!({"id": id, "content": content, "single_word": single_word, "lstrip": lstrip, "rstrip": rstrip,
@@ -187,7 +187,7 @@ fn tokenizer_json(rng: &mut StdRng) -> Value {
                "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}}})
     };
     let end: &[&str] = if rng.random_bool(0.9) { &["</s>"] } else { &["</s>", "</s>"] };
-    // Half of them as T5's are, where the short way is open.
+    // Half of them like T5's, which can encode by words.
     let like_t5 = rng.random_bool(0.5);
     let pre_tokenizer = match like_t5 {
         true => [
@@ -280,7 +280,7 @@ fn random_text(rng: &mut StdRng) -> String {
 }
 
 #[test]
-fn ids_are_those_of_the_library_for_whole_texts_whatever_the_tokenizer() {
+fn ids_equal_the_librarys_for_whole_texts_with_any_tokenizer() {
     let mut rng = StdRng::seed_from_u64(7);
     let (mut cut_tokenizers, mut cut_texts, mut tokenizers) = (0, 0, 0);
     for _ in 0..900 {
@@ -304,5 +304,5 @@ fn ids_are_those_of_the_library_for_whole_texts_whatever_the_tokenizer() {
         }
     }
     assert!(tokenizers > 600, "{tokenizers} tokenizers could be read");
-    assert!(cut_tokenizers > 60 && cut_texts > 1000, "{cut_tokenizers} tokenizers cut {cut_texts} texts");
+    assert!(cut_tokenizers > 60 && cut_texts > 1000, "{cut_tokenizers} tokenizers split {cut_texts} texts");
 }

@@ -1,4 +1,4 @@
-//! Ids of words that were seen before: most words of a dataset repeat.
+//! Caches the ids of words, since most words of a dataset repeat.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -7,10 +7,10 @@ use std::sync::RwLock;
 
 use foldhash::fast::RandomState;
 
-/// Locks, so that threads seldom wait for each other.
+/// Number of locks; with many, threads rarely wait for each other.
 const SHARDS: usize = 64;
 
-/// Words per shard beyond which none is added: a corpus without end must not fill the memory.
+/// Most words per shard, so that an endless corpus does not fill the memory.
 const SHARD_WORDS: usize = 1 << 14;
 
 /// Ids by word.
@@ -18,22 +18,22 @@ type Shard = HashMap<Box<str>, Box<[u32]>, RandomState>;
 
 /// Ids of words, shared by all threads.
 #[derive(Debug)]
-pub struct WordCache {
+pub(super) struct WordCache {
     hasher: RandomState,
     shards: Vec<RwLock<Shard>>,
 }
 
 impl WordCache {
     /// An empty cache.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             hasher: RandomState::default(),
             shards: std::iter::repeat_with(RwLock::default).take(SHARDS).collect(),
         }
     }
 
-    /// Appends the ids of a word, which `encode` gives for a new one.
-    pub fn extend(&self, ids: &mut Vec<u32>, word: &str, encode: impl FnOnce() -> Vec<u32>) {
+    /// Appends the ids of a word; `encode` computes those of a new one.
+    pub(super) fn extend(&self, ids: &mut Vec<u32>, word: &str, encode: impl FnOnce() -> Vec<u32>) {
         let shard = &self.shards[self.hasher.hash_one(word) as usize % SHARDS];
         if let Some(known) = shard.read().unwrap_or_else(|e| e.into_inner()).get(word) {
             ids.extend_from_slice(known);
@@ -48,16 +48,16 @@ impl WordCache {
     }
 }
 
-/// The words that one thread has met in texts that it holds: looked up without a lock.
+/// The words that one thread has already looked up, available without a lock.
 #[derive(Debug, Default)]
-pub struct Met<'a> {
+pub(super) struct LocalWordCache<'a> {
     words: HashMap<&'a str, Range<usize>, RandomState>,
     ids: Vec<u32>,
 }
 
-impl<'a> Met<'a> {
-    /// Appends the ids of a word, from the cache where this thread has not met it.
-    pub fn extend(
+impl<'a> LocalWordCache<'a> {
+    /// Appends the ids of a word, from the shared cache if it is new to this thread.
+    pub(super) fn extend(
         &mut self,
         ids: &mut Vec<u32>,
         word: &'a str,

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use crate::common::{Workspace, assert_success, files};
 use crate::harness::{Case, check};
 
-pub const SCORE: &str = "score --model model --adapter adapter --input pairs.jsonl --output out.jsonl";
+pub(crate) const SCORE: &str = "score --model model --adapter adapter --input pairs.jsonl --output out.jsonl";
 
 const CONFIG: &str = "adapter/adapter.json";
 const TENSORS: &str = "adapter/adapter.safetensors";
 
 /// Writes an adapter that was trained once, and a pair to score.
-pub fn write(w: &Workspace) {
+pub(crate) fn write(w: &Workspace) {
     static TRAINED: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
     let [config, tensors] = TRAINED.get_or_init(|| {
         let w = Workspace::new();
@@ -104,7 +104,7 @@ fn tensors_that_do_not_fit_are_named() {
 }
 
 #[test]
-fn folders_that_hold_no_adapter_are_named() {
+fn folders_without_an_adapter_are_named() {
     let score = |folder: &str| format!("score --model model --adapter {folder} --input pairs.jsonl");
     let rows = [
         ("nowhere", "nowhere"),
@@ -118,7 +118,7 @@ fn folders_that_hold_no_adapter_are_named() {
 }
 
 #[test]
-fn pairs_that_are_none_are_named_with_their_line() {
+fn malformed_pairs_are_named_with_their_line() {
     let deep = "[".repeat(100_000);
     let good = "{\"source\": \"the film\", \"target\": \"1\"}\n";
     let lines = [
@@ -144,7 +144,7 @@ fn pairs_that_are_none_are_named_with_their_line() {
 }
 
 #[test]
-fn texts_without_end_are_refused_before_memory_is_asked_for() {
+fn huge_texts_are_refused_before_allocation() {
     let long = |source: usize, target: usize| {
         let [source, target] = [source, target].map(|words| "good ".repeat(words));
         format!("{}\n", json!({"source": source, "target": target}))
@@ -173,7 +173,7 @@ fn texts_without_end_are_refused_before_memory_is_asked_for() {
 }
 
 #[test]
-fn predictions_that_are_none_are_named_with_their_line() {
+fn malformed_predictions_are_named_with_their_line() {
     let good = "{\"prediction\": \"1\", \"target\": \"1\"}\n";
     let lines = [
         "{",

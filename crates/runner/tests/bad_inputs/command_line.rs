@@ -7,7 +7,7 @@ use crate::harness::{Case, check};
 const SUITE: &str = "run tiny-suite.toml --method lora --steps 1 --seed 1";
 
 #[test]
-fn flags_that_make_no_sense_are_named() {
+fn invalid_flags_are_named() {
     let flags = [
         "--steps 0",
         "--steps -1",
@@ -23,7 +23,7 @@ fn flags_that_make_no_sense_are_named() {
         "--checkpoint-every x",
         "--device tpu",
         "--device",
-        "--colour",
+        "--color",
         "--out",
         "--model",
     ];
@@ -38,7 +38,7 @@ fn flags_that_make_no_sense_are_named() {
 }
 
 #[test]
-fn settings_that_make_no_sense_are_named() {
+fn invalid_settings_are_named() {
     let rows = [
         ("", "--set"),
         ("=", "--set"),
@@ -57,7 +57,7 @@ fn settings_that_make_no_sense_are_named() {
         ("seeds=[]", "seed"),
         ("seeds=[1,1]", "seed"),
         ("shots=[0]", "shots"),
-        ("colour=3", "colour"),
+        ("color=3", "color"),
         ("model=\u{1b}[31m", "model"),
     ];
     let cases = rows.map(|(setting, part)| {
@@ -68,7 +68,7 @@ fn settings_that_make_no_sense_are_named() {
 }
 
 #[test]
-fn names_that_are_none_are_named() {
+fn invalid_names_are_named() {
     let rows = [
         ("run nothing", "nothing"),
         ("run nothing.toml", "nothing.toml"),
@@ -158,7 +158,7 @@ fn a_full_disk_is_told() {
 }
 
 #[test]
-fn environment_variables_that_make_no_sense_are_named() {
+fn invalid_environment_variables_are_named() {
     let hub = "run tiny-suite.toml --model owner/name --method lora";
     let endpoints = ["not a url", "ftp://x", "http://", "\u{1b}[31m"];
     let endpoints = endpoints.map(|url| {
@@ -166,7 +166,7 @@ fn environment_variables_that_make_no_sense_are_named() {
         case.environment("HF_ENDPOINT", url).environment("HF_HUB_OFFLINE", "0").says(&["HF_ENDPOINT"])
     });
     check(endpoints.into_iter().collect());
-    // Nothing of the tiny suite is on the hub, and tokens that cannot be kept are made anew.
+    // The tiny suite needs nothing from the hub, and tokens that cannot be cached are recomputed.
     let harmless = [
         ("HF_HOME", "tiny.toml"),
         ("HF_HOME", "/dev/null"),
@@ -197,7 +197,7 @@ trait InTheWay {
 }
 
 impl InTheWay for Case<'_> {
-    /// A file in the results folder where a folder goes.
+    /// A file in the results folder in place of a folder.
     fn write_in_the_way(self, part: &'static str) -> Self {
         self.with(move |w| w.write(&format!("out/{part}"), "in the way"))
     }

@@ -7,7 +7,7 @@ use crate::harness::{Case, check};
 
 const FILE: &str = "model/config.json";
 
-/// Larger than any model, and far larger.
+/// Larger than any model, and much larger.
 const HUGE: [u64; 2] = [1 << 34, 1_000_000_000_000_000_000];
 
 fn edited(w: &Workspace, change: impl Fn(&mut Value)) {
@@ -32,7 +32,7 @@ const SIZES: [&str; 8] = [
 ];
 
 #[test]
-fn sizes_that_are_none_are_named() {
+fn invalid_sizes_are_named() {
     let bad = [json!(0), json!(-1), json!(1.5), json!("16"), json!([16]), json!({}), json!(true)];
     check(
         SIZES
@@ -43,7 +43,7 @@ fn sizes_that_are_none_are_named() {
 }
 
 #[test]
-fn sizes_without_end_are_refused_before_memory_is_asked_for() {
+fn huge_sizes_are_refused_before_allocation() {
     let sizes = SIZES.iter().flat_map(|&key| HUGE.map(|huge| with(key, json!(huge)).says(&["model"])));
     let random = SIZES.iter().map(|&key| {
         let case = with(key, json!(HUGE[0])).says(&["model"]);
@@ -54,7 +54,7 @@ fn sizes_without_end_are_refused_before_memory_is_asked_for() {
 }
 
 #[test]
-fn other_fields_that_make_no_sense_are_named() {
+fn other_invalid_fields_are_named() {
     let cases = [
         ("relative_attention_max_distance", vec![json!(0), json!(-5), json!("x")]),
         ("relative_attention_num_buckets", vec![json!(1)]),
@@ -88,7 +88,7 @@ fn fields_that_contradict_each_other_are_named() {
 }
 
 #[test]
-fn texts_that_are_no_configuration_are_named() {
+fn malformed_configurations_are_named() {
     let deep = "[".repeat(100_000);
     let texts = [
         "{",

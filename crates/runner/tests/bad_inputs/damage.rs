@@ -1,4 +1,4 @@
-//! Bytes that change and files that end early: whatever a reader makes of them, it does not panic, and it ends.
+//! Changed bytes and truncated files: no reader may panic or hang.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,7 +35,7 @@ fn damaged(bytes: &[u8], copy: u64) -> Vec<u8> {
     }
 }
 
-/// Reads damaged copies of a file in its place; the answers do not matter, but that there are some.
+/// Reads damaged copies of a file in its place; any result is fine, as long as there is one.
 fn survives(path: &Path, read: impl Fn()) {
     let whole = fs::read(path).unwrap();
     for copy in 0..COPIES {

@@ -1,4 +1,4 @@
-//! Whatever else may lie where a file is expected.
+//! Non-files and files of other kinds where a file is expected.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -51,14 +51,14 @@ fn each_kind<'a>(file: &'a str, command: &'a str, prepare: fn(&Workspace)) -> Ve
 fn nothing(_: &Workspace) {}
 
 #[test]
-fn files_of_a_model_that_are_something_else_are_named() {
+fn non_files_in_a_model_folder_are_named() {
     for file in ["model/config.json", "model/tokenizer.json", "model/model.safetensors"] {
         check(each_kind(file, "", nothing));
     }
 }
 
 #[test]
-fn task_suite_and_recipe_files_that_are_something_else_are_named() {
+fn non_files_in_place_of_tasks_suites_and_recipes_are_named() {
     for file in ["tiny.toml", "tiny-suite.toml"] {
         check(each_kind(file, "", nothing));
     }
@@ -66,7 +66,7 @@ fn task_suite_and_recipe_files_that_are_something_else_are_named() {
 }
 
 #[test]
-fn data_files_that_are_something_else_are_named() {
+fn data_files_of_other_formats_are_named() {
     check(each_kind("rows/train.csv", "", nothing));
     fn other(w: &Workspace, ending: &str) {
         w.edit("tiny.toml", "rows/test.csv", &format!("rows/test.{ending}"));
@@ -77,7 +77,7 @@ fn data_files_that_are_something_else_are_named() {
 }
 
 #[test]
-fn inputs_of_commands_that_are_something_else_are_named() {
+fn non_files_as_command_inputs_are_named() {
     // Nothing to score is no mistake.
     let inputs =
         |command| each_kind("in.jsonl", command, nothing).into_iter().map(Case::may_succeed).collect();
@@ -86,7 +86,7 @@ fn inputs_of_commands_that_are_something_else_are_named() {
 }
 
 #[test]
-fn files_of_an_adapter_that_are_something_else_are_named() {
+fn non_files_in_an_adapter_folder_are_named() {
     for file in ["adapter/adapter.json", "adapter/adapter.safetensors"] {
         check(each_kind(file, crate::adapters::SCORE, crate::adapters::write));
     }

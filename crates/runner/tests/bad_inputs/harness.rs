@@ -1,4 +1,4 @@
-//! A row of a table, and how it is run.
+//! One case, and how it is run.
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 
 use crate::common::Workspace;
 
-/// Bound on the address space, in KiB: what is asked for without need shows.
+/// Limit of the address space, in KiB, which exposes unneeded allocations.
 const ADDRESS_SPACE: u64 = 8 << 20;
 
-/// A refusal takes milliseconds; what takes this long hangs.
+/// A refusal takes milliseconds; anything this long hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 type Change<'a> = Box<dyn Fn(&Workspace) + 'a>;
 
 /// One mistake.
-pub struct Case<'a> {
+pub(crate) struct Case<'a> {
     name: String,
     changes: Vec<Change<'a>>,
     command: Vec<String>,
     environment: Vec<(String, String)>,
     parts: Vec<String>,
-    /// The text may be valid after all: then the program does what it is asked to.
+    /// The input may be valid after all; then the program must succeed.
     may_succeed: bool,
     /// The message of the command line's parser has lines about the usage.
     usage: bool,
@@ -30,7 +30,7 @@ pub struct Case<'a> {
 
 impl<'a> Case<'a> {
     /// A mistake in a run of the tiny suite.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub(crate) fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             changes: Vec::new(),
@@ -43,54 +43,54 @@ impl<'a> Case<'a> {
         .command("run tiny-suite.toml --method lora --steps 1 --seed 1 --out out")
     }
 
-    /// Another command line, its words apart by spaces.
-    pub fn command(self, words: &str) -> Self {
+    /// Another command line, split at spaces.
+    pub(crate) fn command(self, words: &str) -> Self {
         self.arguments(&words.split(' ').collect::<Vec<_>>())
     }
 
-    pub fn arguments(mut self, words: &[&str]) -> Self {
+    pub(crate) fn arguments(mut self, words: &[&str]) -> Self {
         self.command = words.iter().map(ToString::to_string).collect();
         self
     }
 
-    pub fn environment(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn environment(mut self, key: &str, value: &str) -> Self {
         self.environment.push((key.into(), value.into()));
         self
     }
 
     /// Changes the workspace.
-    pub fn with(mut self, change: impl Fn(&Workspace) + 'a) -> Self {
+    pub(crate) fn with(mut self, change: impl Fn(&Workspace) + 'a) -> Self {
         self.changes.push(Box::new(change));
         self
     }
 
-    pub fn write(self, file: &'a str, bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn write(self, file: &'a str, bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         self.with(move |w| w.write_bytes(file, &bytes))
     }
 
-    pub fn edit(self, file: &'a str, from: impl Into<String>, to: impl Into<String>) -> Self {
+    pub(crate) fn edit(self, file: &'a str, from: impl Into<String>, to: impl Into<String>) -> Self {
         let (from, to) = (from.into(), to.into());
         self.with(move |w| w.edit(file, &from, &to))
     }
 
     /// What the message must contain: the file, the key.
-    pub fn says(mut self, parts: &[&str]) -> Self {
+    pub(crate) fn says(mut self, parts: &[&str]) -> Self {
         self.parts.extend(parts.iter().map(ToString::to_string));
         self
     }
 
-    pub fn may_succeed(mut self) -> Self {
+    pub(crate) fn may_succeed(mut self) -> Self {
         self.may_succeed = true;
         self
     }
 
-    pub fn usage(mut self) -> Self {
+    pub(crate) fn usage(mut self) -> Self {
         self.usage = true;
         self
     }
 
-    /// What is wrong with the program's answer.
+    /// What is wrong with the program's response.
     fn problem(&self) -> Option<String> {
         let workspace = Workspace::new();
         for change in &self.changes {
@@ -120,7 +120,7 @@ impl<'a> Case<'a> {
         if message.lines().filter(is_error).count() != 1 {
             return says("has not one error".into());
         }
-        // Notes and what was done come before it.
+        // Notes and progress come before it.
         if !message.lines().next_back().is_some_and(|line| is_error(&line)) && !self.usage {
             return says("goes on after its error".into());
         }
@@ -129,8 +129,8 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Runs every case and tells of all that fail.
-pub fn check(cases: Vec<Case>) {
+/// Runs every case and reports all failures.
+pub(crate) fn check(cases: Vec<Case>) {
     let total = cases.len();
     println!("{total} mistakes");
     let failed = cases.iter().filter_map(|case| Some(format!("{}: {}", case.name, case.problem()?)));
@@ -143,7 +143,7 @@ struct Answer {
     message: String,
 }
 
-/// Runs the program within bounds; the error is what it said until its time was over.
+/// Runs the program within limits; on timeout, the error is its output so far.
 fn run(workspace: &Workspace, words: &[String], environment: &[(String, String)]) -> Result<Answer, String> {
     let program = workspace.command(&[]);
     let mut command = Command::new("sh");
@@ -157,7 +157,7 @@ fn run(workspace: &Workspace, words: &[String], environment: &[(String, String)]
         };
     }
     command.env("RAYON_NUM_THREADS", "1").envs(environment.iter().cloned());
-    // Files, not pipes: nobody has to read while it runs.
+    // Files, unlike pipes, need no reader while it runs.
     let message = tempfile::NamedTempFile::new().unwrap();
     command.stdin(std::process::Stdio::null());
     command.stdout(File::create("/dev/null").unwrap()).stderr(message.reopen().unwrap());

@@ -1,7 +1,6 @@
-//! What a user can get wrong, kind by kind: every row is one mistake and what the program must say about it.
+//! User errors of every kind: every row is one mistake and the parts of its error message.
 //!
-//! Each runs in a process of its own with a bound on its time and its address space, so that hangs and absurd
-//! allocations are failures, too.
+//! Each runs in its own process with limited time and address space, so that hangs and huge allocations fail too.
 #![cfg(unix)]
 
 #[path = "../common/mod.rs"]

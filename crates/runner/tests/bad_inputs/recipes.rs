@@ -48,7 +48,7 @@ mixture = { reasons = 0.3, verbalized = 0.5 }
 "#;
 
 /// Writes a recipe that works.
-pub fn write(w: &Workspace) {
+pub(crate) fn write(w: &Workspace) {
     w.write(FILE, RECIPE);
 }
 
@@ -122,14 +122,14 @@ fn numbers_out_of_range_are_named() {
 }
 
 #[test]
-fn sizes_without_end_are_refused_before_memory_is_asked_for() {
+fn huge_sizes_are_refused_before_allocation() {
     let sizes = ["vocabulary", "passages", "source_tokens", "warmup_steps", "evaluate_every"];
     let huge = COUNTS.iter().filter(|(_, key)| !sizes.contains(key) && *key != "steps");
     check(huge.map(|(table, key)| value(table, key, "16777216").may_succeed()).collect());
 }
 
 #[test]
-fn titles_that_are_no_names_are_named() {
+fn invalid_titles_are_named() {
     let titles = ["", " ", "..", "/", "\\u001b[31m", "a\\nb", "a\\u0000b"];
     check(titles.map(|title| value("", "title", &format!("\"{title}\""))).into_iter().collect());
     let path = value("", "title", "\"../../escaped\"").command("pretrain recipe.toml").may_succeed();
@@ -147,9 +147,9 @@ fn keys_that_are_missing_or_unknown_are_named() {
     });
     let tables = ["[tokenizer]", "[model]", "[data]", "[training]", "[[phases]]"];
     let unknown = tables.iter().map(|table| {
-        let text = RECIPE.replace(table, &format!("{table}\ncolour = 3"));
+        let text = RECIPE.replace(table, &format!("{table}\ncolor = 3"));
         let case = Case::new(format!("an unknown key in {table}")).command("pretrain recipe.toml --out out");
-        case.write(FILE, text).says(&[FILE, "colour"])
+        case.write(FILE, text).says(&[FILE, "color"])
     });
     let (phased, _) = RECIPE.split_once("[[phases]]").unwrap();
     let none = Case::new("a recipe without phases").command("pretrain recipe.toml --out out");
@@ -157,7 +157,7 @@ fn keys_that_are_missing_or_unknown_are_named() {
 }
 
 #[test]
-fn starts_that_do_not_fit_are_named() {
+fn unsuitable_start_models_are_named() {
     let start = |name: &str| {
         let text =
             RECIPE.replace("seed = 3", &format!("seed = 3\nstart = {name:?}")).replace("= 4.0", "= 0.0");

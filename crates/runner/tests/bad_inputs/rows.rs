@@ -16,7 +16,7 @@ fn rows(ending: &'static str, text: &str) -> Case<'static> {
 }
 
 #[test]
-fn tables_with_broken_lines_are_named() {
+fn tables_with_malformed_lines_are_named() {
     let texts = [
         "text,label\n",
         "text\ngood\nbad\n",
@@ -45,7 +45,7 @@ fn tables_with_broken_lines_are_named() {
 }
 
 #[test]
-fn json_lines_that_are_something_else_are_named() {
+fn malformed_json_lines_are_named() {
     let deep = format!("{}{}", "{\"text\":".repeat(100_000), "1");
     let lists = format!("{{\"text\": {}{}, \"label\": 1}}", "[".repeat(100_000), "]".repeat(100_000));
     let texts = [
@@ -77,7 +77,7 @@ fn json_lines_that_are_something_else_are_named() {
 }
 
 #[test]
-fn values_that_are_odd_but_valid_are_taken_or_refused() {
+fn unusual_but_valid_values_are_accepted_or_refused() {
     let rows_of = |line: &str| format!("{{\"text\": \"bad\", \"label\": 0}}\n{line}\n").repeat(3);
     let lines = [
         "{\"text\": \"good\", \"text\": \"bad\", \"label\": 1}",
@@ -103,14 +103,14 @@ fn values_that_are_odd_but_valid_are_taken_or_refused() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_named() {
+fn bytes_that_are_not_utf_8_are_named() {
     let latin = Case::new("train.csv in Latin-1").write("rows/train.csv", b"text,label\ngr\xfcn,1\nbad,0\n");
     let nul = Case::new("train.csv with NUL").write("rows/train.csv", b"\0\0\0\0\0\0\0\0");
     check([latin, nul].map(|case| case.says(&["train.csv"])).into_iter().collect());
 }
 
 #[test]
-fn parquet_files_that_are_something_else_are_named() {
+fn malformed_parquet_files_are_named() {
     let texts = [
         "",
         "PAR1",

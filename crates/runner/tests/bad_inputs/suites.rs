@@ -39,7 +39,7 @@ fn training_settings_out_of_range_are_named() {
 }
 
 #[test]
-fn training_settings_without_end_are_refused_or_harmless() {
+fn huge_training_settings_are_refused_or_harmless() {
     let keys = ["batch_size", "accumulation", "evaluate_every", "eval_batch_size", "warmup_steps"];
     check(keys.iter().map(|key| training(key, "1000000000").may_succeed()).collect());
 }
@@ -81,7 +81,7 @@ fn method_settings_of_another_kind_or_out_of_range_are_named() {
         let row = move |bad| setting(method, key, bad).says(&[FILE, method, key]);
         bad(value).into_iter().map(row)
     });
-    let unknown = METHODS.iter().map(|m| setting(m.name, "colour", "3").says(&[FILE, m.name, "colour"]));
+    let unknown = METHODS.iter().map(|m| setting(m.name, "color", "3").says(&[FILE, m.name, "color"]));
     let rates = rows.iter().filter(|(_, key, _)| key.ends_with("learning_rate"));
     let rates =
         rates.flat_map(|(m, key, _)| ["0.0", "-1.0"].map(|bad| setting(m, key, bad).says(&[FILE, m, key])));
@@ -89,7 +89,7 @@ fn method_settings_of_another_kind_or_out_of_range_are_named() {
 }
 
 #[test]
-fn method_settings_without_end_are_refused_before_memory_is_asked_for() {
+fn huge_method_settings_are_refused_before_allocation() {
     let rows = settings();
     let sizes = rows.iter().filter(|(.., value)| value.is_u64());
     let cases = sizes.flat_map(|(method, key, _)| {
@@ -102,7 +102,7 @@ fn method_settings_without_end_are_refused_before_memory_is_asked_for() {
 fn keys_of_a_suite_that_are_wrong_are_named() {
     let rows = [
         ("title = \"Tiny suite\"", "title = 3", "title"),
-        ("title = \"Tiny suite\"", "colour = 3", "colour"),
+        ("title = \"Tiny suite\"", "color = 3", "color"),
         ("model = \"model\"", "", "model"),
         ("model = \"model\"", "model = \"\"", "model"),
         ("model = \"model\"", "model = 3", "model"),
@@ -138,7 +138,7 @@ fn keys_of_a_suite_that_are_wrong_are_named() {
         ("[methods.lora]", "[methods.lora]\nmethod = 3", "method"),
         ("[methods.lora]", "[methods.lora]\nmethod = \"lorra\"", "lorra"),
         ("[methods.lora]", "[[methods.lora]]", "methods"),
-        ("[methods.lora]", "[[for]]\ncolour = 3\n[methods.lora]", "colour"),
+        ("[methods.lora]", "[[for]]\ncolor = 3\n[methods.lora]", "color"),
         ("[methods.lora]", "[[for]]\ntasks = [\"colla\"]\n[methods.lora]", "colla"),
         ("[methods.lora]", "[[for]]\nmethods = [\"lorra\"]\n[methods.lora]", "lorra"),
         ("[methods.lora]", "[[for]]\ntraining = { stepz = 3 }\n[methods.lora]", "stepz"),
@@ -154,7 +154,7 @@ fn keys_of_a_suite_that_are_wrong_are_named() {
 }
 
 #[test]
-fn texts_that_are_no_suite_are_named() {
+fn malformed_suites_are_named() {
     let texts = ["", "{}", "[", "title", "title = ", "[training", "\0", "a = 1\na = 1"];
     let deep = format!("a = {}", "[".repeat(50_000));
     let texts = texts.into_iter().chain([deep.as_str()]);
@@ -166,7 +166,7 @@ fn texts_that_are_no_suite_are_named() {
 }
 
 #[test]
-fn bases_in_a_circle_are_named() {
+fn cyclic_bases_are_named() {
     let base = |file: &str| format!("base = {file:?}\n");
     let circle = Case::new("three suites in a circle")
         .write("a.toml", base("b.toml"))

@@ -30,14 +30,14 @@ fn keys_that_are_missing_or_unknown_are_named() {
     let unknown = tables.map(|table| {
         let case = Case::new(format!("an unknown key in [{table}]"));
         let header = format!("[{table}]\n");
-        case.edit(FILE, header.clone(), format!("{header}colour = 3\n")).says(&[FILE, "colour"])
+        case.edit(FILE, header.clone(), format!("{header}color = 3\n")).says(&[FILE, "color"])
     });
-    let more = ["[colour]\na = 1", "[limits]\ncolour = 3", "[limits]\n[limits]"].map(more);
+    let more = ["[color]\na = 1", "[limits]\ncolor = 3", "[limits]\n[limits]"].map(more);
     check(missing.into_iter().chain(unknown).chain(more).collect());
 }
 
 #[test]
-fn values_of_another_kind_are_named() {
+fn values_of_another_type_are_named() {
     let keys = ["title", "group", "files", "rule", "source", "words", "select", "also"];
     let values = ["3", "true", "-1.5", "nan", "1979-05-27", "{ a = 1 }", "[[]]"];
     let rows = keys.iter().flat_map(|&key| values.iter().map(move |value| (key, format!("{key} = {value}"))));
@@ -46,7 +46,7 @@ fn values_of_another_kind_are_named() {
 }
 
 #[test]
-fn texts_that_are_no_toml_are_named() {
+fn malformed_toml_is_named() {
     let texts = [
         "title",
         "title = ",
@@ -101,7 +101,7 @@ fn templates_that_cannot_be_filled_are_named() {
 }
 
 #[test]
-fn classes_that_make_no_sense_are_named() {
+fn invalid_classes_are_named() {
     let words = [
         "[]",
         "[\"0\"]",
@@ -147,13 +147,13 @@ fn limits_out_of_range_are_named() {
     let rows = keys.iter().flat_map(|key| values.map(|value| (*key, format!("[limits]\n{key} = {value}"))));
     let rows: Vec<(&str, String)> = rows.collect();
     let bad = rows.iter().map(|(key, lines)| more(lines).says(&[key]));
-    // No row is so long: a limit of sources is then no mistake.
+    // No row is that long, so this limit is not a mistake.
     let huge = more("[limits]\nsource_tokens = 4611686018427387904").may_succeed();
     check(bad.chain([huge]).collect());
 }
 
 #[test]
-fn answers_without_end_are_refused_before_memory_is_asked_for() {
+fn huge_answers_are_refused_before_allocation() {
     let classes = "[labels]\nwords = [\"0\", \"1\"]\n";
     let free = |limit: &str| {
         let case = Case::new(format!("answers of {limit} tokens"));
@@ -168,7 +168,7 @@ fn answers_without_end_are_refused_before_memory_is_asked_for() {
 }
 
 #[test]
-fn data_that_is_not_there_is_named() {
+fn missing_data_is_named() {
     let files = |text: &str| format!("files = {text}");
     let rows = [
         files("{}"),
@@ -196,7 +196,7 @@ fn data_that_is_not_there_is_named() {
 }
 
 #[test]
-fn splits_that_make_no_sense_are_named() {
+fn invalid_splits_are_named() {
     let rules = [
         "rule = \"none\"",
         "rule = \"random\"\nfrom = \"train\"\nvalidation = 0.9\ntest = 0.9",

@@ -18,7 +18,7 @@ fn edited(name: &str, change: impl Fn(&mut Value) + 'static) -> Case<'static> {
 }
 
 #[test]
-fn texts_that_are_no_tokenizer_are_named() {
+fn malformed_tokenizers_are_named() {
     let deep = "[".repeat(100_000);
     let texts = [
         "{",
@@ -50,7 +50,7 @@ fn tokenizers_that_do_not_fit_the_model_are_named() {
         edited("a huge id", |t| t["model"]["vocab"]["good"] = json!(4_294_967_295u64)),
         edited("an id beyond 32 bits", |t| t["model"]["vocab"]["good"] = json!(1u64 << 40)),
         edited("a negative id", |t| t["model"]["vocab"]["good"] = json!(-1)),
-        // A token of the vocabulary keeps its id there, as everywhere.
+        // An added token that is in the vocabulary has its id there.
         edited("a huge added id", |t| t["added_tokens"][0]["id"] = json!(4_294_967_295u64)).may_succeed(),
         edited("no end token on texts", |t| t["post_processor"] = Value::Null),
         edited("the end token before texts", |t| {
@@ -67,7 +67,7 @@ fn tokenizers_that_do_not_fit_the_model_are_named() {
 }
 
 #[test]
-fn character_maps_that_lie_about_their_length_are_named() {
+fn character_maps_with_a_wrong_length_are_named() {
     // "/////w==" are four bytes of ones: a length of 4 GiB.
     let charsmap = |map: &'static str| {
         edited(&format!("the character map {map:?}"), move |t| {
@@ -83,7 +83,7 @@ fn character_maps_that_lie_about_their_length_are_named() {
 }
 
 #[test]
-fn regular_expressions_that_are_none_are_named() {
+fn invalid_regular_expressions_are_named() {
     let split = |pattern: &'static str| {
         edited(&format!("the pattern {pattern:?}"), move |t| {
             t["pre_tokenizer"] = json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});

@@ -9,7 +9,7 @@ use crate::harness::{Case, check};
 
 const FILE: &str = "model/model.safetensors";
 
-/// A file with this header, or with one that says it is so long, and these bytes behind it.
+/// A file with this header, or with a header of this claimed length, followed by these bytes.
 fn file(length: u64, header: &str, bytes: &[u8]) -> Vec<u8> {
     [&length.to_le_bytes(), header.as_bytes(), bytes].concat()
 }
@@ -36,7 +36,7 @@ fn header(name: &str, change: impl Fn(&mut Value) + 'static) -> Case<'static> {
 const TENSOR: &str = "encoder.block.0.layer.0.SelfAttention.q.weight";
 
 #[test]
-fn headers_that_lie_are_named() {
+fn inconsistent_headers_are_named() {
     let lengths = [0, 1, 100_000, 1 << 32, 1 << 63, u64::MAX];
     let cases = lengths.map(|length| {
         let case = Case::new(format!("model.safetensors with a header of {length} bytes"));
@@ -50,7 +50,7 @@ fn headers_that_lie_are_named() {
 }
 
 #[test]
-fn tensors_that_are_not_what_the_configuration_asks_for_are_named() {
+fn tensors_that_do_not_fit_the_configuration_are_named() {
     check(vec![
         header("overlapping tensors", |h| h[TENSOR]["data_offsets"] = json!([0, 512])),
         header("offsets beyond the end", |h| {
@@ -92,7 +92,7 @@ fn files_that_end_early_or_late_are_named() {
 }
 
 #[test]
-fn values_that_are_no_numbers_are_told() {
+fn non_finite_values_are_reported() {
     let not_a_number = |w: &Workspace| {
         let (header, mut values) = parts(w);
         for value in values.chunks_exact_mut(4) {
@@ -130,7 +130,7 @@ fn shards_that_do_not_fit_their_index_are_named() {
 }
 
 #[test]
-fn pickles_that_are_something_else_are_named() {
+fn malformed_pickles_are_named() {
     let texts: [&[u8]; 6] = [
         b"",
         b"not a zip",

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device};
 use peft_model::t5::{Backbone, T5Config};
 use serde_json::json;
 
-pub struct Workspace {
+pub(crate) struct Workspace {
     folder: tempfile::TempDir,
 }
 
@@ -42,45 +42,45 @@ const WORDS: [&str; 24] = [
 
 impl Workspace {
     /// A model in `model/` and a sentiment-like task `tiny.toml` with train, validation and test files.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let workspace = Self { folder: tempfile::tempdir().unwrap() };
         workspace.write_model();
         workspace.write_task();
         workspace
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         self.write_bytes(name, text.as_bytes());
     }
 
-    pub fn write_bytes(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn write_bytes(&self, name: &str, bytes: &[u8]) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Replaces text in a file; the text must be there.
-    pub fn edit(&self, name: &str, from: &str, to: &str) {
+    /// Replaces text in a file; the text must occur.
+    pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
         let text = self.read(name);
         assert!(text.contains(from), "`{from}` is not in {name}");
         self.write(name, &text.replace(from, to));
     }
 
-    /// Runs the program in this folder, cut off from the hub and from the user's settings.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    /// Runs the program in this folder, isolated from the hub and from the user's settings.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// The program with these arguments, ready to start.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_peft-bench"));
         command
             .args(arguments)
@@ -100,7 +100,7 @@ impl Workspace {
     }
 
     /// Runs the tiny task for a few steps.
-    pub fn train(&self, method: &str, more: &[&str]) -> Output {
+    pub(crate) fn train(&self, method: &str, more: &[&str]) -> Output {
         let mut arguments = vec!["run", "tiny-suite.toml", "--method", method];
         arguments.extend(more);
         self.run(&arguments)
@@ -202,16 +202,16 @@ prompt_length = 3
     }
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The run was refused with exit code 2 and one message that says all of this.
-pub fn assert_refused(output: &Output, parts: &[&str]) {
+/// Asserts that the run was refused with exit code 2 and one message with all these parts.
+pub(crate) fn assert_refused(output: &Output, parts: &[&str]) {
     let message = stderr(output);
     assert_eq!(output.status.code(), Some(2), "{message}");
     for part in parts {
@@ -220,12 +220,12 @@ pub fn assert_refused(output: &Output, parts: &[&str]) {
     assert_eq!(message.matches("error:").count(), 1, "{message}");
 }
 
-pub fn assert_success(output: &Output) {
+pub(crate) fn assert_success(output: &Output) {
     assert!(output.status.success(), "{}\n{}", stdout(output), stderr(output));
 }
 
 /// Names of the files in a folder, hidden ones included, sorted.
-pub fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     names.sort();

@@ -1,4 +1,4 @@
-//! A hub that wants the token, files outside the cache, or all of our time and memory.
+//! A malicious hub: after the token, files outside the cache, or all of our time and memory.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ impl Bench {
         Hub::new(HubSettings { token: Some(GOOD_TOKEN.into()), ..self.settings() })
     }
 
-    /// The hub has the token, and nobody else anything like it.
+    /// Only the hub has received the token.
     fn assert_token_kept(&self) {
         let bearer = format!("Bearer {GOOD_TOKEN}");
         let to_hub = self.hub.requests("GET", "/api/");
@@ -24,7 +24,7 @@ impl Bench {
 }
 
 #[test]
-fn a_listing_that_goes_on_at_another_host_is_not_followed() {
+fn a_listing_that_continues_at_another_host_is_not_followed() {
     let hosts = |bench: &Bench| {
         let port = bench.hub.endpoint.rsplit_once(':').unwrap().1.to_string();
         [bench.hub.store.clone(), format!("http://localhost:{port}"), format!("//{}", &bench.hub.store[7..])]
@@ -38,7 +38,7 @@ fn a_listing_that_goes_on_at_another_host_is_not_followed() {
         let error = fetch(&bench.with_token(), &dataset(), TRAIN).unwrap_err();
         assert!(matches!(error, HubError::Unsafe { .. }), "{error}");
         assert!(error.to_string().contains("which is not the hub"), "{error}");
-        assert_eq!(bench.hub.requests("GET", "/tree/").len(), 1, "asked once");
+        assert_eq!(bench.hub.requests("GET", "/tree/").len(), 1, "requested once");
         assert!(bench.hub.requests_elsewhere().is_empty());
     }
 }
@@ -52,7 +52,7 @@ fn the_token_does_not_follow_redirects_to_another_host() {
             "/tree/" => format!("/api/{DATASET}/tree/{}", bench.hub.commit(DATASET, "main")),
             _ => format!("/store/{}", sha256(ROWS)),
         };
-        // Twice within the other host, and once back to the hub and away again.
+        // Twice within the other host, and once to the hub and back.
         let hops = ["/hop-1", "/hop-2"].map(|hop| format!("{}{hop}", bench.hub.store));
         let hub = bench.hub.endpoint.clone();
         bench.hub.spoil("GET", part, 1, Fault::Redirect(hops[0].clone()));
@@ -79,7 +79,7 @@ fn the_token_does_not_follow_a_file_in_chunks_to_another_host() {
 }
 
 #[test]
-fn a_user_and_password_in_the_endpoint_open_the_hub_and_are_told_to_nobody() {
+fn a_user_and_password_in_the_endpoint_authenticate_and_are_never_shown() {
     let bench = Bench::new();
     let with = |endpoint: &str| HubSettings { endpoint: endpoint.into(), ..bench.settings() };
     let endpoint = bench.hub.endpoint.replace("://", "://user:pass%40word@");
@@ -104,7 +104,7 @@ fn a_user_and_password_in_the_endpoint_open_the_hub_and_are_told_to_nobody() {
 }
 
 #[test]
-fn a_token_that_is_none_is_refused_and_not_shown() {
+fn an_invalid_token_is_refused_and_not_shown() {
     let bench = Bench::new();
     let hub = Hub::new(HubSettings { token: Some("hf_bad\u{1b}".into()), ..bench.settings() });
     let error = hub.resolve(&dataset()).unwrap_err();
@@ -161,7 +161,7 @@ fn no_header_names_a_file() {
 }
 
 #[test]
-fn a_commit_that_is_none_is_no_folder() {
+fn an_invalid_commit_never_becomes_a_folder() {
     for sha in ["../../../../victim", "", "main", &"a".repeat(300)] {
         let bench = Bench::new();
         let body = serde_json::json!({ "id": "owner/data", "sha": sha }).to_string();
@@ -174,7 +174,7 @@ fn a_commit_that_is_none_is_no_folder() {
 }
 
 #[test]
-fn a_file_in_the_place_of_a_folder_of_others_is_told() {
+fn a_file_in_place_of_a_cache_folder_is_reported() {
     let bench = Bench::new();
     bench.hub.put(DATASET, "main", &[("a", b"file"), ("a/b", b"below"), ("readme.md", b"other case")]);
     assert!(bench.fetch("a").is_ok());
@@ -190,7 +190,7 @@ fn a_file_in_the_place_of_a_folder_of_others_is_told() {
 }
 
 #[test]
-fn an_answer_that_makes_no_sense_is_asked_for_no_more_than_twice() {
+fn a_malformed_response_is_requested_at_most_twice() {
     let gzip: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3];
     let deep = "[".repeat(100_000);
     let bodies: [&[u8]; 8] = [
@@ -230,7 +230,7 @@ fn assert_nonsense(bench: &Bench, part: &str) {
 }
 
 #[test]
-fn an_answer_without_end_is_cut() {
+fn an_endless_response_is_cut_off() {
     for part in ["/revision/", "/tree/"] {
         let bench = Bench::new();
         bench.hub.spoil("GET", part, 9, Fault::Endless(200, b"[\"a\", "));
@@ -255,7 +255,7 @@ fn an_answer_without_end_is_cut() {
 }
 
 #[test]
-fn an_answer_that_trickles_is_given_up() {
+fn a_response_that_trickles_is_given_up() {
     let bench = Bench::new();
     bench.hub.spoil("GET", "/tree/", 9, Fault::Stall(1, Duration::from_secs(60)));
     let patience = Duration::from_millis(200);
@@ -267,7 +267,7 @@ fn an_answer_that_trickles_is_given_up() {
 }
 
 #[test]
-fn a_listing_without_end_is_given_up() {
+fn an_endless_listing_is_given_up() {
     let bench = Bench::new();
     bench.hub.list_without_end();
     let error = bench.client().resolve(&dataset()).unwrap_err();
@@ -282,7 +282,7 @@ fn a_listing_without_end_is_given_up() {
 }
 
 #[test]
-fn a_wait_longer_than_our_patience_is_told_at_once() {
+fn a_requested_wait_beyond_the_limit_fails_immediately() {
     for (status, wait) in
         [(429, "599"), (503, "599"), (429, "18446744073709551615"), (429, "99999999999999999999")]
     {
@@ -290,13 +290,13 @@ fn a_wait_longer_than_our_patience_is_told_at_once() {
         bench.hub.spoil("GET", "/tree/", 9, Fault::Status(status, vec![("Retry-After", wait)]));
         let error = bench.client().resolve(&dataset()).unwrap_err();
         assert!(matches!(error, HubError::Busy { .. }), "{error}");
-        assert!(error.to_string().contains(", come back in "), "{error}");
+        assert!(error.to_string().contains(", retry after "), "{error}");
         assert_eq!(bench.hub.requests("GET", "/tree/").len(), 1);
     }
 }
 
 #[test]
-fn what_a_server_says_is_one_line_of_sensible_length() {
+fn a_server_message_is_one_line_of_reasonable_length() {
     let bench = Bench::new();
     let complaint = serde_json::json!({ "error": format!("a\nb {}", "x".repeat(10_000)) }).to_string();
     let message = Fault::Status(400, vec![("X-Error-Message", complaint.leak())]);

@@ -1,4 +1,4 @@
-//! The hub client against a stand-in of the hub: what it fetches, and that faults leave nothing wrong behind.
+//! The hub client against a fake hub: what it fetches, and that faults leave no wrong files behind.
 
 mod hostile;
 mod planted;
@@ -56,12 +56,12 @@ impl Bench {
         self.cache.path().join("datasets--owner--data")
     }
 
-    /// Where the file would be in the cache.
+    /// Path of the file in the cache.
     fn cached(&self, path: &str) -> PathBuf {
         self.folder().join("snapshots").join(self.hub.commit(DATASET, "main")).join(path)
     }
 
-    /// Puts a file into the cache as another client does: a blob, a link to it, and a branch.
+    /// Puts a file into the cache like another client: a blob, a link to it, and a branch.
     fn put_cached(&self, path: &str, etag: &str, content: &[u8]) {
         let blobs = self.folder().join("blobs");
         let link = self.cached(path);
@@ -73,7 +73,7 @@ impl Bench {
         std::os::unix::fs::symlink(blobs.join(etag), link).unwrap();
     }
 
-    /// All that any client would take for a file of the repository.
+    /// Everything that a client would take for a file of the repository.
     fn visible(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for part in ["blobs", "snapshots"] {
@@ -162,7 +162,7 @@ fn a_cut_connection_is_resumed() {
 }
 
 #[test]
-fn a_server_that_ignores_the_range_is_found_out() {
+fn a_server_that_ignores_the_range_is_detected() {
     let bench = Bench::new();
     bench.hub.spoil("GET", "/store/", 1, Fault::Cut(10));
     bench.hub.spoil("GET", "/store/", 1, Fault::IgnoreRange);
@@ -189,7 +189,7 @@ fn wrong_content_is_fetched_again() {
 }
 
 #[test]
-fn content_that_stays_wrong_is_an_error_and_leaves_nothing() {
+fn persistently_wrong_content_is_an_error_and_leaves_no_file() {
     let bench = Bench::new();
     bench.hub.spoil("GET", "/store/", 2, Fault::Corrupt(0));
     let error = bench.fetch(TRAIN).unwrap_err();
@@ -206,16 +206,19 @@ fn an_unknown_repository() {
     let error = bench.client().resolve(&unknown).unwrap_err();
     assert!(matches!(error, HubError::MissingRepo { .. }));
     let text = error.to_string();
-    assert!(text.contains("dataset owner/other at main") && text.contains("or a private one"), "{text}");
+    assert!(
+        text.contains("dataset owner/other at main") && text.contains("does not exist or is private"),
+        "{text}"
+    );
     assert!(text.contains("set HF_TOKEN"), "{text}");
     let hub = Hub::new(HubSettings { token: Some("hf_bad".into()), ..bench.settings() });
     let text = hub.resolve(&unknown).unwrap_err().to_string();
-    assert!(text.contains("the token given may be invalid"), "{text}");
-    assert_eq!(bench.hub.requests("GET", "other").len(), 2, "asked once each time");
+    assert!(text.contains("the given token may be invalid"), "{text}");
+    assert_eq!(bench.hub.requests("GET", "other").len(), 2, "requested once each time");
 }
 
 #[test]
-fn a_name_that_leads_out_of_the_cache_is_refused() {
+fn a_name_that_escapes_the_cache_is_refused() {
     let hub = Bench::new().client();
     for name in ["", "../x", "a/b/c", "owner/", "o--x/name", "owner/na me"] {
         assert!(matches!(hub.resolve(&Repo::dataset(name)), Err(HubError::BadName { .. })), "{name}");
@@ -258,7 +261,7 @@ fn a_missing_revision_and_a_missing_file() {
 }
 
 #[test]
-fn a_rate_limit_is_waited_for_as_long_as_the_hub_says() {
+fn a_rate_limit_is_waited_out_as_long_as_the_hub_says() {
     for (status, path) in [(429, "/revision/"), (503, "/tree/"), (429, "/resolve/"), (429, "/store/")] {
         let bench = Bench::new();
         bench.hub.spoil("GET", path, 1, Fault::Status(status, vec![("Retry-After", "1")]));
@@ -274,12 +277,12 @@ fn a_rate_limit_of_an_hour_is_an_error() {
     bench.hub.spoil("GET", "/revision/", 9, Fault::Status(429, vec![("Retry-After", "3600")]));
     let error = bench.fetch(TRAIN).unwrap_err();
     assert!(matches!(error, HubError::Busy { status: 429, .. }), "{error}");
-    assert!(error.to_string().contains("status 429, come back in 3600 s"), "{error}");
+    assert!(error.to_string().contains("status 429, retry after 3600 s"), "{error}");
     assert_eq!(bench.hub.requests("GET", "/revision/").len(), 1);
 }
 
 #[test]
-fn the_waits_for_other_attempts_have_an_end_together() {
+fn the_total_wait_between_attempts_is_limited() {
     let bench = Bench::new();
     bench.hub.spoil("GET", "/revision/", 1000, Fault::Status(503, vec![]));
     let patience = Duration::from_millis(100);
@@ -291,7 +294,7 @@ fn the_waits_for_other_attempts_have_an_end_together() {
 }
 
 #[test]
-fn a_hub_that_is_down_for_a_moment() {
+fn a_hub_that_is_down_briefly_is_retried() {
     for status in [500, 502, 503, 504, 429] {
         let bench = Bench::new();
         for (path, times) in [("/revision/", 3), ("/tree/", 3), ("/resolve/", 1), ("/store/", 2)] {
@@ -325,16 +328,16 @@ fn an_expired_link_to_the_content_store_is_renewed() {
 }
 
 #[test]
-fn without_a_network_the_cache_serves_and_what_it_lacks_is_told() {
+fn without_a_network_the_cache_is_used_and_missing_files_are_named() {
     let bench = Bench::new();
     let dead = || Hub::new(HubSettings { endpoint: "http://127.0.0.1:1".into(), ..bench.settings() });
     let hub = dead();
     let error = hub.resolve(&dataset()).unwrap_err();
     assert!(matches!(error, HubError::NoNetwork { .. }), "{error}");
-    assert!(error.is_cured_by_fetching() && !error.to_string().contains("peft-bench"), "{error}");
+    assert!(error.is_fixed_by_fetching() && !error.to_string().contains("peft-bench"), "{error}");
     let error = hub.resolve(&Repo::dataset("owner/other")).unwrap_err();
     assert!(matches!(error, HubError::NotCached { .. }), "the network is tried once: {error}");
-    assert!(error.to_string().contains("the hub cannot be asked"), "{error}");
+    assert!(error.to_string().contains("the hub is unreachable"), "{error}");
 
     assert_rows(bench.fetch(TRAIN));
     assert_rows(fetch(&dead(), &dataset(), TRAIN));
@@ -343,7 +346,7 @@ fn without_a_network_the_cache_serves_and_what_it_lacks_is_told() {
 }
 
 #[test]
-fn a_hub_that_never_answers_is_no_network() {
+fn a_hub_that_never_responds_counts_as_no_network() {
     let bench = Bench::new();
     assert_rows(bench.fetch(TRAIN));
     bench.hub.put("datasets/owner/other", "main", &[("train.parquet", b"rows")]);
@@ -355,7 +358,7 @@ fn a_hub_that_never_answers_is_no_network() {
 }
 
 #[test]
-fn an_endpoint_that_is_no_url_is_told_when_it_is_needed() {
+fn an_invalid_endpoint_is_reported_when_needed() {
     let bench = Bench::new();
     assert_rows(bench.fetch(TRAIN));
     let bad = HubSettings { endpoint: "no url".into(), ..bench.settings() };
@@ -365,11 +368,11 @@ fn an_endpoint_that_is_no_url_is_told_when_it_is_needed() {
 }
 
 #[test]
-fn offline_what_was_fetched_is_there_and_nothing_else() {
+fn offline_only_fetched_files_are_available() {
     let bench = Bench::new();
     let error = fetch(&bench.offline(), &dataset(), TRAIN).unwrap_err();
     assert!(matches!(error, HubError::NotCached { .. }));
-    assert!(error.is_cured_by_fetching() && !error.to_string().contains("peft-bench"), "{error}");
+    assert!(error.is_fixed_by_fetching() && !error.to_string().contains("peft-bench"), "{error}");
 
     assert_rows(bench.fetch(TRAIN));
     let before = bench.hub.requests("GET", "").len();
@@ -381,7 +384,7 @@ fn offline_what_was_fetched_is_there_and_nothing_else() {
 }
 
 #[test]
-fn offline_a_cache_filled_by_other_clients_serves() {
+fn offline_a_cache_filled_by_other_clients_works() {
     let bench = Bench::new();
     bench.put_cached(TRAIN, &sha256(ROWS), ROWS);
     let snapshot = bench.offline().resolve(&dataset()).unwrap();
@@ -390,10 +393,10 @@ fn offline_a_cache_filled_by_other_clients_serves() {
     assert_rows(fetch(&bench.offline(), &dataset(), TRAIN));
     assert!(matches!(fetch(&bench.offline(), &dataset(), README), Err(HubError::NotCached { .. })));
     let error = bench.offline().split_files(&dataset(), Some("rte"), "train").unwrap_err();
-    assert!(error.to_string().contains("there is cola in the cache"), "{error}");
-    assert!(error.is_cured_by_fetching());
+    assert!(error.to_string().contains("in the cache: cola"), "{error}");
+    assert!(error.is_fixed_by_fetching());
     assert_rows(bench.fetch(TRAIN));
-    assert_eq!(bench.hub.downloads().len(), 0, "what is right is kept");
+    assert_eq!(bench.hub.downloads().len(), 0, "valid files are kept");
 }
 
 #[test]
@@ -407,7 +410,7 @@ fn an_error_cached_as_a_file_by_an_earlier_crash_is_replaced() {
 }
 
 #[test]
-fn a_verified_file_that_changes_is_noticed() {
+fn a_change_to_a_verified_file_is_detected() {
     let bench = Bench::new();
     assert_rows(bench.fetch(TRAIN));
     std::fs::write(bench.cached(TRAIN), b"<html>503 Service Unavailable</html>").unwrap();
@@ -433,7 +436,7 @@ fn a_commit_once_listed_needs_no_network() {
     let bench = Bench::new();
     let pinned = dataset().at(bench.hub.commit(DATASET, "main"));
     assert_rows(fetch(&bench.client(), &pinned, TRAIN));
-    assert!(!bench.folder().join("refs").exists(), "a commit is no branch");
+    assert!(!bench.folder().join("refs").exists(), "a commit is not a branch");
     let before = bench.hub.requests("GET", "").len();
     assert_rows(fetch(&bench.client(), &pinned, TRAIN));
     assert_eq!(bench.hub.requests("GET", "").len(), before);
@@ -441,7 +444,7 @@ fn a_commit_once_listed_needs_no_network() {
 }
 
 #[test]
-fn a_cached_commit_serves_though_the_hub_is_gone() {
+fn a_cached_commit_works_without_the_hub() {
     let bench = Bench::new();
     bench.put_cached(TRAIN, &sha256(ROWS), ROWS);
     let pinned = dataset().at(bench.hub.commit(DATASET, "main"));
@@ -461,7 +464,7 @@ fn content_that_another_commit_brought_is_not_fetched_again() {
 }
 
 #[test]
-fn a_branch_moves_only_when_all_is_fetched_and_not_within_a_run() {
+fn a_branch_moves_only_after_a_complete_fetch_and_not_within_a_run() {
     let bench = Bench::new();
     let hub = bench.client();
     let old = hub.resolve(&dataset()).unwrap();
@@ -480,7 +483,7 @@ fn a_branch_moves_only_when_all_is_fetched_and_not_within_a_run() {
 }
 
 #[test]
-fn a_listing_that_leads_out_of_the_cache_is_not_followed() {
+fn a_listing_that_escapes_the_cache_is_not_followed() {
     let bench = Bench::new();
     bench.hub.put(DATASET, "main", &[("../../../evil.parquet", b"x")]);
     let snapshot = bench.client().resolve(&dataset()).unwrap();
@@ -492,7 +495,7 @@ fn contents(fetched: &Fetched) -> Vec<String> {
 }
 
 #[test]
-fn the_shards_of_a_split_come_in_order() {
+fn the_shards_of_a_split_are_in_order() {
     let bench = Bench::new();
     let shards: Vec<String> = (0..11).map(|i| format!("big/train-{i:05}-of-00011.parquet")).collect();
     for (number, path) in shards.iter().enumerate().rev() {
@@ -506,7 +509,7 @@ fn the_shards_of_a_split_come_in_order() {
 }
 
 #[test]
-fn offline_a_split_that_was_fetched_in_part_is_no_split() {
+fn offline_a_partially_fetched_split_is_incomplete() {
     let bench = Bench::new();
     bench.hub.put(DATASET, "main", &[("c/train/0000.parquet", b"0"), ("c/train/0001.parquet", b"1")]);
     assert!(bench.fetch("c/train/0000.parquet").is_ok());
@@ -542,23 +545,24 @@ fn without_parquet_the_hubs_conversion_is_used() {
     let error = bench.client().split_files(&pinned, Some("cola"), "train").unwrap_err();
     assert!(
         matches!(error, HubError::NoParquetAtRevision { .. }),
-        "a pinned revision stays what it is: {error}"
+        "a pinned revision is not replaced: {error}"
     );
 }
 
 #[test]
-fn an_unknown_configuration_or_split_lists_those_there_are() {
+fn an_unknown_configuration_or_split_lists_the_known_ones() {
     let bench = Bench::new();
     let error = bench.client().split_files(&dataset(), Some("rte"), "train").unwrap_err();
-    assert_eq!(error.to_string(), "dataset owner/data at main: no configuration \"rte\"; there is cola");
+    assert_eq!(error.to_string(), "dataset owner/data at main: no configuration \"rte\"; available: cola");
     let error = bench.client().split_files(&dataset(), None, "test").unwrap_err();
-    let expected = "dataset owner/data at main: configuration \"cola\" has no split \"test\"; there is train";
+    let expected =
+        "dataset owner/data at main: configuration \"cola\" has no split \"test\"; available: train";
     assert_eq!(error.to_string(), expected);
     assert_eq!(bench.hub.downloads().len(), 0);
 }
 
 #[test]
-fn a_model_comes_with_one_kind_of_weights() {
+fn only_one_format_of_weights_is_fetched() {
     let bench = Bench::new();
     let index = br#"{"metadata": {}, "weight_map": {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}}"#;
     let shared: [(&str, &[u8]); 3] =
@@ -610,7 +614,7 @@ fn a_model_comes_with_one_kind_of_weights() {
 }
 
 #[test]
-fn configuration_and_tokenizer_come_alone() {
+fn configuration_and_tokenizer_can_be_fetched_alone() {
     let bench = Bench::new();
     let files: [(&str, &[u8]); 3] =
         [("config.json", b"{}"), ("tokenizer.json", b"{ }"), ("model.safetensors", b"whole")];
@@ -624,7 +628,7 @@ fn configuration_and_tokenizer_come_alone() {
 }
 
 #[test]
-fn a_model_without_weights_or_with_a_broken_index() {
+fn a_model_without_weights_or_with_an_invalid_index_is_refused() {
     let bench = Bench::new();
     bench.hub.put("models/o/none", "main", &[("config.json", b"{}"), ("tf_model.h5", b"h5")]);
     let error = bench.client().model_files(&Repo::model("o/none")).unwrap_err();
@@ -647,7 +651,7 @@ fn a_model_without_weights_or_with_a_broken_index() {
 }
 
 #[test]
-fn a_model_of_random_weights_comes_without_those_it_has() {
+fn a_model_with_random_weights_is_fetched_without_its_weights() {
     let bench = Bench::new();
     let files: [(&str, &[u8]); 3] =
         [("config.json", b"{}"), ("tokenizer.json", b"{ }"), ("model.safetensors", b"whole")];
@@ -663,7 +667,7 @@ fn a_model_of_random_weights_comes_without_those_it_has() {
     assert_eq!(bench.offline().model_files(&model).unwrap().commit, old, "whose weights are there");
 }
 
-/// The cache with real rows that may lie beside the workspace.
+/// A cache with real rows next to the workspace, if there is one.
 fn shared_cache() -> Option<PathBuf> {
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/hf-home/hub");
     if !cache.is_dir() {

@@ -1,4 +1,4 @@
-//! A cache to which somebody else has written.
+//! A cache with files planted by somebody else.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,11 +12,11 @@ use super::{Bench, DATASET, README, ROWS, TRAIN, assert_rows, dataset, fetch};
 
 const CONTENT: &[u8] = b"# Data\n";
 
-/// Puts something into a place, which may lead to a victim.
+/// Plants something at a path, such as a link to a victim.
 type Plant = fn(&Path, &Path);
 
 #[test]
-fn what_is_planted_where_a_file_arrives_is_neither_followed_nor_replaced() {
+fn a_planted_file_is_neither_followed_nor_replaced() {
     let link = |place: &Path, victim: &Path| symlink(victim, place).unwrap();
     let dangling = |place: &Path, victim: &Path| symlink(victim.with_extension("new"), place).unwrap();
     let hard_link = |place: &Path, victim: &Path| fs::hard_link(victim, place).unwrap();
@@ -46,7 +46,7 @@ fn what_is_planted_where_a_file_arrives_is_neither_followed_nor_replaced() {
 }
 
 #[test]
-fn a_folder_of_ours_that_is_a_link_is_not_written_to() {
+fn a_link_in_place_of_our_folder_is_not_written_to() {
     for name in [".peft-bench", ".peft-bench/partial"] {
         let bench = Bench::new();
         let elsewhere = tempfile::tempdir().unwrap();
@@ -59,7 +59,7 @@ fn a_folder_of_ours_that_is_a_link_is_not_written_to() {
 }
 
 #[test]
-fn a_reference_that_names_no_commit_is_told() {
+fn a_reference_without_a_commit_is_reported() {
     for text in ["", "main", "../../../..", &"a".repeat(41), "\u{1b}[31m"] {
         let bench = Bench::new();
         fs::create_dir_all(bench.folder().join("refs")).unwrap();
@@ -73,7 +73,7 @@ fn a_reference_that_names_no_commit_is_told() {
 }
 
 #[test]
-fn a_listing_in_the_cache_is_checked_as_one_from_the_hub() {
+fn a_cached_listing_is_checked_like_one_from_the_hub() {
     let bench = Bench::new();
     let pinned = dataset().at(bench.hub.commit(DATASET, "main"));
     assert_rows(fetch(&bench.client(), &pinned, TRAIN));
@@ -101,7 +101,7 @@ fn a_listing_in_the_cache_is_checked_as_one_from_the_hub() {
 }
 
 #[test]
-fn what_is_no_file_in_a_snapshot_is_not_read_and_a_loop_has_an_end() {
+fn non_files_in_a_snapshot_are_not_read_and_loops_terminate() {
     let bench = Bench::new();
     bench.put_cached(TRAIN, &sha256(ROWS), ROWS);
     let snapshot = bench.cached("x").parent().unwrap().to_path_buf();
@@ -121,7 +121,7 @@ fn a_git_lfs_pointer_in_place_of_a_file_is_recognized() {
         format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 50\n", sha256(ROWS));
     bench.put_cached(TRAIN, &sha256(ROWS), pointer.as_bytes());
     let error = fetch(&bench.offline(), &dataset(), TRAIN).unwrap_err();
-    assert!(matches!(error, HubError::Pointer { .. }) && error.is_cured_by_fetching(), "{error}");
+    assert!(matches!(error, HubError::Pointer { .. }) && error.is_fixed_by_fetching(), "{error}");
     assert_rows(bench.fetch(TRAIN));
     assert_rows(fetch(&bench.offline(), &dataset(), TRAIN));
 }

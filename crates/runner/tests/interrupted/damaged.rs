@@ -1,4 +1,4 @@
-//! Results and adapters that are not as they were written.
+//! Damaged results and adapters.
 
 use std::fs;
 use std::io::Cursor;
@@ -17,7 +17,7 @@ fn frame(bytes: &[u8]) -> DataFrame {
     ParquetReader::new(Cursor::new(bytes)).finish().unwrap()
 }
 
-/// A table as any program writes it.
+/// A table without a checksum, as other programs write it.
 fn parquet(mut frame: DataFrame) -> Vec<u8> {
     let mut bytes = Vec::new();
     ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
@@ -50,7 +50,7 @@ const DAMAGES: [Damage; 10] = [
 ];
 
 #[test]
-fn a_result_that_is_not_as_it_was_written_is_set_aside_and_computed_anew() {
+fn a_modified_result_is_set_aside_and_recomputed() {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "seeds = [1, 2]", "seeds = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]");
     let arguments = ["run", "tiny-suite.toml", "--method", "lora", "--out", "out"];
@@ -67,13 +67,13 @@ fn a_result_that_is_not_as_it_was_written_is_set_aside_and_computed_anew() {
         assert_ne!(damaged, whole, "{what}");
         w.write_bytes(&path(cell), &damaged);
     }
-    // One of another seed, which is whole.
+    // One of another seed, undamaged.
     let other = w.run(&["run", "tiny-suite.toml", "--method", "lora", "--out", "other", "--seed", "12"]);
     assert_success(&other);
     let other = fs::read_dir(w.path("other/cells")).unwrap().next().unwrap().unwrap().path();
     fs::copy(other, w.path(&path(last))).unwrap();
 
-    // A report trusts none, and changes nothing.
+    // A report ignores it, and changes nothing.
     let before = files(&w.path("out/cells"));
     let report = w.run(&["report", "out"]);
     assert_success(&report);
@@ -94,7 +94,7 @@ fn a_result_that_is_not_as_it_was_written_is_set_aside_and_computed_anew() {
 }
 
 #[test]
-fn a_state_damaged_anywhere_is_set_aside_by_name_and_its_cells_are_computed_anew() {
+fn a_state_damaged_anywhere_is_set_aside_by_name_and_its_cells_are_recomputed() {
     let w = signals::workspace();
     assert_success(&w.run(&signals::arguments("undisturbed")));
     let undisturbed = results(&w, "undisturbed");
@@ -113,7 +113,7 @@ fn a_state_damaged_anywhere_is_set_aside_by_name_and_its_cells_are_computed_anew
         let note = format!(
             "note: the training state {out}/state/{state} is set aside as {out}/state/{state}.damaged-1"
         );
-        assert!(stderr(&run).contains(&note) && !stderr(&run).contains("going on"), "{}", stderr(&run));
+        assert!(stderr(&run).contains(&note) && !stderr(&run).contains("resuming"), "{}", stderr(&run));
         assert_eq!(results(&w, &out), undisturbed, "byte {place}");
     }
 }

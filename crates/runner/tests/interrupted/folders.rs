@@ -1,4 +1,4 @@
-//! Results folders that are swept, vanish, or cannot be written to; a system that gives no threads.
+//! Results folders that are swept, vanish, or cannot be written to; a system without spare threads.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -15,12 +15,12 @@ const ARGUMENTS: [&str; 8] =
 
 const NOBODY: u32 = 65534;
 
-/// The program as a user whom permissions bind: root is another one. None where that one cannot reach the program.
+/// The program as a user to whom permissions apply, another one for root. `None` if that user cannot reach the program.
 fn bound_by_permissions(w: &Workspace, arguments: &[&str]) -> Option<Command> {
     fs::set_permissions(w.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     let command = |arguments: &[&str]| {
         let mut command = w.command(arguments);
-        // SAFETY: it only asks.
+        // SAFETY: the call only queries.
         if unsafe { libc::geteuid() } == 0 {
             command.uid(NOBODY).gid(NOBODY);
         }
@@ -49,7 +49,7 @@ fn writable(path: &Path) {
 }
 
 #[test]
-fn a_finished_folder_that_cannot_be_written_is_still_shown() {
+fn a_finished_read_only_folder_is_still_reported() {
     let w = Workspace::new();
     let first = w.run(&ARGUMENTS);
     assert_success(&first);
@@ -59,7 +59,7 @@ fn a_finished_folder_that_cannot_be_written_is_still_shown() {
     read_only(&w.path("out"));
     let shown = command.output().unwrap();
     let told = files(&w.path("out"));
-    // A new cell is asked for.
+    // A new cell is requested.
     command.args(["--seed", "9"]);
     let refused = command.output().unwrap();
     writable(&w.path("out"));
@@ -98,7 +98,7 @@ fn a_state_without_permission_is_an_error() {
 }
 
 #[test]
-fn what_killed_writers_left_is_swept_in_every_folder_but_not_what_living_ones_write() {
+fn files_of_killed_writers_are_swept_in_every_folder_but_not_those_of_living_ones() {
     let w = Workspace::new();
     assert_success(&w.run(&ARGUMENTS));
     let before = results(&w, "out");
@@ -154,7 +154,7 @@ fn results_that_vanish_while_the_program_runs_are_an_error() {
 }
 
 #[test]
-fn too_few_threads_are_one_line() {
+fn too_few_threads_give_a_one_line_error() {
     let w = Workspace::new();
     let Some(mut command) = bound_by_permissions(&w, &ARGUMENTS) else { return };
     let limit = libc::rlimit { rlim_cur: 3, rlim_max: 3 };

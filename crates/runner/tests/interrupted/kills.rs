@@ -1,4 +1,4 @@
-//! Kills before every sync, rename and removal, of a run that does few things but all kinds.
+//! Kills before every sync, rename and removal of a short run that does everything at least once.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -13,7 +13,7 @@ fn workspace() -> Workspace {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "steps = 12", "steps = 3");
     w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = 2");
-    // Tokens are cached once, and no part of what is killed.
+    // Tokens are cached once, outside the killed runs.
     assert_success(&w.run(&arguments("undisturbed")));
     w
 }
@@ -22,7 +22,7 @@ fn arguments(out: &str) -> [&str; 8] {
     ["run", "tiny-suite.toml", "--method", "lora", "--checkpoint-every", "0", "--out", out]
 }
 
-/// The program in this test's executable, which dies before the given step.
+/// The program in this test's executable, which is killed before the given file operation.
 #[test]
 #[ignore = "it is the process that the test below kills"]
 fn dies() {
@@ -54,7 +54,7 @@ fn run_to(w: &Workspace, step: usize, out: &str) -> bool {
 }
 
 #[test]
-fn a_run_killed_at_any_sync_or_rename_comes_to_the_same_results() {
+fn a_run_killed_at_any_sync_or_rename_gives_the_same_results() {
     let w = workspace();
     let undisturbed = results(&w, "undisturbed");
     let mut step = 1;

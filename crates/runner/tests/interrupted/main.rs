@@ -1,5 +1,4 @@
-//! What is left when a run ends early, and what becomes of it: nothing is lost, nothing damaged is trusted, and the
-//! results are those of a run that nobody disturbed.
+//! Interrupted runs: no result is lost, no damaged file is trusted, and the results equal those of an uninterrupted run.
 #![cfg(unix)]
 
 #[path = "../common/mod.rs"]

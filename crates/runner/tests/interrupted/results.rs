@@ -1,4 +1,4 @@
-//! What a results folder holds, to compare with another one.
+//! The content of a results folder, for comparison with another one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,15 +8,15 @@ use peft_bench::results::{Record, Store};
 
 use crate::common::{Workspace, files};
 
-/// What two folders have in common when nothing but the time differs.
+/// Everything that is equal in two folders if only times differ.
 #[derive(Debug, PartialEq)]
-pub struct Results {
+pub(crate) struct Results {
     pub records: BTreeMap<String, Record>,
     /// Bytes of the files of trained adapters, by path.
     adapters: BTreeMap<String, Vec<u8>>,
 }
 
-pub fn results(workspace: &Workspace, out: &str) -> Results {
+pub(crate) fn results(workspace: &Workspace, out: &str) -> Results {
     let folder = workspace.path(out);
     let store = Store::read_only(&folder).unwrap();
     let records = store.records().unwrap();
@@ -32,7 +32,7 @@ pub fn results(workspace: &Workspace, out: &str) -> Results {
 }
 
 /// Names of cells that have a file.
-pub fn cells(folder: &Path) -> Vec<String> {
+pub(crate) fn cells(folder: &Path) -> Vec<String> {
     let names = files(&folder.join("cells"));
     names.iter().filter_map(|name| name.strip_suffix(".parquet")).map(String::from).collect()
 }
@@ -43,7 +43,7 @@ fn without_times(record: Record) -> Record {
         train_seconds: 0.0,
         evaluate_seconds: 0.0,
         timestamp: String::new(),
-        // It depends on what the process did before.
+        // It depends on the earlier work of the process.
         peak_memory_bytes: None,
         ..record
     }

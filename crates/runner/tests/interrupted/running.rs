@@ -1,4 +1,4 @@
-//! The program beside the test, which watches it and sends it signals.
+//! The program as a child process that the test watches and sends signals to.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 
 use crate::common::Workspace;
 
-/// No process of these tests takes longer, unless it hangs.
+/// A process that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A program that runs beside the test.
-pub struct Running {
+/// A running child process.
+pub(crate) struct Running {
     child: Child,
     said: tempfile::NamedTempFile,
 }
 
 impl Running {
-    pub fn start(w: &Workspace, arguments: &[&str]) -> Self {
+    pub(crate) fn start(w: &Workspace, arguments: &[&str]) -> Self {
         Self::spawn(w.command(arguments))
     }
 
-    /// Starts it by a line of shell, in which `"$0" "$@"` is the program.
-    pub fn start_by(w: &Workspace, line: &str, arguments: &[&str]) -> Self {
+    /// Starts it with a shell command, in which `"$0" "$@"` is the program.
+    pub(crate) fn start_by(w: &Workspace, line: &str, arguments: &[&str]) -> Self {
         let program = w.command(arguments);
         let mut shell = Command::new("sh");
         shell.args(["-c", line]).arg(program.get_program()).args(arguments);
@@ -41,15 +41,15 @@ impl Running {
         Self { child: command.spawn().unwrap(), said }
     }
 
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.said.path()).unwrap()).into_owned()
     }
 
-    pub fn wait_for(&self, part: &str) {
+    pub(crate) fn wait_for(&self, part: &str) {
         self.wait_until(part, |said| said.contains(part));
     }
 
-    pub fn wait_until(&self, what: &str, is_so: impl Fn(&str) -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, is_so: impl Fn(&str) -> bool) {
         let started = Instant::now();
         while !is_so(&self.said()) {
             assert!(started.elapsed() < PATIENCE, "still not: {what}; it says: {}", self.said());
@@ -57,13 +57,13 @@ impl Running {
         }
     }
 
-    pub fn send(&self, signal: i32) {
-        // SAFETY: it concerns a child that has not been waited for.
+    pub(crate) fn send(&self, signal: i32) {
+        // SAFETY: the process is a child that has not been waited for.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
     }
 
-    /// Waits for its end, and gives what it said.
-    pub fn ended(&mut self, code: i32) -> String {
+    /// Waits for its end and returns its output.
+    pub(crate) fn ended(&mut self, code: i32) -> String {
         let started = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -76,7 +76,7 @@ impl Running {
         self.said()
     }
 
-    pub fn kill(&mut self) -> String {
+    pub(crate) fn kill(&mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.said()

@@ -23,19 +23,19 @@ fn arguments(out: &str) -> [&str; 6] {
     ["run", "tiny-suite.toml", "--checkpoint-every", "0", "--out", out]
 }
 
-/// Updates that a process did, by what it said of each training: where it went on, and where it ended.
+/// Steps done by a process, from its output: where each training resumed, and where it ended.
 fn updates(said: &str) -> Vec<(u64, u64)> {
     let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
     let begun = said.lines().filter(|line| line.contains(" steps, 2 runs"));
-    let begun =
-        begun.map(|line| line.split_once("going on after ").map_or(0, |(_, rest)| number(rest).unwrap()));
+    let begun = begun
+        .map(|line| line.split_once("resuming after step ").map_or(0, |(_, rest)| number(rest).unwrap()));
     let ended = said.lines().filter(|line| line.contains(" steps in "));
     let ended = ended.map(|line| number(line.split_once(": ").unwrap().1).unwrap());
     begun.zip(ended.map(Some).chain([None])).filter_map(|(begun, ended)| Some((begun, ended?))).collect()
 }
 
 #[test]
-fn four_processes_on_one_folder_do_the_work_of_one() {
+fn four_processes_share_the_work_of_one_folder() {
     let w = workspace("steps = 80");
     assert_success(&w.run(&arguments("alone")));
     let mut processes: Vec<Running> = (0..4).map(|_| Running::start(&w, &arguments("shared"))).collect();
@@ -47,7 +47,7 @@ fn four_processes_on_one_folder_do_the_work_of_one() {
 }
 
 #[test]
-fn what_a_killed_process_had_done_others_go_on_from() {
+fn others_resume_the_work_of_a_killed_process() {
     let w = workspace("steps = 200");
     assert_success(&w.run(&arguments("alone")));
     let mut first = Running::start(&w, &arguments("shared"));
@@ -66,7 +66,7 @@ fn what_a_killed_process_had_done_others_go_on_from() {
 }
 
 #[test]
-fn who_waits_says_for_whom_and_can_be_interrupted() {
+fn a_waiting_process_names_the_holder_and_can_be_interrupted() {
     let w = Workspace::new();
     let arguments = ["run", "tiny-suite.toml", "--method", "lora", "--seed", "1", "--out", "out"];
     assert_success(&w.run(&arguments));

@@ -1,4 +1,4 @@
-//! Signals that ask the program to end.
+//! Termination signals.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use crate::common::{Workspace, assert_success, files, stderr};
 use crate::results::{Results, cells, results};
 use crate::running::Running;
 
-/// Long enough that a signal comes on the way.
+/// Long enough for a signal to arrive during the run.
 const STEPS: &str = "steps = 800";
 
-pub fn workspace() -> Workspace {
+pub(crate) fn workspace() -> Workspace {
     let w = Workspace::new();
     w.edit("tiny-suite.toml", "steps = 12", STEPS);
     w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = 200");
     w
 }
 
-/// Writes no state but when it is asked to end.
-pub fn arguments(out: &str) -> [&str; 8] {
+/// Writes a state only when asked to terminate.
+pub(crate) fn arguments(out: &str) -> [&str; 8] {
     ["run", "tiny-suite.toml", "--method", "lora", "--checkpoint-every", "3600", "--out", out]
 }
 
-/// Sends a signal to a run while it trains, and gives what it said.
-pub fn interrupted(w: &Workspace, out: &str, signal: i32, code: i32) -> String {
+/// Sends a signal to a run while it trains, and returns its output.
+pub(crate) fn interrupted(w: &Workspace, out: &str, signal: i32, code: i32) -> String {
     let mut run = Running::start(w, &arguments(out));
     run.wait_for("800 steps, 2 runs");
     std::thread::sleep(Duration::from_millis(100));
@@ -31,7 +31,7 @@ pub fn interrupted(w: &Workspace, out: &str, signal: i32, code: i32) -> String {
 }
 
 #[test]
-fn a_signal_keeps_the_state_and_says_how_to_go_on() {
+fn a_signal_saves_the_state_and_explains_how_to_resume() {
     let w = workspace();
     assert_success(&w.run(&arguments("undisturbed")));
     let undisturbed = results(&w, "undisturbed");
@@ -48,14 +48,14 @@ fn a_signal_keeps_the_state_and_says_how_to_go_on() {
         assert!(cells(&w.path(name)).is_empty());
         let resumed = w.run(&arguments(name));
         assert_success(&resumed);
-        assert!(stderr(&resumed).contains("going on after "), "{}", stderr(&resumed));
+        assert!(stderr(&resumed).contains("resuming after step "), "{}", stderr(&resumed));
         assert_eq!(results(&w, name), undisturbed, "{name}");
         assert!(!w.path(&format!("{name}/state")).exists());
     }
 }
 
 #[test]
-fn a_run_of_fewer_or_more_seeds_goes_on_from_the_state_that_there_is() {
+fn a_run_with_fewer_or_more_seeds_resumes_from_the_existing_state() {
     let w = workspace();
     let with = |out: &'static str, seeds: &[&'static str]| {
         let seeds = seeds.iter().flat_map(|&seed| ["--seed", seed]);
@@ -67,7 +67,7 @@ fn a_run_of_fewer_or_more_seeds_goes_on_from_the_state_that_there_is() {
         let resumed = with(out, seeds);
         assert_success(&resumed);
         let said = stderr(&resumed);
-        assert_eq!(said.matches("going on after ").count(), 1, "{said}");
+        assert_eq!(said.matches("resuming after step ").count(), 1, "{said}");
         let all = seeds.len();
         assert!(said.contains(&format!("{all}/{all} lora on Tiny, seed {}", seeds[all - 1])), "{said}");
         assert_eq!(said.lines().filter(|line| line.contains("(best step ")).count(), all, "{said}");
@@ -77,7 +77,7 @@ fn a_run_of_fewer_or_more_seeds_goes_on_from_the_state_that_there_is() {
     }
 }
 
-/// The results without the number of seeds that happened to train together.
+/// The results without the number of seeds in the batched pass.
 fn without_company(w: &Workspace, out: &str) -> Results {
     let mut results = results(w, out);
     results.records.values_mut().for_each(|record| record.runs_side_by_side = 0);
@@ -85,9 +85,9 @@ fn without_company(w: &Workspace, out: &str) -> Results {
 }
 
 #[test]
-fn a_second_signal_ends_the_program_at_once() {
+fn a_second_signal_terminates_the_program_immediately() {
     let w = workspace();
-    // A scoring that takes long, and looks at signals after each batch only.
+    // Scoring takes long, and checks for signals only after each batch.
     w.edit("tiny-suite.toml", "eval_batch_size = 8", "eval_batch_size = 100000");
     w.edit("tiny-suite.toml", "evaluate_every = 200", "evaluate_every = 1");
     let rows = w.read("rows/validation.csv");

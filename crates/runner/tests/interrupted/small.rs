@@ -1,4 +1,4 @@
-//! A training of a few milliseconds in this process, which can be ended after any update as a kill would end it.
+//! A training of a few milliseconds in this process, which can be aborted after any step as by a kill.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -23,29 +23,29 @@ use serde_json::{Value, json};
 
 use crate::common::Workspace;
 
-pub const SEEDS: [u64; 2] = [7, 8];
-pub const STEPS: u64 = 23;
-pub const EVALUATE_EVERY: u64 = 4;
+pub(crate) const SEEDS: [u64; 2] = [7, 8];
+pub(crate) const STEPS: u64 = 23;
+pub(crate) const EVALUATE_EVERY: u64 = 4;
 
-/// Two runs of LoRA side by side, for [`STEPS`] updates of two batches each.
-pub struct Small {
+/// Two seeds of LoRA in one batched pass, for [`STEPS`] steps of two batches each.
+pub(crate) struct Small {
     workspace: Workspace,
     backbone: Backbone,
     tokenizer: Tokenizer,
     method: Built,
     data: TaskData,
     metrics: Vec<Metric>,
-    /// Times the method's learning rate, for each run.
+    /// Factor of the method's learning rate, for each run.
     rates: [f64; 2],
     settings: TrainSettings,
 }
 
-/// All that a training comes to but times, to the bit.
-pub type Bits = Vec<(u64, Status, Vec<(u64, u64)>, Vec<(u64, u64)>, Option<BestBits>)>;
+/// The exact results of a training, except times.
+pub(crate) type Bits = Vec<(u64, Status, Vec<(u64, u64)>, Vec<(u64, u64)>, Option<BestBits>)>;
 type BestBits = (u64, Vec<(String, u64)>, Vec<(String, u64)>, Vec<Vec<u32>>);
 
 impl Small {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let workspace = Workspace::new();
         let folder = workspace.path("model");
         let backbone = Backbone::load(&folder, &Device::flex(), DType::F32).unwrap();
@@ -75,8 +75,8 @@ impl Small {
         Self { workspace, backbone, tokenizer, method, data, metrics, rates: [1.0; 2], settings }
     }
 
-    /// The same with runs that stay what they are, so that all scores of a split are equal: `right` of so many.
-    pub fn standing_still(right: usize, rows: usize) -> Self {
+    /// The same with a learning rate of zero, so that all scores of a split are equal: `right` correct answers.
+    pub(crate) fn standing_still(right: usize, rows: usize) -> Self {
         let mut small = Self { method: lora(1e-30), metrics: vec![Metric::Accuracy], ..Self::new() };
         let mut validation = split(rows, &small.tokenizer);
         let declared = small.method.method.parameters(small.backbone.config());
@@ -100,24 +100,24 @@ impl Small {
         small
     }
 
-    /// The same with a second run that its first update breaks.
-    pub fn breaking_the_second() -> Self {
+    /// The same with a second run that diverges at its first step.
+    pub(crate) fn breaking_the_second() -> Self {
         Self { rates: [1.0, 1e40], ..Self::new() }
     }
 
-    /// Where the state goes.
-    pub fn state(&self) -> PathBuf {
+    /// Path of the state file.
+    pub(crate) fn state(&self) -> PathBuf {
         self.workspace.path("state.safetensors")
     }
 
-    /// Trains to the end, from the state where there is one; writes none.
-    pub fn train(&self) -> Result<Bits, TrainError> {
+    /// Trains to the end, from the state if there is one; writes none.
+    pub(crate) fn train(&self) -> Result<Bits, TrainError> {
         self.run(Duration::MAX, &mut Silent).map(|outcome| bits(&outcome))
     }
 
-    /// Trains on from the state, where there is one, and ends as by a kill in the given update, counted from where it
-    /// went on. The state is that of the update before.
-    pub fn die_in(&self, update: u64) {
+    /// Resumes from the state, if there is one, and aborts as by a kill in the given step, counted from where it
+    /// resumed. The state is that of the previous step.
+    pub(crate) fn die_in(&self, update: u64) {
         let mut kill = Kill { left: update };
         let ended = catch_unwind(AssertUnwindSafe(|| self.run(Duration::ZERO, &mut kill).map(|_| ())));
         assert!(ended.is_err(), "it came to the end");
@@ -144,7 +144,7 @@ impl Small {
     }
 }
 
-/// Ends the training without a word.
+/// Aborts the training silently.
 struct Kill {
     left: u64,
 }
@@ -204,8 +204,8 @@ fn bits(outcome: &Outcome) -> Bits {
     runs.collect()
 }
 
-/// Changes the header of a state file, whose checksum is right again then.
-pub fn forge(path: &Path, change: impl FnOnce(&mut Value)) {
+/// Changes the header of a state file and fixes its checksum.
+pub(crate) fn forge(path: &Path, change: impl FnOnce(&mut Value)) {
     let bytes = fs::read(path).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let (header, values) = bytes[8..].split_at(length);
@@ -218,8 +218,8 @@ pub fn forge(path: &Path, change: impl FnOnce(&mut Value)) {
     fs::write(path, forged).unwrap();
 }
 
-/// Changes what a state file says of the training.
-pub fn forge_state(path: &Path, change: impl FnOnce(&mut Value)) {
+/// Changes the training metadata in a state file.
+pub(crate) fn forge_state(path: &Path, change: impl FnOnce(&mut Value)) {
     forge(path, |description| {
         let mut state: Value = serde_json::from_str(description["state"].as_str().unwrap()).unwrap();
         change(&mut state);

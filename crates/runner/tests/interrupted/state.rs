@@ -1,4 +1,4 @@
-//! What a state is good for: to go on to the same bits, and nothing else.
+//! Resuming from a state is bit-identical, and nothing else is accepted as a state.
 
 use std::fs;
 use std::path::Path;
@@ -12,12 +12,12 @@ use crate::common::files;
 use crate::small::{Bits, EVALUATE_EVERY, STEPS, Small, forge, forge_state};
 
 #[test]
-fn a_training_killed_after_every_update_comes_to_the_same_bits() {
+fn a_training_killed_after_every_step_is_bit_identical() {
     let small = Small::new();
     let undisturbed = small.train().unwrap();
     assert_eq!(undisturbed[0].2.iter().map(|point| point.0).collect::<Vec<_>>(), [10, 20, STEPS]);
     assert!(undisturbed.iter().all(|run| run.4.is_some()));
-    // The state is written between looks at the losses, at them, and at evaluations.
+    // The state is written between loss records, at them, and at evaluations.
     small.die_in(2);
     for _ in 2..STEPS {
         small.die_in(2);
@@ -34,7 +34,7 @@ fn writing_a_state_changes_nothing() {
 }
 
 #[test]
-fn a_run_that_breaks_between_looks_at_the_losses_leaves_its_neighbor_alone() {
+fn a_run_that_diverges_between_loss_checks_does_not_affect_its_neighbor() {
     let small = Small::breaking_the_second();
     let undisturbed = small.train().unwrap();
     assert_eq!(undisturbed[0], Small::new().train().unwrap()[0]);
@@ -48,7 +48,7 @@ fn a_run_that_breaks_between_looks_at_the_losses_leaves_its_neighbor_alone() {
     assert_eq!(small.train().unwrap(), undisturbed);
 }
 
-/// Answers of so many that are right: a score that serde_json's fast path reads one unit in the last place lower.
+/// A number of correct answers and of rows, whose score serde_json's fast path reads one unit in the last place lower.
 const EASILY_LOWERED: (usize, usize) = (14, 15);
 
 #[test]
@@ -66,7 +66,7 @@ fn a_resumed_run_on_a_tie_keeps_the_earlier_checkpoint() {
     assert_eq!(small.train().unwrap(), undisturbed);
 }
 
-/// A training, what it comes to, and its state after 14 updates.
+/// A training, its results, and its state after 14 steps.
 struct Begun {
     small: Small,
     undisturbed: Bits,
@@ -83,7 +83,7 @@ impl Begun {
         Self { small, undisturbed, state }
     }
 
-    /// Goes on from a state that somebody changed: it is set aside, and the result is that of a training without it.
+    /// Resumes from a modified state: it is set aside, and the result is that of a training without it.
     fn assert_set_aside(&self, what: &str, change: impl FnOnce(&Path)) {
         let path = self.small.state();
         fs::write(&path, &self.state).unwrap();
@@ -96,7 +96,7 @@ impl Begun {
 }
 
 #[test]
-fn a_state_that_lies_is_set_aside() {
+fn an_inconsistent_state_is_set_aside() {
     type Lie = (&'static str, fn(&mut Value));
     let lies: [Lie; 24] = [
         ("a step beyond the end", |s| s["step"] = json!(STEPS + 1)),
@@ -135,7 +135,7 @@ fn a_state_that_lies_is_set_aside() {
     for (what, lie) in lies {
         begun.assert_set_aside(what, |path| forge_state(path, lie));
     }
-    // What is forged without a lie is gone on from, so it is not the forging that is seen.
+    // A rewritten but consistent state is accepted, so the rewriting itself is not what is detected.
     let path = begun.small.state();
     fs::write(&path, &begun.state).unwrap();
     forge_state(&path, |_| {});

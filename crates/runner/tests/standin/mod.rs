@@ -1,6 +1,6 @@
-//! A hub on the loopback interface, with faults on demand.
+//! A fake hub on the loopback interface, with faults on demand.
 //!
-//! It answers what our client asks of the real one: a repository's commit, its listing in pages, and its files. Those in
+//! It serves what our client requests from the real one: a repository's commit, its listing in pages, and its files. Those in
 //! LFS come from a content store at another origin, which knows neither repositories nor the hub's tokens: as they are,
 //! or, if the hub is one with Xet, in chunks.
 #![allow(dead_code)]
@@ -17,56 +17,56 @@ use sha2::{Digest, Sha256};
 
 /// Entries of a listing per page: few, so that every test crosses pages.
 const PAGE: usize = 2;
-/// The token that opens gated and private repositories.
-pub const GOOD_TOKEN: &str = "hf_good";
+/// The token that grants access to gated and private repositories.
+pub(crate) const GOOD_TOKEN: &str = "hf_good";
 /// The token that the hub gives for reading chunks.
-pub const CHUNK_TOKEN: &str = "chunks";
+pub(crate) const CHUNK_TOKEN: &str = "chunks";
 /// Bytes before the content of a chunk.
 const CHUNK_HEADER: usize = 8;
 
-/// Where the content store tells which chunks make up a file.
+/// Path at which the content store lists the chunks of a file.
 const RECONSTRUCTIONS: &str = "/v2/reconstructions/";
 
 type Files = BTreeMap<String, Vec<u8>>;
 
 /// What goes wrong with a request.
 #[derive(Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Answers with this status, these headers and a body that tells of it.
     Status(u16, Vec<(&'static str, &'static str)>),
-    /// Announces the whole body, and closes the connection after so many bytes of it.
+    /// Declares the whole body, and closes the connection after this many bytes of it.
     Cut(usize),
-    /// Sends so many bytes of the body, and then nothing for so long.
+    /// Sends this many bytes of the body, and then nothing for this long.
     Stall(usize, Duration),
-    /// Flips the body's byte at this place.
+    /// Flips the body's byte at this offset.
     Corrupt(usize),
-    /// Sends the whole body whatever range was asked for.
+    /// Ignores the requested range and sends the whole body.
     IgnoreRange,
-    /// Leaves out headers whose name has one of these parts.
+    /// Omits headers whose name contains one of these parts.
     Without(Vec<&'static str>),
     /// Has this header, and no other of its name.
     Header(&'static str, String),
-    /// Answers with this body and no headers, as if all were well.
+    /// Responds with this body and no headers, with a success status.
     Body(Vec<u8>),
     /// Answers with this status and body.
     Complaint(u16, &'static str),
     /// Redirects to this place.
     Redirect(String),
-    /// Sends this over and over with this status, for as long as anybody listens.
+    /// Sends this repeatedly with this status, until the client disconnects.
     Endless(u16, &'static [u8]),
     /// Sends this, which need not be HTTP.
     Raw(&'static [u8]),
 }
 
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     pub method: String,
     pub path: String,
     pub range: Option<String>,
     pub token: Option<String>,
     /// The name and port by which the server was called.
     pub host: String,
-    /// All its lines before the body.
+    /// All header lines.
     pub head: String,
 }
 
@@ -91,16 +91,16 @@ struct State {
     store: String,
 }
 
-/// The running stand-in; it ends with the test's process.
-pub struct Standin {
+/// The running fake hub; it ends with the test process.
+pub(crate) struct Standin {
     pub endpoint: String,
-    /// The origin of the content store, which answers all that the hub does.
+    /// The origin of the content store, which also serves everything that the hub does.
     pub store: String,
     state: Arc<Mutex<State>>,
 }
 
 impl Standin {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (hub, store) =
             (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
         let origin = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
@@ -120,36 +120,36 @@ impl Standin {
         Self { endpoint, store: elsewhere, state }
     }
 
-    /// Adds files to a revision of a repository, both of which come into being as needed.
-    pub fn put(&self, repo: &str, revision: &str, files: &[(&str, &[u8])]) {
+    /// Adds files to a revision of a repository, creating both as needed.
+    pub(crate) fn put(&self, repo: &str, revision: &str, files: &[(&str, &[u8])]) {
         let mut state = self.state.lock().unwrap();
         let revision =
             state.repos.entry(repo.into()).or_default().revisions.entry(revision.into()).or_default();
         revision.extend(files.iter().map(|(path, content)| (path.to_string(), content.to_vec())));
     }
 
-    pub fn gate(&self, repo: &str) {
+    pub(crate) fn gate(&self, repo: &str) {
         self.state.lock().unwrap().repos.get_mut(repo).unwrap().gated = true;
     }
 
-    /// Offers large files in chunks to clients that know how.
-    pub fn use_xet(&self) {
+    /// Serves large files in chunks to clients that support it.
+    pub(crate) fn use_xet(&self) {
         self.state.lock().unwrap().xet = true;
     }
 
-    /// Gives every page of a listing another one after it.
-    pub fn list_without_end(&self) {
+    /// Makes listings endless.
+    pub(crate) fn list_without_end(&self) {
         self.state.lock().unwrap().endless = true;
     }
 
     /// The requests so far that named another host than the hub.
-    pub fn requests_elsewhere(&self) -> Vec<Request> {
+    pub(crate) fn requests_elsewhere(&self) -> Vec<Request> {
         let mut all = self.requests("", "");
         all.retain(|request| !self.endpoint.ends_with(&request.host));
         all
     }
 
-    pub fn rename(&self, repo: &str, to: &str) {
+    pub(crate) fn rename(&self, repo: &str, to: &str) {
         let mut state = self.state.lock().unwrap();
         let moved = state.repos.remove(repo).unwrap();
         let (_, name) = to.split_once('/').unwrap();
@@ -157,23 +157,23 @@ impl Standin {
         state.repos.insert(repo.into(), Repo { moved_to: Some(name.into()), ..Repo::default() });
     }
 
-    /// Spoils the next `times` requests of this method whose path contains `path`.
-    pub fn spoil(&self, method: &'static str, path: &str, times: usize, fault: Fault) {
+    /// Injects a fault into the next `times` requests of this method whose path contains `path`.
+    pub(crate) fn spoil(&self, method: &'static str, path: &str, times: usize, fault: Fault) {
         self.state.lock().unwrap().faults.push((method, path.into(), times, fault));
     }
 
-    pub fn commit(&self, repo: &str, revision: &str) -> String {
+    pub(crate) fn commit(&self, repo: &str, revision: &str) -> String {
         commit(repo, &self.state.lock().unwrap().repos[repo].revisions[revision])
     }
 
     /// The requests of this method, or of any if it is empty, so far whose path contains `path`.
-    pub fn requests(&self, method: &str, path: &str) -> Vec<Request> {
+    pub(crate) fn requests(&self, method: &str, path: &str) -> Vec<Request> {
         let state = self.state.lock().unwrap();
         state.log.iter().filter(|r| r.method.contains(method) && r.path.contains(path)).cloned().collect()
     }
 
     /// The requests so far for the content of files, wherever they were answered.
-    pub fn downloads(&self) -> Vec<Request> {
+    pub(crate) fn downloads(&self) -> Vec<Request> {
         let mut all = self.requests("GET", "/resolve/");
         all.retain(|request| !is_lfs(&request.path));
         all.extend(self.requests("GET", "/store/"));
@@ -182,11 +182,11 @@ impl Standin {
     }
 }
 
-pub fn sha256(content: &[u8]) -> String {
+pub(crate) fn sha256(content: &[u8]) -> String {
     hex(&Sha256::digest(content))
 }
 
-pub fn git_blob(content: &[u8]) -> String {
+pub(crate) fn git_blob(content: &[u8]) -> String {
     hex(&Sha1::new().chain_update(format!("blob {}\0", content.len())).chain_update(content).finalize())
 }
 
@@ -385,7 +385,7 @@ fn answer(state: &State, request: &Request) -> Response {
     }
 }
 
-/// What the content store says of a file of this hash: all of it, all of it as one chunk, or where its chunk is.
+/// The content store's response for a hash: the file, the file as one chunk, or the location of its chunk.
 fn stored(state: &State, request: &Request, part: &str, hash: &str) -> Response {
     let mut contents = state.repos.values().flat_map(|repo| repo.revisions.values()).flat_map(Files::values);
     let Some(content) = contents.find(|content| sha256(content) == hash) else {

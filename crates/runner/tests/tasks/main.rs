@@ -1,4 +1,4 @@
-//! Looking into tasks, datasets of one's own, and metrics on predictions made elsewhere.
+//! Inspecting tasks, custom datasets, and metrics on existing predictions.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -51,7 +51,7 @@ fn the_dataset_of_the_readme_is_shown_and_runs() {
         "train: 40 rows",
         "median",
         "bad: ",
-        "longer than 256 and cut",
+        "longer than 256 and truncated",
     ] {
         assert!(stdout(&shown).contains(part), "{part}: {}", stdout(&shown));
     }
@@ -62,17 +62,17 @@ fn the_dataset_of_the_readme_is_shown_and_runs() {
 }
 
 #[test]
-fn a_split_that_a_rule_gives_no_rows_is_refused() {
+fn an_empty_split_is_refused() {
     let workspace = reviews();
     workspace.edit("reviews.toml", "\"random\"", "\"hold-out\"\ntrain = \"all\"\ntest = \"all\"");
     workspace.edit("reviews.toml", "from = \"all\"", "");
     let dump = workspace.run(&["tasks", "dump", "reviews.toml", "--split", "train"]);
-    assert_refused(&dump, &["reviews.toml", "`split`", "train split has no rows", "none of the 50"]);
+    assert_refused(&dump, &["reviews.toml", "`split`", "train split is empty", "none of the 50"]);
 }
 
 #[test]
-fn words_that_the_model_cannot_write_are_refused() {
-    // Unknown to the tokenizer, and with spaces that decoding strips.
+fn label_words_that_the_tokenizer_cannot_encode_are_refused() {
+    // Unknown to the tokenizer, or with spaces that decoding strips.
     for word in ["splendid", " good "] {
         let workspace = reviews();
         workspace.edit("reviews.toml", "\"good\"", &format!("\"{word}\""));
@@ -102,7 +102,7 @@ fn a_dump_has_every_row_once_with_its_index() {
 }
 
 #[test]
-fn every_kind_of_file_gives_the_same_rows() {
+fn every_file_format_gives_the_same_rows() {
     let workspace = reviews();
     let expected = dump(&workspace, "train");
     let (texts, stars): (Vec<String>, Vec<i64>) = (0..50).map(review).unzip();
@@ -124,7 +124,7 @@ fn every_kind_of_file_gives_the_same_rows() {
 }
 
 #[test]
-fn a_specification_that_does_not_fit_is_explained() {
+fn an_inconsistent_specification_is_explained() {
     let words = "{ \"1\" = \"bad\", \"5\" = \"good\" }";
     let also = "also = [\"macro-f1\"]";
     let cases: [(&str, &str, &[&str]); 25] = [
@@ -182,7 +182,7 @@ fn a_specification_that_does_not_fit_is_explained() {
 }
 
 #[test]
-fn a_specification_out_of_range_is_refused_by_its_key() {
+fn a_specification_out_of_range_is_refused_by_key() {
     let files = "files = { all = \"reviews.csv\" }";
     let cases: [(&str, &str, &[&str]); 15] = [
         (
@@ -222,7 +222,7 @@ fn a_specification_out_of_range_is_refused_by_its_key() {
 }
 
 #[test]
-fn every_task_of_the_program_is_in_order() {
+fn every_embedded_task_is_valid() {
     for name in task::names() {
         task::find(&name).unwrap();
     }
@@ -231,7 +231,7 @@ fn every_task_of_the_program_is_in_order() {
 
 #[test]
 #[cfg(unix)]
-fn what_is_no_file_is_refused_without_waiting_for_it() {
+fn a_non_file_is_refused_without_blocking() {
     let workspace = reviews();
     let dump = ["tasks", "dump", "reviews.toml", "--split", "train"];
     std::os::unix::fs::symlink("/dev/zero", workspace.path("zero.csv")).unwrap();

@@ -1,4 +1,4 @@
-//! Parquet; `make.py` beside the fixtures writes them and says what their columns hold.
+//! Parquet; `make.py` next to the fixtures generates them and their expected values.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use peft_bench::task::{Dialect, Rows, Template, Value};
 use polars::prelude::{AnyValue, Column, DataFrame, DataType, ParquetWriter};
 use serde_json::{Map, Value as Json};
 
-use crate::rows::{cells, columns_of, labelled, targets};
+use crate::rows::{cells, columns_of, labeled, targets};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet").join(name)
@@ -24,7 +24,7 @@ fn read(file: &Path, columns: &[&str]) -> Result<Rows, String> {
     Rows::read(&[file.into()], &columns, Dialect::default()).map_err(|e| e.to_string())
 }
 
-/// A value as `expected.json` has it.
+/// A value in the format of `expected.json`.
 fn written(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
@@ -39,7 +39,7 @@ fn written(value: &Value) -> Json {
 }
 
 #[test]
-fn columns_of_every_kind_are_read_beside_others_of_every_kind() {
+fn columns_of_every_type_are_read_next_to_others_of_every_type() {
     for (column, expected) in expected("kinds") {
         let rows = read(&fixture("kinds.parquet"), &[&column]).unwrap();
         let values: Json = cells(&rows, &column).iter().map(written).collect();
@@ -48,7 +48,7 @@ fn columns_of_every_kind_are_read_beside_others_of_every_kind() {
 }
 
 #[test]
-fn columns_without_text_are_refused_where_they_are_used() {
+fn columns_without_text_are_refused_if_used() {
     let rows = read(&fixture("kinds.parquet"), &["date", "binary", "fixed_size_list", "string"]).unwrap();
     let render = |template: &str| Template::parse(template).unwrap().render(&rows.row(0));
     assert_eq!(render("{string}").unwrap(), "a");
@@ -80,7 +80,7 @@ fn the_same_rows_are_read_however_they_were_stored() {
 }
 
 #[test]
-fn damaged_files_are_refused_or_read_but_never_end_the_program() {
+fn damaged_files_are_refused_or_read_but_never_crash_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.parquet");
     for (name, key, masks) in [
@@ -154,6 +154,6 @@ fn shards_of_one_split_are_read_by_name() {
 
     let lacking = [("0.parquet", whole), ("1.parquet", shard(&[&text]))];
     let rows = columns_of(&lacking, &["text", "label"], Dialect::default()).unwrap();
-    let problem = targets(&labelled("[\"bad\", \"good\"]"), &rows).unwrap_err();
+    let problem = targets(&labeled("[\"bad\", \"good\"]"), &rows).unwrap_err();
     assert!(problem.contains("`label`") && problem.contains("1.parquet"), "{problem}");
 }

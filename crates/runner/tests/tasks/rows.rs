@@ -1,4 +1,4 @@
-//! Rows of files, and what a task makes of them.
+//! Rows of files, and the examples that a task makes of them.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use peft_bench::task::{Dialect, Rows, Task, Value};
 
 /// A task over a column `label` with these words.
-pub fn labelled(words: &str) -> Task {
+pub(crate) fn labeled(words: &str) -> Task {
     let text = format!(
         "title = \"Labelled\"\ngroup = \"Tests\"\n\
          [data]\nfiles = {{ all = \"rows.csv\" }}\n\
@@ -15,17 +15,17 @@ pub fn labelled(words: &str) -> Task {
          [labels]\nwords = {words}\n\
          [metrics]\nselect = \"accuracy\"\n"
     );
-    Task::parse("labelled", &text, "labelled.toml", Path::new(".")).unwrap()
+    Task::parse("labeled", &text, "labeled.toml", Path::new(".")).unwrap()
 }
 
-pub fn targets(task: &Task, rows: &Rows) -> Result<Vec<String>, String> {
+pub(crate) fn targets(task: &Task, rows: &Rows) -> Result<Vec<String>, String> {
     let indices: Vec<u32> = (0..rows.len() as u32).collect();
     let examples = task.examples(rows, &indices).map_err(|e| e.to_string())?;
     Ok(examples.into_iter().map(|example| example.target).collect())
 }
 
 /// These columns of files with these names and bytes.
-pub fn columns_of(
+pub(crate) fn columns_of(
     files: &[(&str, impl AsRef<[u8]>)],
     columns: &[&str],
     dialect: Dialect,
@@ -38,10 +38,10 @@ pub fn columns_of(
 }
 
 /// The columns that tests use, of a file with this name and these bytes.
-pub fn rows_of(name: &str, bytes: impl AsRef<[u8]>) -> Result<Rows, String> {
+pub(crate) fn rows_of(name: &str, bytes: impl AsRef<[u8]>) -> Result<Rows, String> {
     columns_of(&[(name, bytes)], &["text", "label", "n", "id"], Dialect::default())
 }
 
-pub fn cells(rows: &Rows, column: &str) -> Vec<Value> {
+pub(crate) fn cells(rows: &Rows, column: &str) -> Vec<Value> {
     (0..rows.len()).map(|row| rows.row(row).value(column).unwrap()).collect()
 }

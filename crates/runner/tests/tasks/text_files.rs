@@ -2,9 +2,9 @@
 
 use peft_bench::task::{Dialect, Quote, Template, Value};
 
-use crate::rows::{cells, columns_of, labelled, rows_of, targets};
+use crate::rows::{cells, columns_of, labeled, rows_of, targets};
 
-/// Text that a reader could take for something else.
+/// Text that a reader could misinterpret.
 const AWKWARD: [&str; 16] = [
     "001",
     "1.510",
@@ -25,7 +25,7 @@ const AWKWARD: [&str; 16] = [
 ];
 
 #[test]
-fn text_stays_as_the_file_has_it() {
+fn text_is_read_literally() {
     let mut files = Vec::new();
     let lines = |line: &dyn Fn(&str) -> String| AWKWARD.map(line).concat();
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
@@ -55,7 +55,7 @@ fn cells_of_delimited_files_are_text_or_empty() {
 }
 
 #[test]
-fn broken_files_are_refused_with_the_line() {
+fn malformed_files_are_refused_with_the_line() {
     let cases: [(&str, &[u8], &[&str]); 23] = [
         ("rows.csv", b"text,label\na,1\nb,2,3\n", &["line 3", "3 field", "header has 2"]),
         ("rows.csv", b"text,label\n\"a\nb\",1\nc\n", &["line 4", "1 field", "header has 2"]),
@@ -101,9 +101,9 @@ fn broken_files_are_refused_with_the_line() {
 }
 
 #[test]
-fn a_file_decides_whether_its_quotes_enclose_fields() {
+fn whether_quotes_enclose_fields_is_detected_from_the_file() {
     let said = "He said \"no\" to me";
-    // As table programs write these texts: quoted where they must be, all of them, all but numbers.
+    // The quoting styles of spreadsheet programs: minimal, all fields, all except numbers.
     for written in [
         "text\tlabel\n\"He said \"\"no\"\" to me\"\t1\nplain\t0\n",
         "text\tlabel\r\n\"He said \"\"no\"\" to me\"\t1\r\n\"a\tb\"\t0\r\n\"c\nd\"\t1\r\n",
@@ -117,7 +117,7 @@ fn a_file_decides_whether_its_quotes_enclose_fields() {
     let rows = rows_of("rows.tsv", "\"text\"\t\"label\"\n\"plain\"\t1\n").unwrap();
     assert_eq!(cells(&rows, "text"), [Value::Text("plain".into())]);
 
-    // As GLUE writes texts that have quotes: a field may begin with one that nothing closes.
+    // As in GLUE: a field may begin with a quote that is never closed.
     for raw in [
         "\"Brilliant,\" she wrote",
         "ends with \"quote\"",
@@ -133,7 +133,7 @@ fn a_file_decides_whether_its_quotes_enclose_fields() {
             assert_eq!(text, &Value::Text(raw.into()), "{raw}, then {after}");
         }
     }
-    // A quote that opens on one line and one that closes on another are text, and so are needless ones.
+    // A quote that opens on one line and closes on another is text, and so are redundant ones.
     let rows = rows_of("rows.tsv", "text\tlabel\n\"one\t1\ntwo\"\t0\n").unwrap();
     assert_eq!(rows.len(), 2);
     let rows = rows_of("rows.tsv", "text\tlabel\n\"I love it.\"\t1\nplain\t0\n").unwrap();
@@ -141,7 +141,7 @@ fn a_file_decides_whether_its_quotes_enclose_fields() {
 }
 
 #[test]
-fn a_file_that_can_be_read_either_way_needs_a_word_from_the_task() {
+fn an_ambiguous_file_needs_a_setting_in_the_task() {
     let either = "text\tlabel\n\"one\"\t1\n\"two\"\t0\n";
     let problem = rows_of("rows.tsv", either).unwrap_err();
     assert!(problem.contains("rows.tsv") && problem.contains("`data.quote`"), "{problem}");
@@ -164,13 +164,13 @@ fn columns_may_be_separated_by_any_character() {
 }
 
 #[test]
-fn quotes_behind_backslashes_are_refused_before_rows_run_together() {
+fn quotes_escaped_with_backslashes_are_refused_before_rows_merge() {
     let tsv = rows_of("rows.tsv", "\"text\"\t\"label\"\n\"He said \\\"no\\\" to me\"\t1\n").unwrap_err();
     assert!(tsv.contains("backslashes"), "{tsv}");
     for text in [
         "text,label\n\"He said \\\"no\\\" to me\",1\nplain,0\n",
         "text,label\n\"Jeans 2\\\"\",1\ngood,0\n\"5\\\" and 6\\\", wide\",0\n",
-        // Without the backslashes' meaning, this would be one row less.
+        // If backslashes were ignored, this would be one row less.
         "text,label,note\n\"ends in \\\"\",1,\"\"\nplain,0,\"x\"\n",
     ] {
         let problem = rows_of("rows.csv", text).unwrap_err();
@@ -183,7 +183,7 @@ fn quotes_behind_backslashes_are_refused_before_rows_run_together() {
 }
 
 #[test]
-fn columns_that_nothing_reads_may_be_anything() {
+fn unused_columns_may_have_any_content() {
     let rows = rows_of("rows.csv", ",text,x,x,label,\n0,a,1,2,1,\n1,b,3,4,0,\n").unwrap();
     assert_eq!(cells(&rows, "text"), ["a", "b"].map(|text| Value::Text(text.into())));
     let rows = rows_of("rows.jsonl", "{\"text\": \"a\", \"x\": 1}\n{\"text\": \"b\", \"x\": [1e999]}\n");
@@ -194,7 +194,7 @@ fn columns_that_nothing_reads_may_be_anything() {
 }
 
 #[test]
-fn json_keeps_the_digits_of_integers_and_the_last_of_equal_keys() {
+fn json_keeps_the_digits_of_integers_and_the_last_of_duplicate_keys() {
     let ids =
         "9007199254740993 9007199254740992 -9007199254740993 18446744073709551615 0.10957860598549463 1.0 7";
     let lines: String = ids.split(' ').map(|id| format!("{{\"id\": 0, \"id\": {id}}}\n")).collect();
@@ -210,9 +210,9 @@ fn json_keeps_the_digits_of_integers_and_the_last_of_equal_keys() {
 #[test]
 fn rows_are_named_by_their_line_in_the_file() {
     let rows = rows_of("rows.csv", "text,label\n\"two\nlines\",1\n\nb,x\n").unwrap();
-    let problem = targets(&labelled("[\"no\", \"yes\"]"), &rows).unwrap_err();
+    let problem = targets(&labeled("[\"no\", \"yes\"]"), &rows).unwrap_err();
     assert!(problem.contains("rows.csv, line 5") && problem.contains("`x`"), "{problem}");
     let escape = rows_of("rows.csv", "text,label\na,\u{1b}[31mred\n").unwrap();
-    let problem = targets(&labelled("[\"no\", \"yes\"]"), &escape).unwrap_err();
+    let problem = targets(&labeled("[\"no\", \"yes\"]"), &escape).unwrap_err();
     assert!(problem.contains("\\x1b[31mred"), "{problem}");
 }

@@ -10,20 +10,20 @@ use crate::hub::{Hub, Progress};
 use crate::task::{self, Role};
 
 #[derive(Debug, Args)]
-pub struct Dump {
+pub(super) struct Dump {
     /// Task: a name or a TOML file
     pub(super) task: String,
-    /// Split, after the task's rule was applied
+    /// Split, after applying the task's split rule
     #[arg(long)]
     split: Role,
-    /// Where the lines go [default: standard output]
+    /// File for the JSON lines [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 impl Dump {
-    /// Writes the rows in the order of the split; "row" is the index in the dataset's own split.
-    pub fn execute(self) -> Result<ExitCode> {
+    /// Writes the rows in split order; "row" is the index in the dataset's own split.
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let task = task::find(&self.task)?;
         let loaded = task.load(self.split, &Hub::from_env(Progress::detect())?)?;
         let mut lines = Vec::new();

@@ -6,7 +6,7 @@ use crate::cli::{listing, output};
 use crate::task::{self, Task};
 
 /// Prints every task, group by group.
-pub fn list() -> Result<ExitCode> {
+pub(super) fn list() -> Result<ExitCode> {
     let tasks: Vec<Task> = task::names().iter().map(|name| task::find(name)).collect::<Result<_, _>>()?;
     let mut groups: Vec<&str> = tasks.iter().map(|task| task.spec.group.as_str()).collect();
     groups.sort_unstable();

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::fetch::Fetch;
 
 #[derive(Debug, Args)]
-pub struct Tasks {
+pub(super) struct Tasks {
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -24,17 +24,17 @@ enum Command {
 }
 
 impl Tasks {
-    /// The command that fetches the task's rows, and the model whose tokenizer counts.
-    pub fn fetch(&self) -> Option<String> {
+    /// The `fetch` command for the task's rows and the model whose tokenizer is used.
+    pub(super) fn fetch(&self) -> Option<String> {
         let (task, model) = match self.command.as_ref()? {
-            // Any model that is not on the hub: rows alone are dumped.
+            // Dumping needs no model, so one that is not on the hub.
             Command::Dump(dump) => (&dump.task, Some("pocket")),
             Command::Show(show) => (&show.task, show.model.as_deref()),
         };
         Some(Fetch::command(None, std::slice::from_ref(task), model))
     }
 
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         match self.command {
             None => list::list(),
             Some(Command::Dump(dump)) => dump.execute(),

@@ -11,19 +11,19 @@ use crate::task::{self, Example, Role, Task};
 use crate::tokenizer::Tokenizer;
 
 #[derive(Debug, Args)]
-pub struct Show {
+pub(super) struct Show {
     /// Task: a name or a TOML file
     pub(super) task: String,
-    /// Whose tokenizer counts: a folder or a hub id [default: google-t5/t5-base; pocket for pocket tasks]
+    /// Model whose tokenizer is used: a folder or a hub id [default: google-t5/t5-base; pocket for pocket tasks]
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     pub(super) model: Option<String>,
-    /// Rows to print
+    /// Number of rows to print
     #[arg(long, default_value_t = 3, allow_negative_numbers = true)]
     rows: usize,
 }
 
 impl Show {
-    pub fn execute(self) -> Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode> {
         let task = task::find(&self.task)?;
         let hub = Hub::from_env(Progress::detect())?;
         let default = if task.spec.data.generated.is_some() { "pocket" } else { "google-t5/t5-base" };
@@ -71,7 +71,7 @@ fn summary(task: &Task, role: Role, examples: &[Example], tokenizer: &Tokenizer)
     text
 }
 
-/// Median, 95th percentile, and the share that a limit cuts.
+/// Median, 95th percentile, and the share that a limit truncates.
 fn lengths(texts: &[&str], tokenizer: &Tokenizer, limit: usize) -> String {
     let mut lengths: Vec<usize> =
         tokenizer.encode_all(texts, usize::MAX).iter().map(|encoded| encoded.ids.len()).collect();
@@ -82,5 +82,9 @@ fn lengths(texts: &[&str], tokenizer: &Tokenizer, limit: usize) -> String {
     let at = |share: f64| lengths[((lengths.len() - 1) as f64 * share).round() as usize];
     let cut = lengths.iter().filter(|&&length| length > limit).count();
     let share = 100.0 * cut as f64 / lengths.len() as f64;
-    format!("median {}, 95th percentile {}, {share:.1} % longer than {limit} and cut", at(0.5), at(0.95))
+    format!(
+        "median {}, 95th percentile {}, {share:.1} % longer than {limit} and truncated",
+        at(0.5),
+        at(0.95)
+    )
 }

@@ -1,4 +1,4 @@
-//! Where tasks are found: a path, `./datasets`, or the ones embedded in the program.
+//! Finds tasks: by path, in `./datasets`, or among those embedded in the program.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use peft_model::peft::nearest;
 use peft_pocket::{self as pocket, Part, PocketTask};
 
+use super::error::{TaskError, shown};
 use super::generated::generated;
-use super::spec::Templates;
-use super::{Role, Rows, TaskError, TaskSpec, Template, shown};
+use super::rows::Rows;
+use super::spec::{TaskSpec, Templates};
+use super::split::Role;
+use super::template::Template;
 use crate::files::digest::Digest;
 use crate::files::{self, FileError, embedded};
 use crate::hub::{DEFAULT_REVISION, Fetched, Hub, HubError, Repo};
@@ -16,8 +19,8 @@ use crate::hub::{DEFAULT_REVISION, Fetched, Hub, HubError, Repo};
 /// A task, checked and ready to load.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// Name on the command line and in results: the TOML's file name, `@` and the variant where one was
-    /// asked for.
+    /// Name on the command line and in results: the TOML's file name, followed by `@` and the variant if one was
+    /// chosen.
     pub name: String,
     pub spec: TaskSpec,
     pub(super) templates: Templates,
@@ -30,7 +33,7 @@ pub struct Task {
 /// Where the rows of a role are.
 #[derive(Debug, Clone)]
 pub enum RowSource {
-    /// Files of a dataset on the hub, in its cache, and the dataset's commit.
+    /// Cached files of a dataset on the hub, and the dataset's commit.
     Hub {
         files: Vec<PathBuf>,
         commit: String,
@@ -38,7 +41,7 @@ pub enum RowSource {
     Local {
         file: PathBuf,
     },
-    /// A part of a task of the pocket world.
+    /// A split of a task of the pocket world.
     Generated {
         task: &'static PocketTask,
         part: Part,
@@ -46,7 +49,7 @@ pub enum RowSource {
 }
 
 impl RowSource {
-    /// What the rows are: the dataset's commit, a digest of a local file, or the version of the generator.
+    /// Revision of the rows: the dataset's commit, a digest of a local file, or the version of the generator.
     ///
     /// # Errors
     /// When a local file cannot be read.
@@ -67,7 +70,7 @@ impl RowSource {
 #[derive(Debug)]
 pub struct RoleRows {
     pub rows: Rows,
-    /// Indices that play the role, in order.
+    /// Indices of the rows that play the role, in order.
     pub indices: Vec<u32>,
 }
 
@@ -75,7 +78,7 @@ impl Task {
     /// Parses and checks a task.
     ///
     /// # Errors
-    /// When the TOML is malformed, has unknown keys, or contradicts itself; or has no such variant.
+    /// When the TOML is malformed, has unknown keys, contradicts itself, or lacks the variant.
     pub fn parse(name: &str, text: &str, file: &str, folder: &Path) -> Result<Self, TaskError> {
         let wrong = |problem: String| TaskError::Spec { file: file.into(), problem };
         let spec: TaskSpec = files::parse_toml(text).map_err(wrong)?;
@@ -92,16 +95,16 @@ impl Task {
         Ok(Self { name: name.into(), spec, templates, file: file.into(), folder: folder.into() })
     }
 
-    /// The task with its name before every source, those of its probes included.
+    /// The task with its name in front of every source, including those of its probes.
     pub fn with_prefix(&self) -> Task {
         let own_name = || self.name.split('@').next().unwrap_or_default().to_string();
         let prefix = format!("{} ", self.spec.text.name.clone().unwrap_or_else(own_name));
         let mut task = self.clone();
         let probes = task.templates.probes.iter_mut().map(|(_, template)| template);
         for template in probes.chain([&mut task.templates.source]) {
-            template.put_before(&prefix);
+            template.prepend(&prefix);
         }
-        // The specification says what the text is.
+        // The specification must describe the same text.
         let written = prefix.replace('{', "{{").replace('}', "}}");
         for source in task.spec.probes.values_mut().chain([&mut task.spec.text.source]) {
             source.insert_str(0, &written);
@@ -109,7 +112,7 @@ impl Task {
         task
     }
 
-    /// The task with each of its probes' templates of the source.
+    /// The task with the source template of each of its probes.
     pub fn probes(&self) -> Vec<(String, Task)> {
         let probe = |(name, template): &(String, Template)| {
             let mut task = self.clone();
@@ -123,15 +126,15 @@ impl Task {
     /// Reads the rows that play a role.
     ///
     /// # Errors
-    /// When files are missing or broken, or the dataset has no such configuration or split.
+    /// When files are missing or malformed, or the dataset lacks the configuration or split.
     pub fn load(&self, role: Role, hub: &Hub) -> Result<RoleRows, TaskError> {
         self.read(role, &self.source(role, hub)?)
     }
 
-    /// Where the rows of a role are; fetches them if the cache lacks them.
+    /// Where the rows of a role are; fetches those that are not cached.
     ///
     /// # Errors
-    /// When the dataset has no such configuration or split, or its files cannot be had.
+    /// When the dataset lacks the configuration or split, or a download fails.
     pub fn source(&self, role: Role, hub: &Hub) -> Result<RowSource, TaskError> {
         let split = self.spec.split.split(role);
         if let Some(name) = &self.spec.data.generated {
@@ -155,7 +158,7 @@ impl Task {
     /// Reads the rows that play a role from where [`Task::source`] found them.
     ///
     /// # Errors
-    /// When files are missing or broken.
+    /// When files are missing or malformed.
     pub fn read(&self, role: Role, source: &RowSource) -> Result<RoleRows, TaskError> {
         let rows = match source {
             RowSource::Hub { files, .. } => self.read_files(files)?,
@@ -173,14 +176,30 @@ impl Task {
         Ok(RoleRows { rows, indices })
     }
 
+    /// An error in the task's TOML.
+    pub fn wrong(&self, problem: String) -> TaskError {
+        TaskError::Spec { file: self.file.clone(), problem }
+    }
+
+    /// The columns that the task reads. A name with dots may be a column's or reach into a record.
+    pub fn columns(&self) -> Vec<String> {
+        let paths = self.templates.by_key().flat_map(|(_, template)| template.columns());
+        let paths = paths.flat_map(|path| [path.column().to_string(), path.to_string()]);
+        let label = self.spec.labels.iter().map(|labels| labels.column.clone());
+        let mut columns: Vec<String> = paths.chain(label).collect();
+        columns.sort();
+        columns.dedup();
+        columns
+    }
+
     fn read_files(&self, files: &[PathBuf]) -> Result<Rows, TaskError> {
         Rows::read(files, &self.columns(), self.spec.data.dialect())
     }
 
-    /// Fetches the rows of every role; none if they are not on the hub.
+    /// Fetches the rows of every role; `None` if they are not on the hub.
     ///
     /// # Errors
-    /// When the dataset has no such configuration or split, or its files cannot be had.
+    /// When the dataset lacks the configuration or split, or a download fails.
     pub fn fetch(&self, hub: &Hub) -> Result<Option<Fetched>, HubError> {
         let splits: BTreeSet<&str> = Role::ALL.iter().map(|&role| self.spec.split.split(role)).collect();
         let mut all: Option<Fetched> = None;
@@ -193,7 +212,7 @@ impl Task {
         Ok(all)
     }
 
-    /// The files of a split of the dataset, if it is one of the hub's.
+    /// The files of a split of the dataset, if it is on the hub.
     fn hub_files(&self, split: &str, hub: &Hub) -> Result<Option<Fetched>, HubError> {
         let data = &self.spec.data;
         let Some(name) = &data.repo else { return Ok(None) };
@@ -204,13 +223,10 @@ impl Task {
     fn generator(&self, name: &str, split: &str) -> Result<RowSource, TaskError> {
         let task = pocket::find(name).ok_or_else(|| {
             let known: Vec<&str> = pocket::all().map(|task| task.name).collect();
-            self.wrong(format!(
-                "`data.generated`: there is no generator `{name}`; there are {}",
-                known.join(", ")
-            ))
+            self.wrong(format!("`data.generated`: unknown generator `{name}`; known: {}", known.join(", ")))
         })?;
         let part = Part::named(split).ok_or_else(|| {
-            self.wrong(format!("`split`: there is no split `{split}`; there are train, validation, test"))
+            self.wrong(format!("`split`: unknown split `{split}`; known: train, validation, test"))
         })?;
         Ok(RowSource::Generated { task, part })
     }
@@ -238,7 +254,7 @@ impl Task {
 /// chooses a variant.
 ///
 /// # Errors
-/// When there is none, with the nearest name; or when its TOML is wrong.
+/// When no task has this name, with the nearest name; or when its TOML is invalid.
 pub fn find(name: &str) -> Result<Task, TaskError> {
     let (base, variant) = name.split_once('@').map_or((name, None), |(base, variant)| (base, Some(variant)));
     let path = Path::new(base);
@@ -284,11 +300,11 @@ pub fn names() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Value;
     use super::*;
+    use crate::task::Value;
 
     #[test]
-    fn the_name_before_every_source_is_the_references() {
+    fn the_name_in_front_of_every_source_is_the_references() {
         for (task, source) in [
             ("mrpc", "mrpc sentence1: {sentence1} sentence2: {sentence2}"),
             ("cb", "superglue-cb premise: {premise} hypothesis: {hypothesis}"),
@@ -300,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_braces_stands_as_it_is_before_probes_too() {
+    fn a_name_with_braces_is_literal_text_in_front_of_probes_too() {
         let text = r#"
             title = "T"
             group = "G"
@@ -319,7 +335,7 @@ mod tests {
         for (task, source) in [(&task, "a {b} x: one"), (&task.probes()[0].1, "a {b} then one")] {
             let rows = Rows::new(table.clone(), "rows");
             assert_eq!(task.examples(&rows, &[0]).unwrap()[0].source, source);
-            // The specification, which caches and results go by, says the same.
+            // The specification, which identifies caches and results, says the same.
             assert_eq!(
                 Template::parse(&task.spec.text.source).unwrap().render(&rows.row(0)).unwrap(),
                 source

@@ -1,13 +1,13 @@
-//! Texts that may be cut at spaces, because the ids of such a text are those of its words, one after another.
+//! Texts that may be split at spaces because their ids are the concatenated ids of their words.
 //!
-//! For a text of plain characters, with single spaces between its words, that follows from the tokenizer's
+//! For a text of plain characters, with single spaces between its words, this follows from the tokenizer's
 //! structure:
-//! - no added token can match, for each has a character that is not plain;
-//! - every step of the normalizer turns every character by itself, a space into a space and any other into plain ones;
-//! - the pre-tokenizer first cuts at every space, and from there on sees one piece at a time, as models do;
-//! - the post-processor adds the end token and nothing else.
+//! - no added token can match, since each has a character that is not plain;
+//! - every step of the normalizer maps each character separately, a space to a space and any other to plain characters;
+//! - the pre-tokenizer first splits at every space, and from then on sees one piece at a time, as models do;
+//! - the post-processor only appends the EOS token.
 //!
-//! Where one of these cannot be shown, nothing is cut.
+//! If one of these cannot be shown, no text is split.
 
 use std::collections::HashSet;
 
@@ -16,20 +16,20 @@ use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::metaspace::PrependScheme;
 use tokenizers::{AddedToken, NormalizedString, Normalizer, Tokenizer};
 
-/// The only regular expression of a normalizer that is known to leave single spaces alone.
+/// The only regular expression of a normalizer that is known not to change single spaces.
 const SEVERAL_SPACES: &str = " {2,}";
 
-/// The characters that texts may consist of.
+/// The plain characters of a tokenizer.
 #[derive(Debug)]
-pub struct Plain {
-    /// Whether each character is one, by its code point.
+pub(super) struct PlainText {
+    /// Whether a code point is a plain character.
     table: Box<[bool]>,
 }
 
-impl Plain {
+impl PlainText {
     /// The plain characters of a tokenizer, if there are any.
-    pub fn of(tokenizer: &Tokenizer, eos: u32) -> Option<Self> {
-        if !only_adds_end(tokenizer, eos) {
+    pub(super) fn of(tokenizer: &Tokenizer, eos: u32) -> Option<Self> {
+        if !only_appends_eos(tokenizer, eos) {
             return None;
         }
         let normalizers: Vec<_> = tokenizer.get_normalizer().map(normalizers).unwrap_or_default();
@@ -48,8 +48,8 @@ impl Plain {
         table[' ' as usize].then_some(Self { table })
     }
 
-    /// The words of a text that may be cut.
-    pub fn words<'a>(&self, text: &'a str) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
+    /// The words of a text that may be split, else `None`.
+    pub(super) fn words<'a>(&self, text: &'a str) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
         let apart =
             !text.is_empty() && !text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  ");
         let is_plain = |c| self.table.get(c as usize) == Some(&true);
@@ -57,15 +57,15 @@ impl Plain {
     }
 }
 
-/// Characters that never join with a neighbor, in normalization or in a grapheme cluster; no white space but
-/// the space.
+/// Characters that never combine with a neighbor, in normalization or in a grapheme cluster; the only whitespace is the
+/// space.
 fn is_candidate(c: char) -> bool {
     matches!(c, ' '..='~' | '\u{c0}'..='\u{24f}' | '\u{2010}'..='\u{2027}')
 }
 
-/// Whether a text's ids are those of its pieces and the end token.
-fn only_adds_end(tokenizer: &Tokenizer, eos: u32) -> bool {
-    let ids = |end| tokenizer.encode_fast("a", end).map(|encoding| encoding.get_ids().to_vec());
+/// Whether a text's ids are those of its pieces followed by the EOS token.
+fn only_appends_eos(tokenizer: &Tokenizer, eos: u32) -> bool {
+    let ids = |add_eos| tokenizer.encode_fast("a", add_eos).map(|encoding| encoding.get_ids().to_vec());
     match (ids(false), ids(true)) {
         (Ok(mut pieces), Ok(whole)) if !pieces.is_empty() => {
             pieces.push(eos);
@@ -83,7 +83,7 @@ fn normalizers(normalizer: &NormalizerWrapper) -> Vec<&NormalizerWrapper> {
     }
 }
 
-/// Whether a step of a normalizer turns candidates by themselves, and leaves single spaces between words alone.
+/// Whether a step of a normalizer maps each candidate separately, and does not change single spaces between words.
 fn works_by_character(step: &NormalizerWrapper) -> bool {
     use NormalizerWrapper::*;
     match step {
@@ -95,8 +95,8 @@ fn works_by_character(step: &NormalizerWrapper) -> bool {
     }
 }
 
-/// What the steps of a normalizer make of a character inside a word; none where one of them changes a space, or
-/// makes nothing, a space or what may join with its neighbors of another character.
+/// The text to which the steps of a normalizer map a character inside a word; `None` if one of them changes a space, or
+/// maps another character to nothing, a space, or something that may combine with its neighbors.
 fn image(steps: &[&NormalizerWrapper], c: char) -> Option<String> {
     let mut image = c.to_string();
     for step in steps {
@@ -114,12 +114,12 @@ fn image(steps: &[&NormalizerWrapper], c: char) -> Option<String> {
     Some(image)
 }
 
-/// What spaces are replaced by in the course of cutting; none where spaces are not cut at first, or where a
-/// piece's place in the text has a part in what becomes of it.
+/// The characters that replace spaces in pre-tokenization; `None` if it does not begin by splitting at spaces, or if the
+/// result depends on a piece's position in the text.
 fn replacements(pre_tokenizer: &PreTokenizerWrapper) -> Option<HashSet<char>> {
     use PreTokenizerWrapper::*;
     let steps = pre_tokenizers(pre_tokenizer);
-    let cuts_at_spaces = match steps.first()? {
+    let splits_at_spaces = match steps.first()? {
         WhitespaceSplit(_) => true,
         Metaspace(step) => step.get_split() && step.get_prepend_scheme() == PrependScheme::Always,
         _ => false,
@@ -134,7 +134,7 @@ fn replacements(pre_tokenizer: &PreTokenizerWrapper) -> Option<HashSet<char>> {
             _ => return None,
         }
     }
-    cuts_at_spaces.then_some(replacements)
+    splits_at_spaces.then_some(replacements)
 }
 
 /// The steps of a pre-tokenizer, in order.
@@ -147,18 +147,18 @@ fn pre_tokenizers(pre_tokenizer: &PreTokenizerWrapper) -> Vec<&PreTokenizerWrapp
     }
 }
 
-/// The text that an added token matches: a piece of the text, or of the normalized text.
+/// The text that an added token matches, in the text or in the normalized text.
 fn pattern(tokenizer: &Tokenizer, token: &AddedToken) -> String {
     let mut pattern = NormalizedString::from(token.content.as_str());
     if let Some(normalizer) = tokenizer.get_normalizer().filter(|_| token.normalized) {
-        // Where it fails, the library goes on with what there is, too.
+        // If it fails, the library also continues with the text as it is.
         let _ = normalizer.normalize(&mut pattern);
     }
     pattern.get().to_string()
 }
 
-/// Characters without which a text cannot match a pattern: none where it has one that is never plain, else
-/// one that is rare enough to give up on. A pattern of letters, digits and spaces has no such one.
+/// The character to exclude from the plain ones so that no text can match a pattern: none if the pattern has a character
+/// that is never plain, else a rare one. `None` for a pattern of letters, digits and spaces, which has neither.
 fn marks(pattern: &str) -> Option<Option<char>> {
     if pattern.chars().any(|c| !is_candidate(c)) {
         return Some(None);
@@ -223,8 +223,8 @@ mod tests {
     }
 
     #[test]
-    fn only_texts_whose_words_stand_alone_are_cut() {
-        let plain = Plain::of(&tokenizer(|_| {}), 1).unwrap();
+    fn only_texts_whose_words_are_independent_are_split() {
+        let plain = PlainText::of(&tokenizer(|_| {}), 1).unwrap();
         for text in ["a", "a b", "it's 12.5 % – “no” … café", "(x) [y] {z}"] {
             assert_eq!(plain.words(text).unwrap().collect::<Vec<_>>().join(" "), text);
         }
@@ -236,19 +236,19 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_cut_with_the_tokenizers_that_t5_has() {
+    fn texts_are_split_with_t5s_tokenizers() {
         for newer in [false, true] {
-            let plain = Plain::of(&like_t5(newer), 1).unwrap();
+            let plain = PlainText::of(&like_t5(newer), 1).unwrap();
             for text in ["Is it a dog, or not?", "À la carte… 1 2"] {
                 assert!(plain.words(text).is_some(), "{text}");
             }
-            // Two underlines become a space and a mark.
+            // A double low line becomes a space and a combining mark.
             assert!(plain.words("a‗b").is_none());
         }
     }
 
     #[test]
-    fn a_character_is_not_plain_where_a_step_makes_what_the_next_may_join() {
+    fn a_character_is_not_plain_if_a_later_step_may_combine_its_image() {
         let precompiled = |from: &str, to: &str| json!({"type": "Precompiled", "precompiled_charsmap": charsmap::made_of(&[(from, to)])});
         let joining = |mark: &str| {
             tokenizer(|json| {
@@ -256,35 +256,35 @@ mod tests {
                 json["normalizer"] = json!({"type": "Sequence", "normalizers": steps});
             })
         };
-        // An equals sign and this mark are one character.
-        let plain = Plain::of(&joining("\u{338}"), 1).unwrap();
+        // An equals sign and this mark combine into one character.
+        let plain = PlainText::of(&joining("\u{338}"), 1).unwrap();
         assert!(plain.words("= x").is_none() && plain.words("= y").is_some());
-        let plain = Plain::of(&joining("z"), 1).unwrap();
+        let plain = PlainText::of(&joining("z"), 1).unwrap();
         assert!(plain.words("= x").is_some());
     }
 
     #[test]
-    fn a_text_that_an_added_token_may_match_is_not_cut() {
-        let cut = |tokenizer: &Tokenizer, text: &str| {
-            Plain::of(tokenizer, 1).is_some_and(|plain| plain.words(text).is_some())
+    fn a_text_that_an_added_token_may_match_is_not_split() {
+        let is_split = |tokenizer: &Tokenizer, text: &str| {
+            PlainText::of(tokenizer, 1).is_some_and(|plain| plain.words(text).is_some())
         };
         for normalized in [false, true] {
             for (content, text) in [("{", "a {x"), ("it's", "it's"), ("[new york]", "a [new"), ("...", "a.")]
             {
                 let tokenizer = with_token(content, normalized);
-                assert!(!cut(&tokenizer, text) && cut(&tokenizer, "the dog"), "{content:?}");
+                assert!(!is_split(&tokenizer, text) && is_split(&tokenizer, "the dog"), "{content:?}");
             }
             for content in ["\n", "中", "a\u{a0}b"] {
-                assert!(cut(&with_token(content, normalized), "the dog"), "{content:?}");
+                assert!(is_split(&with_token(content, normalized), "the dog"), "{content:?}");
             }
             for content in ["New York", "dog", " ", "7"] {
-                assert!(!cut(&with_token(content, normalized), "the cat"), "{content:?}");
+                assert!(!is_split(&with_token(content, normalized), "the cat"), "{content:?}");
             }
         }
     }
 
     #[test]
-    fn nothing_is_cut_where_a_step_may_look_beyond_a_word() {
+    fn nothing_is_split_if_a_step_may_look_beyond_a_word() {
         let normalizers = [
             json!({"type": "Lowercase"}),
             json!({"type": "Prepend", "prepend": "▁"}),
@@ -293,7 +293,7 @@ mod tests {
         ];
         for normalizer in normalizers {
             assert!(
-                Plain::of(&tokenizer(|json| json["normalizer"] = normalizer.clone()), 1).is_none(),
+                PlainText::of(&tokenizer(|json| json["normalizer"] = normalizer.clone()), 1).is_none(),
                 "{normalizer}"
             );
         }
@@ -309,7 +309,7 @@ mod tests {
         ];
         for step in steps {
             assert!(
-                Plain::of(&tokenizer(|json| json["pre_tokenizer"] = step.clone()), 1).is_none(),
+                PlainText::of(&tokenizer(|json| json["pre_tokenizer"] = step.clone()), 1).is_none(),
                 "{step}"
             );
         }
