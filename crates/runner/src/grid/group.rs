@@ -14,8 +14,6 @@ pub struct Group {
 #[derive(Debug, Clone)]
 pub struct PlannedCell {
     pub id: String,
-    /// Identity of all cells that differ from this one in their seed alone.
-    pub kind: String,
     pub group: String,
     pub task: String,
     /// Title of the task in tables.
@@ -52,7 +50,6 @@ impl PlannedCell {
         names.sort_by_key(|name| *name != metrics.reported().to_string());
         Self {
             id: cell.id(),
-            kind: cell.kind(),
             group: cell.spec.group.clone(),
             task: cell.task.clone(),
             task_title: cell.title(),

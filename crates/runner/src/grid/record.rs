@@ -60,6 +60,7 @@ impl Making<'_> {
         };
         Record {
             cell: cell.id(),
+            kind: cell.kind(),
             suite: self.suite.into(),
             task: portable(&cell.task),
             task_title: cell.title(),

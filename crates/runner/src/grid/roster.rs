@@ -33,7 +33,6 @@ pub fn roster(
         seed: cell.seed,
         shots: cell.shots,
         metrics: cell.metrics.clone(),
-        kind: cell.kind.clone(),
         changes: suite.changes(&cell.method),
         configuration: Digest::of_json(&json!([model_revision, suite.configuration(&cell.method)])).short(),
         run: 0,

@@ -2,6 +2,9 @@
 
 mod adapter;
 mod cell;
+mod label;
+mod member;
+mod notes;
 mod parquet;
 mod picture;
 mod portable;
@@ -14,10 +17,11 @@ mod table;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterError};
 pub use cell::{Cell, FORMAT};
+pub use notes::outdated;
 pub use picture::to_svg;
 pub use portable::portable;
 pub use record::{Curve, Record, RecordError, Status};
-pub use report::{Report, outdated};
+pub use report::Report;
 pub use roster::{Entry, Roster};
 pub use shown::{Order, ReportedSplit};
 pub use store::{Claim, Claimed, Store, StoreError};

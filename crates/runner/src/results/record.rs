@@ -19,6 +19,8 @@ pub type Curve = Vec<(u64, f64)>;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     pub cell: String,
+    /// Identity of all cells that differ from this one in their seed alone; empty in outdated records.
+    pub kind: String,
     pub suite: String,
     pub task: String,
     pub task_title: String,
@@ -121,6 +123,7 @@ impl Record {
         };
         df!(
             "cell" => [self.cell.as_str()],
+            "kind" => [self.kind.as_str()],
             "suite" => [self.suite.as_str()],
             "task" => [self.task.as_str()],
             "task_title" => [self.task_title.as_str()],
@@ -200,6 +203,7 @@ impl Record {
         };
         Ok(Self {
             cell: text("cell")?,
+            kind: if format == FIRST_FORMAT { String::new() } else { text("kind")? },
             suite: text("suite")?,
             task: text("task")?,
             task_title: text("task_title")?,
@@ -270,6 +274,7 @@ mod tests {
         let text = String::from;
         Record {
             cell: text("0123456789abcdef"),
+            kind: text("fedcba9876543210"),
             suite: text("suite"),
             task: text("task"),
             task_title: text("Task"),
@@ -363,9 +368,9 @@ mod tests {
         let newer = Record { format: FORMAT + 1, ..record() };
         let problem = Record::from_frame(&newer.to_frame().unwrap()).unwrap_err();
         assert!(problem.to_string().contains("update the program"), "{problem}");
-        let frame = record().to_frame().unwrap().drop("format").unwrap();
+        let frame = record().to_frame().unwrap().drop_many(["format", "kind"]);
         let first = Record::from_frame(&frame).unwrap();
         assert!(first.is_outdated());
-        assert_eq!(first, Record { format: FIRST_FORMAT, ..record() });
+        assert_eq!(first, Record { kind: String::new(), format: FIRST_FORMAT, ..record() });
     }
 }

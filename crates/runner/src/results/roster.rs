@@ -39,9 +39,6 @@ pub struct Entry {
     /// The task's metrics, the one in tables first; none where an older version of the program asked for the cell.
     #[serde(default)]
     pub metrics: Vec<String>,
-    /// Identity of all cells that differ from this one in their seed alone; empty as `metrics` is.
-    #[serde(default)]
-    pub kind: String,
     /// What the command line had changed of the method's settings.
     pub changes: String,
     /// Digest of all that set the method up, on whichever task, and of the model.
@@ -197,7 +194,6 @@ mod tests {
             seed: 1,
             shots: None,
             metrics: vec!["accuracy".into()],
-            kind: "kind".into(),
             changes: String::new(),
             configuration: "configuration".into(),
             run: 0,

@@ -1,0 +1,81 @@
+//! The names of a suite's methods in its table: one for each way in which a method was set up.
+
+use std::collections::BTreeMap;
+
+use super::member::Member;
+use super::record::Record;
+use super::roster::Entry;
+use super::shown::ReportedSplit;
+
+/// The records under the names that they have in the table: a method that was set up in several ways has one
+/// row for each, so that nothing is averaged over different things.
+pub(super) fn label(members: &[Member], split: ReportedSplit) -> (Vec<Record>, Vec<String>) {
+    let mut labels: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let labeled = members.iter().map(|member| {
+        let method = label_of(member, members);
+        let all = labels.entry(&member.entry.method).or_default();
+        if !all.contains(&method) {
+            all.push(method.clone());
+        }
+        member.shown(method, split)
+    });
+    let labeled = labeled.collect();
+    let several = labels.into_iter().filter(|(_, labels)| labels.len() > 1);
+    let note = |(method, labels): (&str, Vec<String>)| {
+        format!(
+            "note: {method} was run in {} ways, which are rows of their own: {}",
+            labels.len(),
+            labels.join("; ")
+        )
+    };
+    (labeled, several.map(note).collect())
+}
+
+fn label_of(member: &Member, all: &[Member]) -> String {
+    let named = |other: &&Member| other.entry.method == member.entry.method;
+    let is_outdated = member.record.is_outdated();
+    if is_outdated && all.iter().filter(named).any(|other| !other.record.is_outdated()) {
+        return format!("{} (earlier version)", member.entry.method);
+    }
+    let own: Vec<&Member> =
+        all.iter().filter(named).filter(|other| other.record.is_outdated() == is_outdated).collect();
+    let mut parts = Vec::new();
+    let mut configurations: Vec<&str> = own.iter().map(|m| m.entry.configuration.as_str()).collect();
+    configurations.sort_unstable();
+    configurations.dedup();
+    if configurations.len() > 1 {
+        let changes = &member.entry.changes;
+        parts.extend((!changes.is_empty()).then(|| changes.clone()));
+        let alike = own.iter().filter(|other| other.entry.changes == *changes);
+        let runs = alike.map(|other| (other.entry.configuration.clone(), other.entry.run));
+        parts.extend(age(runs, &member.entry.configuration).map(|age| format!("earlier settings{age}")));
+    }
+    // What one configuration has on one task differs only where the task or its rows have changed.
+    let twins = own.iter().filter(|other| is_twin(&other.entry, &member.entry));
+    let runs = twins.map(|other| (other.kind(), other.entry.run));
+    parts.extend(age(runs, &member.kind()).map(|age| format!("earlier data{age}")));
+    match parts.is_empty() {
+        true => member.entry.method.clone(),
+        false => format!("{} ({})", member.entry.method, parts.join("; ")),
+    }
+}
+
+fn is_twin(a: &Entry, b: &Entry) -> bool {
+    let same_setting = (&a.configuration, &a.changes) == (&b.configuration, &b.changes);
+    same_setting && (&a.group, &a.task_title) == (&b.group, &b.task_title)
+}
+
+/// How many others were run later than this one: nothing for none, then `""`, ` 2`, ...
+fn age(runs: impl Iterator<Item = (String, u64)>, own: &str) -> Option<String> {
+    let mut latest: BTreeMap<String, u64> = BTreeMap::new();
+    for (name, run) in runs {
+        let known = latest.entry(name).or_default();
+        *known = run.max(*known);
+    }
+    let rank = |name: &str| (latest.get(name).copied(), name.to_string());
+    match latest.keys().filter(|name| rank(name) > rank(own)).count() {
+        0 => None,
+        1 => Some(String::new()),
+        more => Some(format!(" {more}")),
+    }
+}
