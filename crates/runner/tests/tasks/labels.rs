@@ -52,5 +52,5 @@ fn classes_may_have_several_spellings() {
 fn a_list_of_labels_is_refused_as_multi_label() {
     let rows = rows_of("rows.jsonl", "{\"text\": \"a\", \"label\": [0, 1]}\n").unwrap();
     let problem = targets(&labeled("[\"no\", \"yes\"]"), &rows).unwrap_err();
-    assert!(problem.contains("rows.jsonl, line 1") && problem.contains("several labels"), "{problem}");
+    assert!(problem.contains("rows.jsonl, line 1") && problem.contains("multi-label"), "{problem}");
 }

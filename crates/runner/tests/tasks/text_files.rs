@@ -75,7 +75,7 @@ fn malformed_files_are_refused_with_the_line() {
             b"text\tlabel\n\"a\tb\" c\t1\n",
             &["line 2", "3 field", "closing quote", "`data.quote`"],
         ),
-        ("rows.jsonl", b"{\"text\": \"a\"}\n\n{\"text\": \"b\"\n", &["line 3", "whole object"]),
+        ("rows.jsonl", b"{\"text\": \"a\"}\n\n{\"text\": \"b\"\n", &["line 3", "complete object"]),
         ("rows.jsonl", b"{\"n\": 1}\n{\"n\": [18446744073709551616]}\n", &["line 2", "`n`", "too large"]),
         ("rows.jsonl", b"{\"n\": null}\n{\"n\": 1}\n{\"n\": true}\n", &["line 3", "`n`", "true or false"]),
         ("rows.jsonl", b"{\"text\": \"a\"}\n[1]\n", &["line 2"]),
