@@ -256,6 +256,11 @@ fn several_labels_per_row_are_refused_plainly() {
     );
     assert_refused(
         &w.train("lora", &[]),
-        &["tiny.toml", "train.jsonl, line 1", "column `label` holds a list", "multi-label tasks are not supported"],
+        &[
+            "tiny.toml",
+            "train.jsonl, line 1",
+            "column `label` holds a list",
+            "multi-label tasks are not supported",
+        ],
     );
 }
