@@ -116,7 +116,7 @@ impl Keep {
     }
 }
 
-/// A 32-bit finalizer with low bias (Wellons' `lowbias32`); vectorises well.
+/// A 32-bit finalizer with low bias (Wellons' `lowbias32`); vectorizes well.
 #[inline(always)]
 fn hash(x: u32) -> u32 {
     let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);

@@ -41,6 +41,9 @@ pub enum Error {
     /// A method name that is not in the registry.
     #[error("unknown method `{name}`{}; known methods: {known}", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
     UnknownMethod { name: String, suggestion: Option<String>, known: String },
+    /// A method that another crate registers has the name of a known one.
+    #[error("method `{name}` is already registered; give it another name")]
+    MethodNameTaken { name: String },
     /// A setting of a method is unknown or out of range.
     #[error("method `{method}`: {problem}")]
     Setting { method: String, problem: String },

@@ -10,6 +10,7 @@ pub mod dropout;
 mod error;
 pub mod files;
 pub mod ops;
+pub mod optim;
 pub mod peft;
 pub mod settings;
 pub mod t5;

@@ -2,7 +2,7 @@
 
 use serde::de::{DeserializeOwned, Deserializer};
 
-/// Largest size that a setting may ask for; beyond it are slips of the pen, and no memory.
+/// Largest size that a setting may have; a larger one is a typing error and fits into no memory.
 pub const LARGEST: usize = 1 << 24;
 
 /// Refuses a size of nothing, or one that no machine has room for.

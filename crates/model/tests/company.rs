@@ -5,12 +5,10 @@ mod common;
 use burn::tensor::Device;
 use common::{every_path, initial, method};
 use peft_model::dropout::Dropout;
-use peft_model::ops::{AdamWStep, Moments, RunStep, adamw, sum_of_squares};
-use peft_model::peft::{Built, Parameters};
+use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update};
+use peft_model::peft::Built;
 use peft_model::random::mix;
-use peft_model::t5::{
-    Backbone, Batch, Pass, T5Config, generate, pad_ids, target_log_probabilities, target_loss,
-};
+use peft_model::t5::{Backbone, Batch, Pass, T5Config, generate, pad_ids, target_log_probabilities};
 
 /// How a training is cut out.
 #[derive(Clone, Copy)]
@@ -51,34 +49,21 @@ fn bits(values: &[f32]) -> Vec<u32> {
 
 fn train(backbone: &Backbone, built: &Built, seeds: &[u64], shape: Shape) -> Vec<Trace> {
     let mut parameters = initial(built, seeds, backbone);
-    let zeros = |p: &Parameters| -> Vec<_> { p.values().iter().map(|v| v.zeros_like()).collect() };
-    let (mut first, mut second) = (zeros(&parameters), zeros(&parameters));
+    let settings = AdamWSettings { epsilon: 1e-6, weight_decay: 0.03, max_gradient_norm: 1.0 };
+    let mut optimizer = AdamW::new(&parameters, settings);
+    // All parameters move, whatever their rates in practice.
+    let rate = |(group, _)| (group, 3e-3);
+    let rates = vec![built.method.learning_rates().into_iter().map(rate).collect::<Rates>(); seeds.len()];
     let mut losses = vec![Vec::new(); seeds.len()];
     for update in 0..shape.updates {
         let runs: Vec<Rows> =
             seeds.iter().map(|&seed| rows(backbone.config(), seed, update, shape)).collect();
-        let dropout = Dropout::new(seeds, update);
-        let tracked = parameters.tracked();
+        let part = Part { batch: batch(&runs), dropout: Dropout::new(seeds, update), share: 1.0 };
         let method = built.method.as_ref();
-        let pass = Pass { backbone, method, parameters: &tracked, dropout: Some(&dropout) };
-        let loss = target_loss(&pass, &batch(&runs)).per_run;
-        let all: Vec<f32> = loss.clone().inner().try_into_vec_as().unwrap();
+        let update = Update { backbone, method, step: update + 1, rates: &rates, factor: 1.0 };
+        let loss = update.apply(&mut parameters, &mut optimizer, [part]).remove(0);
+        let all: Vec<f32> = loss.try_into_vec_as().unwrap();
         losses.iter_mut().zip(all).for_each(|(losses, loss)| losses.push(loss.to_bits()));
-        let gradients = tracked.take_gradients(&mut loss.sum().backward());
-        let mut squares = vec![0f32; seeds.len()];
-        for gradient in gradients.iter().flatten() {
-            squares.iter_mut().zip(sum_of_squares(gradient)).for_each(|(total, sum)| *total += sum);
-        }
-        let run = |square: &f32| RunStep { rate: 3e-3, clip: (1.0 / square.sqrt()).min(1.0), decay: 1e-4 };
-        let step =
-            AdamWStep { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, runs: squares.iter().map(run).collect() };
-        parameters = parameters.map_values(|i, value| {
-            let Some(gradient) = gradients[i].clone() else { return value };
-            let state = Moments { value, first: first[i].clone(), second: second[i].clone() };
-            let new = adamw(state, gradient, &step);
-            (first[i], second[i]) = (new.first, new.second);
-            new.value
-        });
     }
     let values = |run| parameters.run_to_host(run).iter().map(|v| bits(v)).collect();
     losses.into_iter().enumerate().map(|(run, losses)| (values(run), losses)).collect()

@@ -50,7 +50,7 @@ fn greedy_ids_are_identical() {
         let reference = expected.ints("generated");
         assert_telling(reference.chunks(width));
         for (ours, theirs) in generated[0].iter().zip(reference.chunks(width)) {
-            // transformers starts with the start token and pads after the end token.
+            // transformers starts with the start token and pads after the EOS token.
             let mut padded: Vec<i32> = ours.iter().map(|&id| id as i32).collect();
             padded.insert(0, 0);
             padded.resize(width, 0);

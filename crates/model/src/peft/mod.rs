@@ -1,7 +1,7 @@
 //! PEFT methods, each in one file, beside a frozen T5.
 //!
 //! A method declares its trainable parameters as data ([`Method::parameters`]) and changes the
-//! forward pass at a few hooks; counting, initialising, training, saving and running several seeds
+//! forward pass at a few hooks; counting, initializing, training, saving and running several seeds
 //! side by side follow from that. To add one: write its file, then add its `mod` line and its line in
 //! [`METHODS`].
 
@@ -19,6 +19,7 @@ mod prompt;
 mod prompt_tuning;
 
 use std::fmt::Debug;
+use std::sync::{PoisonError, RwLock};
 
 use burn::tensor::Tensor;
 use serde::{Serialize, de::DeserializeOwned};
@@ -117,6 +118,7 @@ pub fn training_bytes(method: &dyn Method, config: &T5Config, runs: usize) -> u6
 }
 
 /// A line of the registry.
+#[derive(Clone, Copy)]
 pub struct Registered {
     /// Name in configuration files and on the command line.
     pub name: &'static str,
@@ -136,7 +138,7 @@ pub struct Built {
     pub settings: Map<String, Value>,
 }
 
-/// Every method that the harness knows.
+/// The methods of this crate.
 pub static METHODS: &[Registered] = &[
     full::REGISTERED,
     prompt_tuning::REGISTERED,
@@ -150,8 +152,30 @@ pub static METHODS: &[Registered] = &[
     layer_norm::REGISTERED,
 ];
 
+/// Methods of other crates.
+static REGISTERED: RwLock<Vec<Registered>> = RwLock::new(Vec::new());
+
+/// Makes a method of another crate known by its name, before suites are read.
+///
+/// # Errors
+/// When the name is taken.
+pub fn register(method: Registered) -> Result<(), Error> {
+    if find(method.name).is_ok() {
+        return Err(Error::MethodNameTaken { name: method.name.into() });
+    }
+    REGISTERED.write().unwrap_or_else(PoisonError::into_inner).push(method);
+    Ok(())
+}
+
+/// Every method that is known: those of this crate, then registered ones.
+pub fn methods() -> Vec<Registered> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    METHODS.iter().chain(registered.iter()).copied().collect()
+}
+
 impl Registered {
-    const fn new<M>(name: &'static str, title: &'static str, paper: &'static str) -> Self
+    /// A registry line for a method: its name in configuration files, its title in tables, and its paper.
+    pub const fn new<M>(name: &'static str, title: &'static str, paper: &'static str) -> Self
     where
         M: Method + Checked + Serialize + DeserializeOwned + 'static,
     {
@@ -160,11 +184,14 @@ impl Registered {
 }
 
 /// Settings that can be out of range.
-trait Checked {
+pub trait Checked {
     /// The setting that says how many source tokens the method can take, if it has one.
     const LENGTH_SETTING: Option<&'static str> = None;
 
-    /// Says which setting is wrong and what would be right.
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// The message names the setting and says what would be right.
     fn check(&self) -> Result<(), String>;
 }
 
@@ -184,9 +211,10 @@ where
 ///
 /// # Errors
 /// When there is none; the message suggests the nearest name.
-pub fn find(name: &str) -> Result<&'static Registered, Error> {
-    METHODS.iter().find(|m| m.name == name).ok_or_else(|| {
-        let names = METHODS.iter().map(|m| m.name);
+pub fn find(name: &str) -> Result<Registered, Error> {
+    let methods = methods();
+    methods.iter().find(|m| m.name == name).copied().ok_or_else(|| {
+        let names = methods.iter().map(|m| m.name);
         Error::UnknownMethod {
             name: name.into(),
             suggestion: nearest(name, names.clone()).map(str::to_string),
@@ -236,7 +264,11 @@ impl Method for Frozen {
     }
 }
 
-fn learning_rate(setting: &str, value: f64) -> Result<(), String> {
+/// Refuses a learning rate that is not a positive number.
+///
+/// # Errors
+/// The message names the setting.
+pub fn learning_rate(setting: &str, value: f64) -> Result<(), String> {
     factor(setting, value)
 }
 

@@ -32,7 +32,7 @@ impl Backbone {
         Self { config, tensors, device, notes: Vec::new() }
     }
 
-    /// A backbone with T5's own random initialisation (Raffel et al. 2020, in the Mesh TensorFlow
+    /// A backbone with T5's own random initialization (Raffel et al. 2020, in the Mesh TensorFlow
     /// code), for pretraining and for measurements that do not need trained weights.
     pub fn random(config: &T5Config, seed: u64, device: &Device) -> Self {
         let tensors = Self::shapes(config)

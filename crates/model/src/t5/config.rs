@@ -92,7 +92,7 @@ fn default_eos() -> u32 {
     1
 }
 
-/// More blocks than any T5 has in a stack; beyond are slips of the pen.
+/// Most blocks in a stack, far more than any T5 has; a larger number is a typing error.
 const MOST_LAYERS: usize = 1024;
 
 impl T5Config {
@@ -102,7 +102,7 @@ impl T5Config {
         fields["model_type"] = "t5".into();
         fields["architectures"] = serde_json::json!(["T5ForConditionalGeneration"]);
         fields["is_encoder_decoder"] = true.into();
-        serde_json::to_string_pretty(&fields).expect("plain values serialise") + "\n"
+        serde_json::to_string_pretty(&fields).expect("plain values serialize") + "\n"
     }
 
     /// Original T5-base, the backbone of the ADePT paper.

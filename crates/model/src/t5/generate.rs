@@ -5,7 +5,7 @@ use super::{Cache, Pass, decode, encode};
 /// Greedy decoding: for each run and row the ids after the start token, up to and including the end
 /// token, at most `max_new_tokens` of them.
 ///
-/// The source is encoded once and keys and values are cached; rows stop at their end token, the loop
+/// The source is encoded once and keys and values are cached; rows stop at their EOS token, the loop
 /// when all have stopped. `source` and `source_mask` are `[runs, batch, length]`.
 pub fn generate(
     pass: &Pass,

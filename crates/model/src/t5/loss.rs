@@ -10,7 +10,7 @@ pub struct Batch {
     pub source: Tensor<3, Int>,
     /// 1 for real source tokens, 0 for padding: `[runs, batch, source length]`.
     pub source_mask: Tensor<3>,
-    /// `[runs, batch, target length]`, end tokens included.
+    /// `[runs, batch, target length]`, EOS tokens included.
     pub target: Tensor<3, Int>,
     /// 1 for real target tokens, 0 for padding: `[runs, batch, target length]`.
     pub target_mask: Tensor<3>,
@@ -66,7 +66,7 @@ pub fn target_loss(pass: &Pass, batch: &Batch) -> TargetLoss {
     TargetLoss { per_run: (total / tokens).neg() }
 }
 
-/// Log-probability of each whole target, end token included: `[runs, batch]`.
+/// Log-probability of each whole target, EOS token included: `[runs, batch]`.
 pub fn target_log_probabilities(pass: &Pass, batch: &Batch) -> Tensor<2> {
     ops::sum_tokens(token_log_probabilities(pass, batch))
 }

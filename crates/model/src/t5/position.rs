@@ -1,4 +1,4 @@
-//! Relative position bias (Raffel et al. 2020, section 2.1): one learnt scalar per head and bucket.
+//! Relative position bias (Raffel et al. 2020, section 2.1): one learned scalar per head and bucket.
 
 use burn::tensor::{Int, Tensor, TensorData};
 

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use peft_model::peft::{self, METHODS};
+use peft_model::peft;
 use peft_model::t5::{Backbone, T5Config};
 use serde_json::Map;
 
@@ -37,7 +37,7 @@ impl Methods {
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(listing::WIDTH as u16);
         table.set_header(["method", "title", "trainable", "share", "paper"]);
-        for registered in METHODS {
+        for registered in peft::methods() {
             let built = peft::build(registered.name, &Map::new())?;
             let trainable = peft::num_trainable(built.method.as_ref(), &config);
             table.add_row([

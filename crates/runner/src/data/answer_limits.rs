@@ -4,7 +4,7 @@ use crate::tokenizer::Tokenizer;
 /// How long the answers of a task may be, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerLimits {
-    /// Longest target, with its end token.
+    /// Longest target, with its EOS token.
     pub target: usize,
     /// Most tokens to generate.
     pub generated: usize,
@@ -56,7 +56,7 @@ mod tests {
     fn free_text_is_generated_up_to_the_references_limit_with_its_start_token() {
         let limits = |task| AnswerLimits::of(&task::find(task).unwrap(), &tokenizer()).unwrap();
         assert_eq!(limits("pocket-answer"), AnswerLimits { target: 20, generated: 19 });
-        // A class's word, here of two tokens, and the end token; and one more.
+        // A class's word, here of two tokens, and the EOS token; and one more.
         assert_eq!(limits("pocket-entailment"), AnswerLimits { target: 3, generated: 4 });
     }
 }

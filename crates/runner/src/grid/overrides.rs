@@ -75,7 +75,7 @@ impl Suite {
         if self.methods().any(|own| own == name) || peft::find(name).is_ok() {
             return Ok(());
         }
-        let registered = peft::METHODS.iter().map(|method| method.name);
+        let registered = peft::methods().into_iter().map(|method| method.name);
         let mut known: Vec<&str> = self.methods().chain(registered).collect();
         known.sort_unstable();
         known.dedup();

@@ -3,8 +3,9 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
 use peft_model::dropout::Dropout;
+use peft_model::optim::{AdamW, AdamWSettings, Part, Update, linear};
 use peft_model::peft::{Group, Parameters};
-use peft_model::t5::{Backbone, Batch, Pass, T5Config, target_log_probabilities, target_loss};
+use peft_model::t5::{Backbone, Batch, Pass, T5Config, target_log_probabilities};
 use peft_pocket::{Corpus, Mixture};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -18,7 +19,7 @@ use crate::hub::Hub;
 use crate::model::{self, Model};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
-use crate::train::{AdamW, AdamWSettings, Snapshot, State, StateFile, add, linear};
+use crate::train::{Snapshot, State, StateFile};
 
 /// Mean loss per target token on text that was not trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -227,35 +228,30 @@ impl<'a> Pretraining<'a> {
         let started = Instant::now();
         let training = &self.recipe.training;
         let examples = self.examples.batch(self.step);
-        let tracked = self.parameters.tracked();
-        let (mut gradients, mut losses) = (None, Vec::new());
-        for (piece, examples) in examples.chunks(training.batch_size.div_ceil(training.pieces)).enumerate() {
-            let dropout =
-                Dropout::new(&[self.recipe.seed], self.step * training.pieces as u64 + piece as u64);
-            let pass = Pass {
-                backbone: &self.backbone,
-                method: self.method.method.as_ref(),
-                parameters: &tracked,
-                dropout: Some(&dropout),
-            };
-            let loss = target_loss(&pass, &to_batch(examples, &self.backbone)).per_run;
-            let share = examples.len() as f64 / training.batch_size as f64;
-            let new = tracked.take_gradients(&mut (loss.clone().sum() * share).backward());
-            gradients = Some(add(gradients, new));
-            losses.push(loss.inner() * share);
-        }
-        let gradients = gradients.expect("at least one piece");
-        drop(tracked);
+        let pieces = examples.chunks(training.batch_size.div_ceil(training.pieces)).enumerate();
+        let parts: Vec<Part> = pieces
+            .map(|(piece, examples)| Part {
+                batch: to_batch(examples, &self.backbone),
+                dropout: Dropout::new(&[self.recipe.seed], self.step * training.pieces as u64 + piece as u64),
+                share: examples.len() as f64 / training.batch_size as f64,
+            })
+            .collect();
+        let shares: Vec<f64> = parts.iter().map(|part| part.share).collect();
+        let (phase, within) = self.recipe.phase(self.step);
+        self.step += 1;
+        let update = Update {
+            backbone: &self.backbone,
+            method: self.method.method.as_ref(),
+            step: self.step,
+            rates: &[vec![(Group::NETWORK, phase.learning_rate)]],
+            factor: linear(within, phase.warmup_steps, phase.decay_over.unwrap_or(phase.steps)),
+        };
+        let losses = update.apply(&mut self.parameters, &mut self.optimizer, parts);
         self.tokens += examples.iter().map(|e| (e.source.len() + e.target.len()) as u64).sum::<u64>();
         progress.examples(examples.len());
-        let (phase, within) = self.recipe.phase(self.step);
-        let factor = linear(within, phase.warmup_steps, phase.decay_over.unwrap_or(phase.steps));
-        let rates = [vec![(Group::NETWORK, phase.learning_rate)]];
-        let parameters = std::mem::take(&mut self.parameters);
-        self.step += 1;
-        self.parameters = self.optimizer.step(parameters, gradients, self.step, &rates, factor);
         if self.step.is_multiple_of(LOSS_INTERVAL) {
-            let loss: f64 = losses.into_iter().map(|loss| f64::from(loss.into_scalar::<f32>())).sum();
+            let losses = losses.into_iter().zip(shares);
+            let loss: f64 = losses.map(|(loss, share)| f64::from(loss.into_scalar::<f32>()) * share).sum();
             progress.loss(loss);
             self.ensure_finite(loss)?;
         }
@@ -313,7 +309,7 @@ impl<'a> Pretraining<'a> {
             seconds: self.seconds,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let text = serde_json::to_string_pretty(&report).expect("plain data serialises") + "\n";
+        let text = serde_json::to_string_pretty(&report).expect("plain data serializes") + "\n";
         staged.publish(text.as_bytes(), folder)?;
         self.file.remove();
         Ok(report)

@@ -3,21 +3,18 @@
 mod checkpoint;
 mod evaluate;
 mod exact;
-mod optimizer;
 mod outcome;
-mod schedule;
 mod selection;
 mod settings;
 mod state;
 mod training;
 
+use peft_model::optim::Rates;
 use peft_model::peft::Method;
 use peft_model::t5::Backbone;
 
 pub use evaluate::{Generation, Scores, predict, score};
-pub use optimizer::{AdamW, AdamWSettings, Rates};
 pub use outcome::{Best, Outcome, RunOutcome, Status};
-pub use schedule::linear;
 pub use selection::{Criterion, Selection};
 pub use settings::{Interval, NamedInterval, TrainSettings};
 pub use state::{Snapshot, State, StateError, StateFile, owner, set_aside};
@@ -28,7 +25,6 @@ use crate::metric::{Metric, MetricError};
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
 use training::Training;
-pub use training::add;
 
 /// What differs between runs side by side.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,7 @@ use super::Scores;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Status {
     Completed,
-    /// The loss stopped being a finite number by this update; what it was is text, for JSON has no word for it.
+    /// The loss was no longer finite at this step; as text, since JSON has neither NaN nor infinity.
     Diverged {
         step: u64,
         loss: String,

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Tensor, TensorData};
+use peft_model::optim::AdamW;
 use peft_model::peft::Parameters;
 use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::AdamW;
 use crate::files::tensors::{self, Lazy};
 use crate::files::{self, atomic, checksum};
 

@@ -2,12 +2,12 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Tensor, TensorData};
 use peft_model::dropout::Dropout;
-use peft_model::peft::{Gradients, Parameters};
-use peft_model::t5::{Batch, Pass, target_loss};
+use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update, linear};
+use peft_model::peft::Parameters;
+use peft_model::t5::{Batch, Pass};
 
 use super::{
-    AdamW, AdamWSettings, Best, Criterion, Generation, Job, Outcome, Rates, RunOutcome, Scores, Status,
-    TrainError, linear, predict, score,
+    Best, Criterion, Generation, Job, Outcome, RunOutcome, Scores, Status, TrainError, predict, score,
 };
 use crate::data::Split;
 use crate::data::{Batches, EpochCache};
@@ -70,32 +70,24 @@ impl<'a> Training<'a> {
         let started = Instant::now();
         let settings = self.job.settings;
         let seeds: Vec<u64> = self.alive.iter().map(|&run| self.job.runs[run].seed).collect();
-        let tracked = self.parameters.tracked();
-        let mut gradients = None;
+        let (mut parts, mut rows) = (Vec::new(), 0);
         for micro in 0..settings.accumulation as u64 {
             let position = step * settings.accumulation as u64 + micro;
-            let (batch, rows) = self.batch(position);
-            let dropout = Dropout::new(&seeds, position);
-            let pass = Pass {
-                backbone: self.job.backbone,
-                method: self.job.method,
-                parameters: &tracked,
-                dropout: Some(&dropout),
-            };
-            let loss = target_loss(&pass, &batch).per_run;
-            self.recent.push(loss.clone().inner());
-            let total = loss.sum() / settings.accumulation as f64;
-            let new = tracked.take_gradients(&mut total.backward());
-            gradients = Some(add(gradients, new));
-            progress.examples(rows);
+            let (batch, its_rows) = self.batch(position);
+            let share = 1.0 / settings.accumulation as f64;
+            parts.push(Part { batch, dropout: Dropout::new(&seeds, position), share });
+            rows += its_rows;
         }
         let rates: Vec<Rates> = self.alive.iter().map(|&run| self.job.runs[run].rates.clone()).collect();
-        let factor = linear(step, settings.warmup_steps, settings.steps);
-        let gradients = gradients.expect("at least one batch per update");
-        drop(tracked);
-        // Taken out, so that the update can work in place.
-        let parameters = std::mem::take(&mut self.parameters);
-        self.parameters = self.optimizer.step(parameters, gradients, step + 1, &rates, factor);
+        let update = Update {
+            backbone: self.job.backbone,
+            method: self.job.method,
+            step: step + 1,
+            rates: &rates,
+            factor: linear(step, settings.warmup_steps, settings.steps),
+        };
+        self.recent.extend(update.apply(&mut self.parameters, &mut self.optimizer, parts));
+        progress.examples(rows);
         self.train_time += started.elapsed();
         progress.step();
     }
@@ -245,16 +237,4 @@ fn score_split(
 /// A loss of each run.
 pub(super) fn to_host(losses: Tensor<1>) -> Vec<f32> {
     losses.try_into_vec_as().expect("losses are floats")
-}
-
-/// The sum of two batches' gradients.
-pub fn add(sum: Option<Gradients>, new: Gradients) -> Gradients {
-    let Some(sum) = sum else { return new };
-    let pairs = sum.into_iter().zip(new);
-    pairs
-        .map(|pair| match pair {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.or(b),
-        })
-        .collect()
 }

@@ -119,7 +119,7 @@ impl Sentence<'_> {
     }
 }
 
-/// The mixed values `[runs, batch, queries, heads x size]`, and the log of each softmax's normaliser,
+/// The mixed values `[runs, batch, queries, heads x size]`, and the log of each softmax's normalizer,
 /// `[runs, batch, heads, queries]`.
 pub fn forward(inputs: Inputs, sizes: Sizes) -> (Vec<f32>, Vec<f32>) {
     let sentences = sizes.runs * sizes.batch;
@@ -145,7 +145,7 @@ pub fn forward(inputs: Inputs, sizes: Sizes) -> (Vec<f32>, Vec<f32>) {
     (out, normalizers)
 }
 
-/// Turns rows of scores into weights, and keeps the log of each row's normaliser.
+/// Turns rows of scores into weights, and keeps the log of each row's normalizer.
 fn softmax(scores: &mut [f32], keys: usize, normalizers: &mut [f32]) {
     vectorize(|| {
         for (row, normalizer) in scores.chunks_mut(keys).zip(normalizers) {

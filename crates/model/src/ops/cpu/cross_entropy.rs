@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::simd::{exp, max, sum, vectorize};
 
-/// Log-probability of each row's target, and the log of each row's normaliser.
+/// Log-probability of each row's target, and the log of each row's normalizer.
 pub fn forward(logits: &[f32], targets: &[i64], vocabulary: usize) -> (Vec<f32>, Vec<f32>) {
     logits
         .par_chunks(vocabulary)

@@ -61,7 +61,7 @@ pub trait CpuOps: Backend {
     fn log_probabilities(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// The optimiser's pass over memory; it needs no gradients.
+/// The optimizer's pass over memory; it needs no gradients.
 #[backend_extension(Flex)]
 pub trait CpuOptimizer: Backend {
     fn adamw(

@@ -1,4 +1,4 @@
-//! Loops that the compiler vectorises for the processor at hand.
+//! Loops that the compiler vectorizes for the processor at hand.
 //!
 //! Sums run in a fixed number of lanes, so their rounding is the same on every machine.
 
@@ -56,7 +56,7 @@ pub fn max(values: &[f32]) -> f32 {
 /// e to the power of x, within 2 units in the last place; 0 far below, infinity never.
 ///
 /// Cody and Waite's range reduction and a polynomial on [-ln 2 / 2, ln 2 / 2]; unlike the library's
-/// function it vectorises.
+/// function it vectorizes.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;

@@ -1,6 +1,6 @@
+use crate::ops::{AdamWStep, Moments, RunStep, adamw, sum_of_squares};
+use crate::peft::{Gradients, Group, Parameters, select_runs};
 use burn::tensor::Tensor;
-use peft_model::ops::{AdamWStep, Moments, RunStep, adamw, sum_of_squares};
-use peft_model::peft::{Gradients, Group, Parameters, select_runs};
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -114,9 +114,9 @@ fn take(tensor: &mut Tensor<2>) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::{DType, Device};
-    use peft_model::peft::{Init, Parameter};
 
     use super::*;
+    use crate::peft::{Init, Parameter};
 
     fn train(values: &[Vec<f32>], gradients: [[f32; 3]; 4], factors: [f64; 4]) -> Vec<Vec<f32>> {
         let declared = vec![Parameter::new("p", &[3], Init::Zeros)];

@@ -1,0 +1,66 @@
+use burn::tensor::Tensor;
+
+use super::{AdamW, Rates};
+use crate::dropout::Dropout;
+use crate::peft::{Gradients, Method, Parameters};
+use crate::t5::{Backbone, Batch, Pass, target_loss};
+
+/// One update of the parameters of several runs.
+pub struct Update<'a> {
+    pub backbone: &'a Backbone,
+    pub method: &'a dyn Method,
+    /// Updates so far, this one included.
+    pub step: u64,
+    /// The learning rates of each run.
+    pub rates: &'a [Rates],
+    /// The schedule's factor on every learning rate.
+    pub factor: f64,
+}
+
+/// A part of the rows of an update, which are too many for one forward pass.
+pub struct Part {
+    pub batch: Batch,
+    pub dropout: Dropout,
+    /// Its share of the update's loss; the shares add up to 1.
+    pub share: f64,
+}
+
+impl Update<'_> {
+    /// Takes the gradients over all parts and changes the parameters. Gives each part's loss, `[runs]`, on the device.
+    pub fn apply(
+        &self,
+        parameters: &mut Parameters,
+        optimizer: &mut AdamW,
+        parts: impl IntoIterator<Item = Part>,
+    ) -> Vec<Tensor<1>> {
+        let tracked = parameters.tracked();
+        let (mut losses, mut gradients) = (Vec::new(), None);
+        for Part { batch, dropout, share } in parts {
+            let (backbone, method) = (self.backbone, self.method);
+            let pass = Pass { backbone, method, parameters: &tracked, dropout: Some(&dropout) };
+            let loss = target_loss(&pass, &batch).per_run;
+            losses.push(loss.clone().inner());
+            let new = tracked.take_gradients(&mut (loss.sum() * share).backward());
+            gradients = Some(add(gradients, new));
+        }
+        drop(tracked);
+        if let Some(gradients) = gradients {
+            // Taken out, so that the update can work in place.
+            let old = std::mem::take(parameters);
+            *parameters = optimizer.step(old, gradients, self.step, self.rates, self.factor);
+        }
+        losses
+    }
+}
+
+/// The sum of the gradients of two parts.
+fn add(sum: Option<Gradients>, new: Gradients) -> Gradients {
+    let Some(sum) = sum else { return new };
+    let pairs = sum.into_iter().zip(new);
+    pairs
+        .map(|pair| match pair {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        })
+        .collect()
+}
