@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 /// What can go wrong when a model or a method is built from files and settings.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages show what the fields are")]
 pub enum Error {
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]

@@ -6,6 +6,8 @@
 //! Every tensor that depends on trainable parameters carries a leading `runs` axis: several seeds
 //! (or learning rates) of one method train side by side over one frozen backbone.
 
+#![warn(missing_docs)]
+
 pub mod dropout;
 mod error;
 pub mod files;

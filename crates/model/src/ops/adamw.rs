@@ -6,9 +6,13 @@ use super::cpu::{self, CpuOptimizer};
 /// One update's numbers.
 #[derive(Debug, Clone)]
 pub struct AdamWStep {
+    /// Decay of the first moment.
     pub beta1: f64,
+    /// Decay of the second moment.
     pub beta2: f64,
+    /// Added to the root of the second moment.
     pub epsilon: f32,
+    /// What differs between runs.
     pub runs: Vec<RunStep>,
 }
 
@@ -25,8 +29,11 @@ pub struct RunStep {
 
 /// A parameter with its first and second moments, each `[runs, elements]`.
 pub struct Moments {
+    /// The parameter, `[runs, elements]`.
     pub value: Tensor<2>,
+    /// Running mean of the gradient, `[runs, elements]`.
     pub first: Tensor<2>,
+    /// Running mean of the squared gradient, `[runs, elements]`.
     pub second: Tensor<2>,
 }
 

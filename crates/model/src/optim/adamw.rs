@@ -20,7 +20,9 @@ pub struct AdamW {
 /// What the optimizer can be told.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWSettings {
+    /// Added to the root of the second moment.
     pub epsilon: f64,
+    /// Decoupled weight decay, multiplied by the learning rate.
     pub weight_decay: f64,
     /// Largest gradient norm of a run, over all its parameters.
     pub max_gradient_norm: f64,

@@ -7,7 +7,9 @@ use crate::t5::{Backbone, Batch, Pass, target_loss};
 
 /// One update of the parameters of several runs.
 pub struct Update<'a> {
+    /// The frozen backbone.
     pub backbone: &'a Backbone,
+    /// The method whose parameters train.
     pub method: &'a dyn Method,
     /// Updates so far, this one included.
     pub step: u64,
@@ -19,7 +21,9 @@ pub struct Update<'a> {
 
 /// A part of the rows of an update, which are too many for one forward pass.
 pub struct Part {
+    /// The rows.
     pub batch: Batch,
+    /// Where the dropout masks come from.
     pub dropout: Dropout,
     /// Its share of the update's loss; the shares add up to 1.
     pub share: f64,

@@ -134,7 +134,9 @@ pub struct Registered {
 /// A method and its settings, defaults filled in.
 #[derive(Debug)]
 pub struct Built {
+    /// The method.
     pub method: Box<dyn Method>,
+    /// All of its settings.
     pub settings: Map<String, Value>,
 }
 

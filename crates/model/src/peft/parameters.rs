@@ -22,10 +22,13 @@ impl Group {
 /// One trainable tensor, as a method declares it.
 #[derive(Debug, Clone)]
 pub struct Parameter {
+    /// Its name in adapters and checkpoints.
     pub name: String,
     /// Shape of one run's tensor.
     pub shape: Vec<usize>,
+    /// Which learning rate it has.
     pub group: Group,
+    /// Where training starts.
     pub init: Init,
 }
 
@@ -59,7 +62,9 @@ impl Parameter {
 /// Where training starts.
 #[derive(Debug, Clone)]
 pub enum Init {
+    /// All zeros.
     Zeros,
+    /// All ones.
     Ones,
     /// Uniform in `[-bound, bound]`.
     Uniform(f64),

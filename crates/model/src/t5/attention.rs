@@ -11,7 +11,9 @@ pub const HIDDEN: f32 = -1e9;
 /// Keys and values of one attention: `[runs, batch, length, inner_dim]` each.
 #[derive(Clone)]
 pub struct KeysValues {
+    /// `[runs, batch, length, inner_dim]`.
     pub keys: Tensor<4>,
+    /// `[runs, batch, length, inner_dim]`.
     pub values: Tensor<4>,
 }
 

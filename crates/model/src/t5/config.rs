@@ -5,11 +5,13 @@ use crate::settings;
 /// The feed-forward non-linearity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
+    /// `max(x, 0)`.
     Relu,
     /// Exact GELU.
     Gelu,
     /// GELU's tanh approximation, `gelu_new` in transformers.
     GeluNew,
+    /// `x sigmoid(x)`, also called swish.
     Silu,
 }
 
@@ -28,22 +30,31 @@ impl Activation {
 /// A T5 configuration, read from the hub's `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct T5Config {
+    /// Rows of the embedding table.
     pub vocab_size: usize,
+    /// Width of the residual stream.
     pub d_model: usize,
     /// Size of each attention head; `num_heads * d_kv` need not equal `d_model`.
     pub d_kv: usize,
+    /// Hidden units of the feed-forward layers.
     pub d_ff: usize,
+    /// Depth of the encoder.
     pub num_layers: usize,
     /// Decoder depth; the encoder's where the file does not say.
     #[serde(default)]
     pub num_decoder_layers: Option<usize>,
+    /// Attention heads.
     pub num_heads: usize,
+    /// Rows of the position bias tables.
     #[serde(default = "default_buckets")]
     pub relative_attention_num_buckets: usize,
+    /// Distance from which all positions share a bucket.
     #[serde(default = "default_max_distance")]
     pub relative_attention_max_distance: usize,
+    /// Probability with which dropout drops an element.
     #[serde(default = "default_dropout")]
     pub dropout_rate: f64,
+    /// Added to the mean square in the norms.
     #[serde(default = "default_epsilon")]
     pub layer_norm_epsilon: f64,
     /// `relu` (original T5) or `gated-gelu` (v1.1, Flan, LM-adapted), as transformers spells it.
@@ -59,10 +70,13 @@ pub struct T5Config {
     /// Factor on the standard deviations of random weights, and the value of random norm scales.
     #[serde(default = "default_factor")]
     pub initializer_factor: f64,
+    /// Id that fills rows up.
     #[serde(default)]
     pub pad_token_id: u32,
+    /// Id that ends sources and targets.
     #[serde(default = "default_eos")]
     pub eos_token_id: u32,
+    /// Id that the decoder's input begins with.
     #[serde(default)]
     pub decoder_start_token_id: u32,
 }

@@ -10,8 +10,11 @@ use crate::peft::{Method, Parameters};
 /// Every activation has the shape `[runs, batch, length, width]`.
 #[derive(Clone, Copy)]
 pub struct Pass<'a> {
+    /// The frozen backbone.
     pub backbone: &'a Backbone,
+    /// The method that acts on it.
     pub method: &'a dyn Method,
+    /// The method's parameters.
     pub parameters: &'a Parameters,
     /// Where dropout masks come from; `None` evaluates.
     pub dropout: Option<&'a Dropout>,

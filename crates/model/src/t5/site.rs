@@ -3,7 +3,9 @@ use super::T5Config;
 /// Encoder or decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stack {
+    /// Reads the source.
     Encoder,
+    /// Writes the target.
     Decoder,
 }
 
@@ -50,16 +52,22 @@ impl std::fmt::Display for Stack {
 /// What a sub-layer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SublayerKind {
+    /// Attention between the positions of a stack.
     SelfAttention,
+    /// The decoder's attention to the encoded source.
     CrossAttention,
+    /// The position-wise network.
     FeedForward,
 }
 
 /// One residual branch of one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sublayer {
+    /// The stack that it is in.
     pub stack: Stack,
+    /// Index of its block, from 0.
     pub layer: usize,
+    /// What it does.
     pub kind: SublayerKind,
 }
 
@@ -109,15 +117,21 @@ impl Sublayer {
 /// A linear projection inside a sub-layer, by its name in the checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Projection {
+    /// Queries.
     Q,
+    /// Keys.
     K,
+    /// Values.
     V,
+    /// From mixed values back to the residual stream.
     O,
+    /// To the hidden units, where the layer is not gated.
     Wi,
     /// The gated layer's activated input projection.
     Wi0,
     /// The gated layer's linear input projection.
     Wi1,
+    /// From the hidden units back to the residual stream.
     Wo,
 }
 
@@ -140,6 +154,7 @@ impl Projection {
 /// A place where a linear map acts: the points at which LoRA, BitFit and others hook in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Site {
+    /// A projection inside a sub-layer.
     Projection(Sublayer, Projection),
     /// The map from decoder states to vocabulary logits.
     Head,
