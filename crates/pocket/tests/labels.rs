@@ -178,7 +178,7 @@ fn answers(question: &str, passage: &str) -> Vec<String> {
         ["who", "has", ..] => who(words[2..].join(" "), " has").collect(),
         ["who", "likes", ..] => who(words[2..].join(" "), " likes").collect(),
         ["what", "is", colour] => who(colour.to_string(), " is").collect(),
-        ["what", "color", "is", "the", noun] => of(format!("the {noun} is")).collect(),
+        ["what", "colour", "is", "the", noun] => of(format!("the {noun} is")).collect(),
         ["how", "many", noun, "does", name, "have"] => {
             of(format!("{name} has")).filter(|rest| rest.ends_with(noun)).map(first).collect()
         }

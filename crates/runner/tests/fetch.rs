@@ -274,8 +274,8 @@ fn one_failure_does_not_stop_the_rest() {
         &refused,
         &[
             "4 of 6 not fetched",
-            "\n  model: model owner/no-model at main: no such repository",
-            "\n  gone.toml: dataset owner/gone at main: no such repository",
+            "\n  model: model owner/no-model at main: the repository does not exist",
+            "\n  gone.toml: dataset owner/gone at main: the repository does not exist",
             "\n  gated.toml: dataset owner/gated at main",
             "accept the conditions at",
             "\n  no-task: unknown task",

@@ -62,6 +62,11 @@ pub trait Method: Debug + Send + Sync {
         0
     }
 
+    /// The setting that holds [`Method::prompt_length`], for messages.
+    fn prompt_setting(&self) -> &'static str {
+        "prompt_length"
+    }
+
     /// Whether runs side by side share the backbone; those that do not gain nothing from company.
     fn side_by_side(&self) -> bool {
         true

@@ -60,6 +60,10 @@ impl Method for PrefixTuning {
         self.prefix_length
     }
 
+    fn prompt_setting(&self) -> &'static str {
+        "prefix_length"
+    }
+
     fn keys_values(&self, pass: &Pass, at: Sublayer, memory: KeysValues) -> KeysValues {
         let Some(kind) = Kind::of(at) else { return memory };
         let [keys, values] = match self.hidden {

@@ -45,7 +45,8 @@ impl Demand {
         config: &T5Config,
     ) -> Self {
         let declared = instance.built.method.parameters(config);
-        let prompt = instance.built.method.prompt_length();
+        let method = instance.built.method.as_ref();
+        let prompt = Prompt { length: method.prompt_length(), setting: method.prompt_setting() };
         let training = training(settings, data, shots, prompt, config);
         let evaluation = evaluation(settings, data, prompt, config);
         // One after the other.
@@ -111,17 +112,25 @@ fn decisive_setting(method: &str, built: &Built, count: usize, config: &T5Config
     }
 }
 
+/// Positions that a method puts before the source, and the setting that holds their number.
+#[derive(Clone, Copy)]
+struct Prompt {
+    length: usize,
+    setting: &'static str,
+}
+
 fn training(
     settings: &TrainSettings,
     data: &TaskData,
     shots: Option<usize>,
-    prompt: usize,
+    prompt: Prompt,
     config: &T5Config,
 ) -> Vec<Part> {
     let available = shots.unwrap_or(usize::MAX).min(data.train.len());
     let rows = (settings.batch_size / settings.accumulation).min(available);
     // Whichever rows make a batch, one of them is at least this long.
-    let source = prompt.saturating_add(nth_shortest(&data.train.pairs, rows, |pair| pair.source.len()));
+    let source =
+        prompt.length.saturating_add(nth_shortest(&data.train.pairs, rows, |pair| pair.source.len()));
     let target = nth_shortest(&data.train.pairs, rows, |pair| pair.target.len());
     let keys =
         "`training.batch_size`, `training.accumulation`, `limits.source_tokens`, `limits.target_tokens`";
@@ -136,11 +145,11 @@ fn training(
     ]
 }
 
-fn evaluation(settings: &TrainSettings, data: &TaskData, prompt: usize, config: &T5Config) -> Vec<Part> {
+fn evaluation(settings: &TrainSettings, data: &TaskData, prompt: Prompt, config: &T5Config) -> Vec<Part> {
     let splits = [&data.validation, &data.test].into_iter().chain(data.probes.iter().map(|(_, split)| split));
     let longest = splits.clone().flat_map(|split| &split.pairs).map(|pair| pair.source.len()).max();
     let rows = splits.map(|split| split.len()).max().unwrap_or(0).min(settings.eval_batch_size);
-    let source = prompt.saturating_add(longest.unwrap_or(0));
+    let source = prompt.length.saturating_add(longest.unwrap_or(0));
     let answer = data.max_new_tokens;
     vec![
         Part {
@@ -156,11 +165,11 @@ fn evaluation(settings: &TrainSettings, data: &TaskData, prompt: usize, config: 
     ]
 }
 
-fn attention(config: &T5Config, prompt: usize, length: usize) -> Part {
-    let keys = if prompt > length / 2 {
-        "`prompt_length`"
+fn attention(config: &T5Config, prompt: Prompt, length: usize) -> Part {
+    let keys = if prompt.length > length / 2 {
+        format!("`{}`", prompt.setting)
     } else {
-        "`limits.source_tokens`, `limits.target_tokens`"
+        "`limits.source_tokens`, `limits.target_tokens`".into()
     };
     Part {
         what: format!("the attention between {length} positions ({keys})"),
@@ -231,6 +240,7 @@ mod tests {
             ("adept", json!({"bottleneck": 1 << 24}), "(`bottleneck` 16777216)"),
             ("dept", json!({"max_length": 1 << 24, "rank": 1 << 14}), "(`max_length` 16777216)"),
             ("prompt-tuning", json!({"prompt_length": 1 << 24}), "(`prompt_length`)"),
+            ("prefix-tuning", json!({"prefix_length": 1 << 24, "hidden": 0}), "(`prefix_length`"),
         ] {
             let message = message(&demand(method, settings, TrainSettings::default(), &data()));
             assert!(message.contains(key) && message.starts_with(method), "{message}");

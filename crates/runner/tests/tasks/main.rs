@@ -131,7 +131,7 @@ fn an_inconsistent_specification_is_explained() {
         ("{text|strip-markup}", "{txt}", &["text.source", "`txt`", "text, stars"]),
         ("{text|strip-markup}", "{text|strip-markdown}", &["text.source", "strip-markdown", "strip-markup"]),
         ("column = \"stars\"", "column = \"star\"", &["labels.column", "`star`", "text, stars"]),
-        ("\"5\" = \"good\"", "\"4\" = \"good\"", &["reviews.csv, line", "`5`", "known classes are 1, 4"]),
+        ("\"5\" = \"good\"", "\"4\" = \"good\"", &["reviews.csv, line", "`5`", "known classes: 1, 4"]),
         ("select = \"accuracy\"", "select = \"acuracy\"", &["reviews.toml", "did you mean `accuracy`"]),
         ("from = \"all\"", "from = \"rows\"", &["split", "`rows`", "there are all"]),
         ("from = \"all\"", "from = \"all\"\ntest = 0.95", &["split.test", "0.95"]),
