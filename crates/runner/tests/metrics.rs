@@ -368,7 +368,7 @@ fn classes_that_do_not_fit_are_refused() {
     refused("macro-f1", "0,1,0", &["--labels 0,1,0", "class `0` is listed twice"]);
     refused("macro-f1", "0,,1", &["--labels 0,,1", "a class name is empty"]);
     for metric in Metric::ALL.into_iter().filter(|metric| !metric.uses_classes()) {
-        refused(metric.name(), "0,1,2,3", &["--labels is for macro-f1", metric.name()]);
+        refused(metric.name(), "0,1,2,3", &["--labels is only for macro-f1", metric.name()]);
     }
 }
 

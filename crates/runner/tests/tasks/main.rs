@@ -133,7 +133,7 @@ fn an_inconsistent_specification_is_explained() {
         ("column = \"stars\"", "column = \"star\"", &["labels.column", "`star`", "text, stars"]),
         ("\"5\" = \"good\"", "\"4\" = \"good\"", &["reviews.csv, line", "`5`", "known classes: 1, 4"]),
         ("select = \"accuracy\"", "select = \"acuracy\"", &["reviews.toml", "did you mean `accuracy`"]),
-        ("from = \"all\"", "from = \"rows\"", &["split", "`rows`", "there are all"]),
+        ("from = \"all\"", "from = \"rows\"", &["split", "`rows`", "known: all"]),
         ("from = \"all\"", "from = \"all\"\ntest = 0.95", &["split.test", "0.95"]),
         ("rule = \"random\"", "rule = \"randomly\"", &["reviews.toml", "randomly", "hold-out"]),
         ("reviews.csv", "nothing.csv", &["reviews.toml", "`data.files`", "nothing.csv", "`all`"]),
