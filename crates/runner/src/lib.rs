@@ -16,5 +16,3 @@ pub mod task;
 pub mod terminal;
 pub mod tokenizer;
 pub mod train;
-
-pub use terminal::progress;

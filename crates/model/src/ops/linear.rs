@@ -2,6 +2,7 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::cpu::{self, CpuOps};
+use super::per_run;
 
 /// One weight `[out, in]` for all runs: `[runs, batch, length, in]` to `[runs, batch, length, out]`.
 pub fn linear(input: Tensor<4>, weight: Tensor<2>) -> Tensor<4> {
@@ -11,6 +12,13 @@ pub fn linear(input: Tensor<4>, weight: Tensor<2>) -> Tensor<4> {
 /// One weight per run, `[runs, out, in]`: `[runs, batch, length, in]` to `[runs, batch, length, out]`.
 pub fn linear_per_run(input: Tensor<4>, weight: Tensor<3>) -> Tensor<4> {
     map(input, weight)
+}
+
+/// [`linear_per_run`] and one bias per run, `[runs, out]`.
+pub fn affine_per_run(input: Tensor<4>, weight: Tensor<3>, bias: Tensor<2>) -> Tensor<4> {
+    let output = linear_per_run(input, weight);
+    let bias = per_run(bias, &output);
+    output + bias
 }
 
 /// `weight` is `[1 or runs, out, in]`.

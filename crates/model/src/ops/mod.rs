@@ -14,7 +14,7 @@ mod sum;
 pub use adamw::{AdamWStep, Moments, RunStep, adamw, adamw_composed, sum_of_squares};
 pub use attention::{Attention, attention, attention_composed};
 pub use dropout::{add_dropout, dropout, dropout_composed, relu_dropout};
-pub use linear::{linear, linear_per_run};
+pub use linear::{affine_per_run, linear, linear_per_run};
 pub use log_probabilities::{log_probabilities, log_probabilities_composed};
 pub use rms_norm::{rms_norm, rms_norm_composed};
 pub use spread::{per_run, per_sentence};

@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use super::{Checked, Group, Init, Method, Parameter, Registered, learning_rate, positive};
-use crate::ops::{linear_per_run, per_run};
+use crate::ops::affine_per_run;
 use crate::t5::{Backbone, Pass, Sublayer, SublayerKind, T5Config};
 
 pub(super) const REGISTERED: Registered =
@@ -105,9 +105,7 @@ impl Method for Adapter {
         let affine = |input, part: &str| {
             let weight = pass.parameters.get::<3>(&name(&at, &format!("{part}.weight")));
             let bias = pass.parameters.get::<2>(&name(&at, &format!("{part}.bias")));
-            let output = linear_per_run(input, weight);
-            let bias = per_run(bias, &output);
-            output + bias
+            affine_per_run(input, weight, bias)
         };
         let hidden = self.activation.apply(affine(output.clone(), "down"));
         output + affine(hidden, "up")

@@ -8,7 +8,7 @@ use super::prompt::{self, PromptInit, REFERENCE_TEXT};
 use super::{
     Checked, Group, Init, Input, Method, Parameter, Registered, learning_rate, positive, probability,
 };
-use crate::ops::{linear_per_run, per_run};
+use crate::ops::affine_per_run;
 use crate::t5::{Pass, Stack, T5Config};
 
 pub(super) const REGISTERED: Registered = Registered::new::<Adept>("adept", "ADePT", "Tang et al. 2025");
@@ -83,9 +83,7 @@ impl Method for Adept {
         let affine = |input, part: &str| {
             let weight: Tensor<3> = pass.parameters.get(&format!("{part}.weight"));
             let bias: Tensor<2> = pass.parameters.get(&format!("{part}.bias"));
-            let output = linear_per_run(input, weight.transpose());
-            let bias = per_run(bias, &output);
-            output + bias
+            affine_per_run(input, weight.transpose(), bias)
         };
         let hidden =
             pass.method_dropout("down", affine(input.embeddings.clone(), "down"), self.bottleneck_dropout);

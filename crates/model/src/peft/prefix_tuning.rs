@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use super::{Checked, Group, Init, KeysValues, Method, Parameter, Registered, learning_rate, positive};
-use crate::ops::{linear_per_run, per_run, per_sentence};
+use crate::ops::{affine_per_run, per_sentence};
 use crate::settings::LARGEST;
 use crate::t5::{Pass, Stack, Sublayer, SublayerKind, T5Config};
 
@@ -94,12 +94,7 @@ impl PrefixTuning {
     fn made_by_network(&self, pass: &Pass, kind: Kind, layer: usize) -> [Tensor<3>; 2] {
         let inner = pass.config().inner_dim();
         let embedding: Tensor<3> = pass.parameters.get(&kind.name("embedding"));
-        let affine = |input: Tensor<4>, weight: Tensor<3>, bias: Tensor<2>| {
-            let output = linear_per_run(input, weight);
-            let bias = per_run(bias, &output);
-            output + bias
-        };
-        let hidden = activation::tanh(affine(
+        let hidden = activation::tanh(affine_per_run(
             embedding.unsqueeze_dim(1),
             pass.parameters.get(&kind.name("down.weight")),
             pass.parameters.get(&kind.name("down.bias")),
@@ -109,7 +104,7 @@ impl PrefixTuning {
             let first = (2 * layer + part) * inner;
             let weight = pass.parameters.get::<3>(&kind.name("up.weight")).narrow(1, first, inner);
             let bias = pass.parameters.get::<2>(&kind.name("up.bias")).narrow(1, first, inner);
-            affine(hidden.clone(), weight, bias).squeeze_dim(1)
+            affine_per_run(hidden.clone(), weight, bias).squeeze_dim(1)
         })
     }
 }

@@ -24,7 +24,7 @@ use error_text::{is_fixed_by_fetching, message};
 
 use crate::host::interrupt::{self, Interrupted};
 use crate::host::threads;
-use crate::progress::say;
+use crate::terminal::progress::say;
 
 /// Compares parameter-efficient fine-tuning methods on T5.
 #[derive(Debug, Parser)]

@@ -10,7 +10,7 @@ use super::output;
 use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::pretrain::{Recipe, held_out_text, pretrain};
-use crate::progress;
+use crate::terminal::progress;
 
 #[derive(Debug, Args)]
 pub(super) struct Pretrain {

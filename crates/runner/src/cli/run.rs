@@ -14,8 +14,8 @@ use crate::grid::{self, Execution, Library, Overrides, PlannedCell, Watcher};
 use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::model::{LazyBackbone, ModelFiles};
-use crate::progress::{self, say};
 use crate::results::{Record, Report, Roster, Status, Store, outdated};
+use crate::terminal::progress::{self, say};
 
 /// The suite of `peft-bench run` without a name, which needs nothing from the hub.
 pub(super) const DEFAULT_SUITE: &str = "pocket";

@@ -94,7 +94,7 @@ impl Score {
             truncated += self.score(&pass, &model, longest, pairs, &mut lines)?;
         }
         if truncated > 0 {
-            crate::progress::say!(
+            crate::terminal::progress::say!(
                 "note: {truncated} of {} sources are longer than {longest} tokens and were truncated",
                 pairs.len()
             );
@@ -111,7 +111,7 @@ impl Score {
         let (trained, built, parameters) =
             Adapter::load(folder, backbone.config(), backbone.device(), backbone.dtype())?;
         if trained.model_revision != model.revision {
-            crate::progress::say!(
+            crate::terminal::progress::say!(
                 "note: the adapter in {} was trained on {} ({}), not on this backbone ({})",
                 folder.display(),
                 trained.model,

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::grid::PlannedCell;
-use crate::progress::{self, Overall, Part, Progress, duration, say};
 use crate::results::{Record, ReportedSplit, Status, seeds_text};
+use crate::terminal::progress::{self, Overall, Part, Progress, duration, say};
 
 /// Counts the cells of a run and reports each one that is done.
 pub(super) struct Tally {

@@ -41,20 +41,12 @@ impl AnswerLimits {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::files::embedded;
     use crate::task;
-
-    fn tokenizer() -> Tokenizer {
-        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
-        Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap()
-    }
 
     #[test]
     fn free_text_is_generated_up_to_the_references_limit_with_its_start_token() {
-        let limits = |task| AnswerLimits::of(&task::find(task).unwrap(), &tokenizer()).unwrap();
+        let limits = |task| AnswerLimits::of(&task::find(task).unwrap(), &Tokenizer::pocket()).unwrap();
         assert_eq!(limits("pocket-answer"), AnswerLimits { target: 20, generated: 19 });
         // A class's word, here of two tokens, and the EOS token; and one more.
         assert_eq!(limits("pocket-entailment"), AnswerLimits { target: 3, generated: 4 });

@@ -75,7 +75,10 @@ impl TokenCache {
         atomic::sweep(folder);
         let split = make()?;
         if let Err(e) = write(&path, &split) {
-            crate::progress::say!("note: tokens are not cached: cannot write {} ({e})", path.display());
+            crate::terminal::progress::say!(
+                "note: tokens are not cached: cannot write {} ({e})",
+                path.display()
+            );
         }
         Ok(split)
     }
@@ -96,7 +99,7 @@ fn read(path: &Path) -> Option<Split> {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
         Err(e) => {
-            crate::progress::say!(
+            crate::terminal::progress::say!(
                 "note: cannot read cached tokens in {} ({e}); making them anew",
                 path.display()
             );
@@ -108,7 +111,10 @@ fn read(path: &Path) -> Option<Split> {
         .filter(|(found, payload)| **found == checksum(path, payload))
         .and_then(|(_, payload)| postcard::from_bytes(payload).ok());
     if split.is_none() {
-        crate::progress::say!("note: cached tokens in {} are damaged; making them anew", path.display());
+        crate::terminal::progress::say!(
+            "note: cached tokens in {} are damaged; making them anew",
+            path.display()
+        );
     }
     split
 }

@@ -100,19 +100,11 @@ impl Split {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::files::embedded;
-
-    fn tokenizer() -> Tokenizer {
-        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
-        Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap()
-    }
 
     #[test]
     fn answers_are_what_a_model_can_give() {
-        let tokenizer = tokenizer();
+        let tokenizer = Tokenizer::pocket();
         let answers = ["the old dog , or not", "one two three four five six"].map(String::from).to_vec();
         let example = Example {
             row: 0,

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use crate::data::{Split, TaskData};
 use crate::metric::{Answer, Metric, MetricError};
-use crate::progress::say;
 use crate::task::{Example, Role, Task, TaskError};
+use crate::terminal::progress::say;
 
 /// A difference of scores that is rounding.
 const NOTHING: f64 = 1e-6;

@@ -29,7 +29,7 @@ pub fn check(task: &Task, data: &TaskData, tokenizer: &Tokenizer) -> Result<()> 
     }
     let rows = data.test.len();
     if rows < SMALL {
-        crate::progress::say!(
+        crate::terminal::progress::say!(
             "warning: {}: the test split has only {rows} rows, so that one of them is worth {:.1} points",
             task.name,
             100.0 / rows as f64
@@ -56,7 +56,7 @@ fn report_truncation(task: &Task, role: Role, split: &Split, tokenizer: &Tokeniz
             }
             false => String::new(),
         };
-        crate::progress::say!(
+        crate::terminal::progress::say!(
             "note: {}: {} of {} {} {what}s are longer than {limit} tokens and were cut{hint}",
             task.name,
             cut.len(),

@@ -4,8 +4,8 @@ use super::execution::{Execution, Watcher};
 use super::group_run::{GroupRun, Progressed};
 use super::resolve::Resolved;
 use super::rows::TaskRows;
-use crate::progress::say;
 use crate::results::Record;
+use crate::terminal::progress::say;
 
 /// Runs the cells that the store lacks, seed by seed side by side, and gives the records of all of them. Those that
 /// another process computes on the same folder come last: what they come to is read.

@@ -6,8 +6,8 @@ use super::group::PlannedCell;
 use super::rows::Library;
 use crate::host::device::DeviceName;
 use crate::model::{LazyBackbone, ModelFiles};
-use crate::progress::Progress;
 use crate::results::{Record, Store};
+use crate::terminal::progress::Progress;
 
 /// Listens to the cells of a suite.
 pub trait Watcher {

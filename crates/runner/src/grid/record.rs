@@ -28,13 +28,14 @@ impl Making<'_> {
     /// Writes the results that the store lacks, each after its adapter, and gives their records.
     pub fn write(&self, cells: &[Cell], store: &Store) -> Result<Vec<Record>> {
         let declared: Vec<Parameter> = self.instance.built.method.parameters(self.config);
+        let trainable = peft::num_trainable(self.instance.built.method.as_ref(), self.config) as u64;
         let mut records = Vec::new();
         for (cell, run) in cells.iter().zip(&self.outcome.runs) {
             // Of a group that was killed between its first result and its last, some have theirs.
             if store.read(&cell.id())?.is_some() {
                 continue;
             }
-            let record = self.record(cell, run);
+            let record = self.record(cell, run, trainable);
             if let Some(best) = &run.best {
                 let adapter = Adapter::new(cell, &declared, &best.values);
                 adapter.write(&store.adapter_folder(&cell.id()))?;
@@ -45,7 +46,7 @@ impl Making<'_> {
         Ok(records)
     }
 
-    fn record(&self, cell: &Cell, run: &RunOutcome) -> Record {
+    fn record(&self, cell: &Cell, run: &RunOutcome, trainable: u64) -> Record {
         let metrics = &cell.spec.metrics;
         let (metric, criterion) =
             (metrics.reported().to_string(), cell.training.selection.criterion(metrics));
@@ -79,8 +80,7 @@ impl Making<'_> {
             best_step: best.map(|b| b.step),
             test_scores: json_scores(best.map(|b| &b.test)),
             validation_scores: json_scores(best.map(|b| &b.validation)),
-            trainable_parameters: peft::num_trainable(self.instance.built.method.as_ref(), self.config)
-                as u64,
+            trainable_parameters: trainable,
             train_seconds: outcome.train_time.as_secs_f64() / runs as f64,
             evaluate_seconds: outcome.evaluate_time.as_secs_f64() / runs as f64,
             runs_side_by_side: runs as u32,

@@ -14,9 +14,9 @@ use super::suite::Suite;
 use crate::data::{Source, TaskData};
 use crate::host::device::DeviceName;
 use crate::model::{ModelFiles, PRECISION_NAME};
-use crate::progress::say;
 use crate::results::Cell;
 use crate::task::{Reference, Task};
+use crate::terminal::progress::say;
 use crate::train::TrainSettings;
 
 /// A suite with all of its cells.

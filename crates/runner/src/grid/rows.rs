@@ -84,7 +84,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::files::embedded;
     use crate::hub::{HubSettings, Progress};
     use crate::task;
 
@@ -102,8 +101,7 @@ mod tests {
     /// Reads the task's rows, does something to the folder, and asks for them again; gives whether they stayed in
     /// memory, and what came of it.
     fn asked_again(tokens: &TokenCache, folder: &Path, meanwhile: impl FnOnce()) -> (bool, Result<usize>) {
-        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
-        let tokenizer = Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap();
+        let tokenizer = Tokenizer::pocket();
         let hub = Hub::new(HubSettings::new("http://127.0.0.1:1", folder, Progress::Silent));
         let task = task::find(folder.join("task.toml").to_str().unwrap()).unwrap();
         let source = Source::find(&task, &hub).unwrap();

@@ -33,7 +33,7 @@ pub fn check(task: &Task, role: Role, split: &Split, tokenizer: &Tokenizer) -> R
         return Err(task.wrong(format!("`text.target`: {refusal}; take text that the tokenizer can write")));
     }
     if let Some((_, loss)) = targets.loss() {
-        crate::progress::say!("note: {}: {loss}; answers are compared without them", task.name);
+        crate::terminal::progress::say!("note: {}: {loss}; answers are compared without them", task.name);
     }
     Ok(())
 }
@@ -170,15 +170,7 @@ fn letters(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::files::embedded;
-
-    fn tokenizer() -> Tokenizer {
-        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
-        Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap()
-    }
 
     fn example(row: usize, target: &str) -> Example {
         Example {
@@ -194,7 +186,7 @@ mod tests {
 
     /// What is said of a split with these targets, many times over.
     fn problem(targets: &[&str], times: usize) -> Option<String> {
-        let tokenizer = tokenizer();
+        let tokenizer = Tokenizer::pocket();
         let targets = targets.repeat(times);
         let examples: Vec<Example> =
             targets.iter().enumerate().map(|(row, target)| example(row, target)).collect();

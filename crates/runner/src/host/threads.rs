@@ -29,7 +29,9 @@ pub fn start() -> Result<(), TooFew> {
         return Err(TooFew { possible });
     }
     if threads < wanted {
-        crate::progress::say!("note: the system allows few threads; {threads} work instead of {wanted}");
+        crate::terminal::progress::say!(
+            "note: the system allows few threads; {threads} work instead of {wanted}"
+        );
         // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var("POLARS_MAX_THREADS", threads.to_string()) };
     }

@@ -26,7 +26,7 @@ impl Progress {
     /// Prints a notice.
     pub(super) fn say(self, message: impl std::fmt::Display) {
         if self != Progress::Silent {
-            crate::progress::say!("{message}");
+            crate::terminal::progress::say!("{message}");
         }
     }
 
@@ -35,7 +35,7 @@ impl Progress {
         if self == Progress::Lines {
             let rest =
                 if done > 0 { format!(", {} already downloaded", HumanBytes(done)) } else { String::new() };
-            crate::progress::say!("fetching {name} ({}{rest})", HumanBytes(size));
+            crate::terminal::progress::say!("fetching {name} ({}{rest})", HumanBytes(size));
         }
         Transfer((self == Progress::Bars).then(|| {
             let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";

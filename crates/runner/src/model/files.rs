@@ -99,7 +99,7 @@ impl ModelFiles {
             }
         };
         for note in backbone.notes() {
-            crate::progress::say!("note: {note}");
+            crate::terminal::progress::say!("note: {note}");
         }
         Ok(backbone)
     }

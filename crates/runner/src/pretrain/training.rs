@@ -17,7 +17,7 @@ use crate::files::digest::Digest;
 use crate::host::interrupt;
 use crate::hub::Hub;
 use crate::model::{self, Model};
-use crate::progress::Progress;
+use crate::terminal::progress::Progress;
 use crate::tokenizer::Tokenizer;
 use crate::train::{Snapshot, State, StateFile};
 

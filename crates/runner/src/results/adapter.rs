@@ -132,7 +132,7 @@ fn check(path: PathBuf, bytes: &[u8]) -> Result<(), AdapterError> {
     match checksum::check(bytes) {
         Ok(()) => Ok(()),
         Err(Damage::Missing) => {
-            crate::progress::say!("note: {}: {}", path.display(), Damage::Missing);
+            crate::terminal::progress::say!("note: {}: {}", path.display(), Damage::Missing);
             Ok(())
         }
         Err(Damage::Wrong) => Err(AdapterError::Unreadable { path, problem: Damage::Wrong.to_string() }),

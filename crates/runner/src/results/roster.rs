@@ -168,7 +168,7 @@ impl Roster {
         match checked.and_then(|()| serde_json::from_slice::<Self>(&bytes).map_err(|e| e.to_string())) {
             Ok(roster) => Ok(Some(Self { checksum: checksum::blank(), ..roster })),
             Err(problem) => {
-                crate::progress::say!("note: {} is not trusted ({problem})", path.display());
+                crate::terminal::progress::say!("note: {} is not trusted ({problem})", path.display());
                 Ok(None)
             }
         }

@@ -13,7 +13,7 @@ use super::record::{Record, RecordError};
 use crate::files::digest::Digest;
 use crate::files::{self, atomic, lock};
 use crate::host;
-use crate::progress::say;
+use crate::terminal::progress::say;
 use crate::train::{self, StateFile};
 
 /// What can go wrong with a results folder.

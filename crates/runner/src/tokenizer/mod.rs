@@ -202,6 +202,15 @@ const CLEAN_UP: [(&str, &str); 10] = [
 ];
 
 #[cfg(test)]
+impl Tokenizer {
+    /// The pocket model's, for unit tests.
+    pub(crate) fn pocket() -> Self {
+        let bytes = crate::files::embedded::bytes("models/pocket/tokenizer.json").unwrap();
+        Self::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use rand::rngs::StdRng;
     use rand::seq::IndexedRandom;
@@ -209,11 +218,6 @@ mod tests {
 
     use super::*;
     use crate::files::embedded;
-
-    fn pocket() -> Tokenizer {
-        let bytes = embedded::bytes("models/pocket/tokenizer.json").unwrap();
-        Tokenizer::from_bytes(bytes, Path::new("pocket"), 1, usize::MAX).unwrap()
-    }
 
     /// Texts of words and of special characters between them.
     fn random_text(rng: &mut StdRng) -> String {
@@ -249,7 +253,7 @@ mod tests {
 
     #[test]
     fn encoding_by_words_equals_encoding_the_whole_text() {
-        let tokenizer = pocket();
+        let tokenizer = Tokenizer::pocket();
         let mut rng = StdRng::seed_from_u64(1);
         let (mut from_words, mut texts) = (0, Vec::new());
         for _ in 0..20_000 {
@@ -283,7 +287,7 @@ mod tests {
 
     #[test]
     fn spaces_before_punctuation_are_removed_as_in_transformers() {
-        let tokenizer = pocket();
+        let tokenizer = Tokenizer::pocket();
         let decode = |text: &str| {
             let ids = tokenizer.encode(text, usize::MAX).ids;
             (tokenizer.decode(&ids), tokenizer.decode_cleaned(&ids))

@@ -22,7 +22,7 @@ pub use state::{Snapshot, State, StateError, StateFile, owner, set_aside};
 use crate::data::TaskData;
 use crate::host::interrupt::{self, Interrupted};
 use crate::metric::{Metric, MetricError};
-use crate::progress::Progress;
+use crate::terminal::progress::Progress;
 use crate::tokenizer::Tokenizer;
 use training::Training;
 

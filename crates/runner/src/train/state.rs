@@ -123,7 +123,7 @@ pub fn set_aside(path: &Path, problem: &str) -> Result<(), StateError> {
     let aside =
         atomic::set_aside(path).map_err(|source| StateError::SetAside { path: path.into(), source })?;
     let (path, aside) = (path.display(), aside.display());
-    crate::progress::say!("note: the training state {path} is set aside as {aside}: {problem}");
+    crate::terminal::progress::say!("note: the training state {path} is set aside as {aside}: {problem}");
     Ok(())
 }
 

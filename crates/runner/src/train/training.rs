@@ -12,7 +12,7 @@ use super::{
 use crate::data::Split;
 use crate::data::{Batches, EpochCache};
 use crate::host::interrupt;
-use crate::progress::Progress;
+use crate::terminal::progress::Progress;
 
 /// A training on its way.
 pub(super) struct Training<'a> {

@@ -10,8 +10,8 @@ use burn::tensor::{DType, Device};
 use peft_bench::data::{Split, TaskData};
 use peft_bench::files::checksum;
 use peft_bench::metric::Metric;
-use peft_bench::progress::{Progress, Silent};
 use peft_bench::task::Example;
+use peft_bench::terminal::progress::{Progress, Silent};
 use peft_bench::tokenizer::Tokenizer;
 use peft_bench::train::{
     Generation, Interval, Job, Outcome, RunSettings, Selection, StateFile, Status, TrainError, TrainSettings,
