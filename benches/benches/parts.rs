@@ -6,8 +6,9 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use peft_benches::{BatchSize, batch};
 use peft_model::dropout::Dropout;
 use peft_model::ops::{self, Attention};
-use peft_model::peft::{self, Parameters};
-use peft_model::t5::{Backbone, Pass, T5Config, generate, pad_ids, target_loss};
+use peft_model::peft;
+use peft_model::t5::{T5Config, T5Configuration};
+use peft_model::{Adaptation, Backbone, Configuration, Parameters, Rows};
 use serde_json::Map;
 
 #[global_allocator]
@@ -67,7 +68,7 @@ fn operations(criterion: &mut Criterion) {
 }
 
 /// A T5 of the pocket model's size: small products, where company pays most.
-fn small() -> Backbone {
+fn small() -> Box<dyn Backbone> {
     let config = T5Config {
         vocab_size: 1024,
         d_model: 128,
@@ -78,7 +79,7 @@ fn small() -> Backbone {
         num_decoder_layers: Some(2),
         ..T5Config::t5_small()
     };
-    Backbone::random(&config, 1, &Device::flex())
+    T5Configuration::new(config).expect("sizes in range").random(1, &Device::flex())
 }
 
 fn runs(criterion: &mut Criterion) {
@@ -87,19 +88,18 @@ fn runs(criterion: &mut Criterion) {
     let built = peft::build("prompt-tuning", &Map::new()).expect("a registered method");
     for (runs, rows) in [(1, 32), (3, 32), (1, 96)] {
         let seeds: Vec<u64> = (0..runs as u64).collect();
-        let declared = built.method.parameters(backbone.config());
-        let parameters = Parameters::init(declared, &seeds, &backbone, &|_| vec![3, 4, 5]);
+        let started = backbone.start(built.method.as_ref(), &seeds, &|_| vec![3, 4, 5]);
+        let parameters = started.expect("prompts fit every backbone");
         let size = BatchSize { runs, rows, source: 32, target: 2 };
-        let batch = batch(backbone.config(), size, backbone.device());
+        let batch = batch(backbone.layout(), size, backbone.device());
         let name = BenchmarkId::from_parameter(format!("{runs} x {rows}"));
         group.bench_function(name, |b| {
             b.iter(|| {
                 let dropout = Dropout::new(&seeds, 0);
                 let tracked = parameters.tracked();
                 let method = built.method.as_ref();
-                let pass =
-                    Pass { backbone: &backbone, method, parameters: &tracked, dropout: Some(&dropout) };
-                let loss = target_loss(&pass, &batch).per_run.sum();
+                let adaptation = Adaptation { method, parameters: &tracked, dropout: Some(&dropout) };
+                let loss = backbone.target_loss(&adaptation, &batch).sum();
                 tracked.take_gradients(&mut loss.backward())
             })
         });
@@ -111,13 +111,12 @@ fn generation(criterion: &mut Criterion) {
     let backbone = small();
     let frozen = peft::frozen();
     let parameters = Parameters::none(1, backbone.dtype());
-    let pass =
-        Pass { backbone: &backbone, method: frozen.method.as_ref(), parameters: &parameters, dropout: None };
+    let adaptation = Adaptation::new(frozen.method.as_ref(), &parameters);
     let rows: Vec<Vec<u32>> =
         (0..64).map(|row| (0..32).map(|i| 3 + (row * 7 + i) % 1000).collect()).collect();
-    let (ids, mask) = pad_ids(&[rows.iter().map(Vec::as_slice).collect()], 0, backbone.device());
+    let sources = Rows::new(&[rows.iter().map(Vec::as_slice).collect()], 0, backbone.device());
     criterion.bench_function("generate 64 rows of 20 tokens", |b| {
-        b.iter(|| generate(&pass, ids.clone(), mask.clone(), 20))
+        b.iter(|| backbone.generate(&adaptation, sources.clone(), 20))
     });
 }
 

@@ -1,7 +1,8 @@
 //! What the benches share: a batch of made-up ids of a given size.
 
 use burn::tensor::Device;
-use peft_model::t5::{Batch, T5Config};
+use peft_model::Batch;
+use peft_model::layout::Layout;
 
 /// Sizes of a training batch.
 #[derive(Debug, Clone, Copy)]
@@ -15,9 +16,9 @@ pub struct BatchSize {
 }
 
 /// A batch without padding; ids spread over the vocabulary.
-pub fn batch(config: &T5Config, size: BatchSize, device: &Device) -> Batch {
+pub fn batch(layout: &Layout, size: BatchSize, device: &Device) -> Batch {
     let ids = |seed: usize, length: usize| -> Vec<u32> {
-        (0..length).map(|i| (2 + (seed * 7919 + i * 104_729) % (config.vocab_size - 2)) as u32).collect()
+        (0..length).map(|i| (2 + (seed * 7919 + i * 104_729) % (layout.vocab_size - 2)) as u32).collect()
     };
     let rows: Vec<Vec<(Vec<u32>, Vec<u32>)>> = (0..size.runs)
         .map(|run| {
@@ -26,5 +27,5 @@ pub fn batch(config: &T5Config, size: BatchSize, device: &Device) -> Batch {
         .collect();
     let rows: Vec<Vec<(&[u32], &[u32])>> =
         rows.iter().map(|run| run.iter().map(|(s, t)| (&s[..], &t[..])).collect()).collect();
-    Batch::new(&rows, config.pad_token_id, device)
+    Batch::new(&rows, layout.tokens.pad, device)
 }

@@ -11,8 +11,8 @@ use clap::Parser;
 use peft_benches::{BatchSize, batch};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings};
-use peft_model::peft::{self, METHODS, Parameters};
-use peft_model::t5::{Backbone, Pass, target_loss};
+use peft_model::peft::{self, METHODS};
+use peft_model::{Adaptation, Backbone, families};
 use serde_json::{Map, json};
 
 #[global_allocator]
@@ -42,37 +42,36 @@ const SETTINGS: AdamWSettings = AdamWSettings { epsilon: 1e-6, weight_decay: 0.0
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let backbone = Backbone::load(&arguments.model, &Device::flex(), DType::F32)?;
+    let backbone = families::load(&arguments.model, &Device::flex(), DType::F32)?;
     let all = METHODS.iter().map(|m| m.name.to_string());
     let methods: Vec<String> =
         if arguments.methods.is_empty() { all.collect() } else { arguments.methods.clone() };
     for name in methods {
-        println!("{}", measure(&name, &backbone, &arguments)?);
+        println!("{}", measure(&name, backbone.as_ref(), &arguments)?);
     }
     Ok(())
 }
 
-fn measure(name: &str, backbone: &Backbone, arguments: &Arguments) -> Result<serde_json::Value> {
+fn measure(name: &str, backbone: &dyn Backbone, arguments: &Arguments) -> Result<serde_json::Value> {
     let built = peft::build(name, &Map::new())?;
     let method = built.method.as_ref();
     let seeds: Vec<u64> = (0..arguments.runs as u64).collect();
-    let mut parameters =
-        Parameters::init(method.parameters(backbone.config()), &seeds, backbone, &|_| vec![3, 4, 5]);
+    let mut parameters = backbone.start(method, &seeds, &|_| vec![3, 4, 5]).map_err(anyhow::Error::msg)?;
     let mut optimizer = AdamW::new(&parameters, SETTINGS);
     let rates = vec![method.learning_rates(); arguments.runs];
     let &Arguments { runs, rows, source, target, .. } = arguments;
-    let batch = batch(backbone.config(), BatchSize { runs, rows, source, target }, backbone.device());
+    let batch = batch(backbone.layout(), BatchSize { runs, rows, source, target }, backbone.device());
     let mut milliseconds = Vec::new();
     // The first step warms caches and is not counted.
     for step in 0..=arguments.steps {
         let started = Instant::now();
         let dropout = Dropout::new(&seeds, step);
         let tracked = parameters.tracked();
-        let pass = Pass { backbone, method, parameters: &tracked, dropout: Some(&dropout) };
-        let loss = target_loss(&pass, &batch).per_run.sum();
+        let adaptation = Adaptation { method, parameters: &tracked, dropout: Some(&dropout) };
+        let loss = backbone.target_loss(&adaptation, &batch).sum();
         let gradients = tracked.take_gradients(&mut loss.backward());
         drop(tracked);
-        parameters = optimizer.step(parameters, gradients, step + 1, &rates, 1e-3);
+        parameters = optimizer.step(parameters, &gradients, step + 1, &rates, 1e-3);
         if step > 0 {
             milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
         }

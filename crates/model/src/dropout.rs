@@ -42,7 +42,16 @@ impl Dropout {
             keep: Keep::new(rate),
         })
     }
+
+    /// A number in [0, 1) for each run.
+    pub fn draws(&self, site: &str) -> Vec<f64> {
+        let site = hash_text(1, site);
+        self.runs.iter().map(|&run| (mix(run ^ site) >> 11) as f64 / DRAWS).collect()
+    }
 }
+
+/// 2^53: as many numbers in [0, 1) as a float can tell apart evenly.
+const DRAWS: f64 = (1u64 << 53) as f64;
 
 /// Which elements of one tensor are dropped.
 #[derive(Debug, Clone)]
@@ -152,6 +161,16 @@ mod tests {
             let correlation = sum / (rows * width) as f64;
             assert!(correlation.abs() < 0.02, "({dr}, {dc}): {correlation}");
         }
+    }
+
+    #[test]
+    fn draws_are_uniform_and_of_the_run_and_the_step() {
+        let draws: Vec<f64> = (0..4000).map(|step| Dropout::new(&[7], step).draws("site")[0]).collect();
+        let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+        assert!((mean - 0.5).abs() < 0.02 && draws.iter().all(|d| (0.0..1.0).contains(d)), "{mean}");
+        let together = Dropout::new(&[4, 7], 9).draws("site");
+        assert_eq!(together[1], draws[9]);
+        assert_ne!(together[1], Dropout::new(&[7], 9).draws("other")[0]);
     }
 
     #[test]

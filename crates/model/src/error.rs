@@ -10,7 +10,7 @@ pub enum Error {
     /// A file could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
-    /// A configuration file is malformed or asks for something T5 does not have.
+    /// A configuration file is malformed or asks for what its family does not have.
     #[error("{}: {problem}", path.display())]
     Config { path: PathBuf, problem: String },
     /// A checkpoint file is truncated or not in the format that its name promises.
@@ -39,6 +39,9 @@ pub enum Error {
         base.as_ref().map(|base| format!("; its base model is {base:?}")).unwrap_or_default()
     )]
     PeftAdapter { path: PathBuf, base: Option<String> },
+    /// The tensors of an adapter are not those that its method has on this model.
+    #[error("{}: {problem}", path.display())]
+    Adapter { path: PathBuf, problem: String },
     /// A method name that is not in the registry.
     #[error("unknown method `{name}`{}; known methods: {known}", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
     UnknownMethod { name: String, suggestion: Option<String>, known: String },
@@ -47,5 +50,5 @@ pub enum Error {
     MethodNameTaken { name: String },
     /// A setting of a method is unknown or out of range.
     #[error("method `{method}`: {problem}")]
-    Setting { method: String, problem: String },
+    InvalidSetting { method: String, problem: String },
 }

@@ -1,6 +1,7 @@
 //! Settings out of JSON and TOML, with errors that name the key.
 
 use serde::de::{DeserializeOwned, Deserializer};
+use serde_json::Value;
 
 /// Largest size that a setting may have; a larger one is a typing error and fits into no memory.
 pub const LARGEST: usize = 1 << 24;
@@ -12,6 +13,36 @@ pub const LARGEST: usize = 1 << 24;
 pub fn positive(key: &str, value: usize) -> Result<(), String> {
     if !(1..=LARGEST).contains(&value) {
         return Err(format!("`{key}` is {value}; it must be at least 1 and at most {LARGEST}"));
+    }
+    Ok(())
+}
+
+/// Refuses a factor that is not a positive number.
+///
+/// # Errors
+/// The message names the key.
+pub fn factor(key: &str, value: f64) -> Result<(), String> {
+    if !(value.is_finite() && value > 0.0) {
+        return Err(format!("`{key}` is {value}; it must be a positive number"));
+    }
+    Ok(())
+}
+
+/// Refuses a learning rate that is not a positive number.
+///
+/// # Errors
+/// The message names the key.
+pub fn learning_rate(key: &str, value: f64) -> Result<(), String> {
+    factor(key, value)
+}
+
+/// Refuses a probability outside [0, 1).
+///
+/// # Errors
+/// The message names the key.
+pub fn probability(key: &str, value: f64) -> Result<(), String> {
+    if !(0.0..1.0).contains(&value) {
+        return Err(format!("`{key}` is {value}; it must be in [0, 1)"));
     }
     Ok(())
 }
@@ -28,6 +59,18 @@ pub fn read<'de, T: DeserializeOwned>(settings: impl Deserializer<'de>) -> Resul
             key => format!("`{key}`: {problem}"),
         }
     })
+}
+
+/// Puts what is given over what is there, table by table.
+pub fn merge(value: &mut Value, given: Value) {
+    match (value, given) {
+        (Value::Object(fields), Value::Object(given)) => {
+            for (key, given) in given {
+                merge(fields.entry(key).or_insert(Value::Null), given);
+            }
+        }
+        (value, given) => *value = given,
+    }
 }
 
 /// The candidate most like `name`, if any is like it at all.

@@ -6,9 +6,10 @@ use burn::tensor::Device;
 use common::{every_path, initial, method};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update};
-use peft_model::peft::Built;
+use peft_model::peft::ConfiguredMethod;
 use peft_model::random::mix;
-use peft_model::t5::{Backbone, Batch, Pass, T5Config, generate, pad_ids, target_log_probabilities};
+use peft_model::t5::{FeedForward, T5Config, T5Configuration};
+use peft_model::{Adaptation, Backbone, Batch, Configuration, Progress, Rows};
 
 /// How a training is cut out.
 #[derive(Clone, Copy)]
@@ -20,21 +21,21 @@ struct Shape {
     target: u64,
 }
 
-type Rows = Vec<(Vec<u32>, Vec<u32>)>;
+type Pairs = Vec<(Vec<u32>, Vec<u32>)>;
 
 /// A run's rows for one update; their lengths differ from run to run.
-fn rows(config: &T5Config, seed: u64, update: u64, shape: Shape) -> Rows {
+fn rows(vocab_size: usize, seed: u64, update: u64, shape: Shape) -> Pairs {
     let draw = |row: usize, what: u64, below: u64| {
         mix(mix(seed << 20 | update) ^ ((row as u64) << 32 | what)) % below
     };
     let ids = |row, side: u64, longest| -> Vec<u32> {
         let length = 1 + draw(row, side, longest);
-        (0..length).map(|i| 2 + draw(row, side + 1 + i, config.vocab_size as u64 - 2) as u32).collect()
+        (0..length).map(|i| 2 + draw(row, side + 1 + i, vocab_size as u64 - 2) as u32).collect()
     };
     (0..shape.batch).map(|row| (ids(row, 0, shape.source), ids(row, 1 << 20, shape.target))).collect()
 }
 
-fn batch(runs: &[Rows]) -> Batch {
+fn batch(runs: &[Pairs]) -> Batch {
     let runs: Vec<Vec<(&[u32], &[u32])>> =
         runs.iter().map(|rows| rows.iter().map(|(s, t)| (&s[..], &t[..])).collect()).collect();
     Batch::new(&runs, 0, &Device::flex())
@@ -47,7 +48,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-fn train(backbone: &Backbone, built: &Built, seeds: &[u64], shape: Shape) -> Vec<Trace> {
+fn train(backbone: &dyn Backbone, built: &ConfiguredMethod, seeds: &[u64], shape: Shape) -> Vec<Trace> {
     let mut parameters = initial(built, seeds, backbone);
     let settings = AdamWSettings { epsilon: 1e-6, weight_decay: 0.03, max_gradient_norm: 1.0 };
     let mut optimizer = AdamW::new(&parameters, settings);
@@ -56,11 +57,11 @@ fn train(backbone: &Backbone, built: &Built, seeds: &[u64], shape: Shape) -> Vec
     let rates = vec![built.method.learning_rates().into_iter().map(rate).collect::<Rates>(); seeds.len()];
     let mut losses = vec![Vec::new(); seeds.len()];
     for update in 0..shape.updates {
-        let runs: Vec<Rows> =
-            seeds.iter().map(|&seed| rows(backbone.config(), seed, update, shape)).collect();
+        let runs: Vec<Pairs> =
+            seeds.iter().map(|&seed| rows(backbone.layout().vocab_size, seed, update, shape)).collect();
         let part = Part { batch: batch(&runs), dropout: Dropout::new(seeds, update), share: 1.0 };
-        let method = built.method.as_ref();
-        let update = Update { backbone, method, step: update + 1, rates: &rates, factor: 1.0 };
+        let (method, progress) = (built.method.as_ref(), Progress { step: update + 1, steps: shape.updates });
+        let update = Update { backbone, method, progress, rates: &rates, factor: 1.0 };
         let loss = update.apply(&mut parameters, &mut optimizer, [part]).remove(0);
         let all: Vec<f32> = loss.try_into_vec_as().unwrap();
         losses.iter_mut().zip(all).for_each(|(losses, loss)| losses.push(loss.to_bits()));
@@ -69,18 +70,23 @@ fn train(backbone: &Backbone, built: &Built, seeds: &[u64], shape: Shape) -> Vec
     losses.into_iter().enumerate().map(|(run, losses)| (values(run), losses)).collect()
 }
 
+/// The configured model with random weights.
+fn random(config: &T5Config, seed: u64) -> Box<dyn Backbone> {
+    T5Configuration::new(config.clone()).unwrap().random(seed, &Device::flex())
+}
+
 fn assert_alone_as_together(config: &T5Config, seeds: &[u64], shape: Shape) {
-    let backbone = Backbone::random(config, 1, &Device::flex());
+    let backbone = random(config, 1);
     for (label, name, mut settings) in every_path() {
         if name == "dept" {
             settings["max_length"] = shape.source.into();
         }
         let built = method(name, settings);
-        let together = train(&backbone, &built, seeds, shape);
+        let together = train(backbone.as_ref(), &built, seeds, shape);
         for (&seed, together) in seeds.iter().zip(&together) {
-            let alone = train(&backbone, &built, &[seed], shape).remove(0);
+            let alone = train(backbone.as_ref(), &built, &[seed], shape).remove(0);
             assert_eq!(alone.1, together.1, "{label}, seed {seed}: losses");
-            let names = built.method.parameters(config).into_iter().map(|p| p.name);
+            let names = built.method.parameters(backbone.layout()).unwrap().into_iter().map(|p| p.name);
             for (name, (a, b)) in names.zip(alone.0.iter().zip(&together.0)) {
                 assert!(a == b, "{label}, seed {seed}: {name}");
             }
@@ -113,7 +119,7 @@ fn so_it_does_where_products_are_large_enough_for_several_threads() {
         num_layers: 1,
         num_decoder_layers: Some(1),
         num_heads: 5,
-        feed_forward_proj: "gated-gelu".into(),
+        feed_forward_proj: FeedForward::GATED_GELU,
         tie_word_embeddings: false,
         scale_decoder_outputs: false,
         ..T5Config::t5_small()
@@ -123,21 +129,20 @@ fn so_it_does_where_products_are_large_enough_for_several_threads() {
 
 #[test]
 fn so_do_its_scores_and_answers() {
-    let config = common::backbone("v1_1").config().clone();
-    let (backbone, seeds) = (Backbone::random(&config, 2, &Device::flex()), [6, 7, 8]);
+    let shipped = common::backbone("v1_1");
+    let (backbone, seeds) = (shipped.configuration().random(2, &Device::flex()), [6, 7, 8]);
     let shape = Shape { updates: 0, batch: 4, source: 14, target: 5 };
     for (label, name, settings) in every_path() {
         let built = method(name, settings);
         let scores = |seeds: &[u64]| {
-            let parameters = initial(&built, seeds, &backbone);
-            let method = built.method.as_ref();
-            let pass = Pass { backbone: &backbone, method, parameters: &parameters, dropout: None };
-            let runs = vec![rows(&config, 1, 0, shape); seeds.len()];
-            let scores: Vec<f32> = target_log_probabilities(&pass, &batch(&runs)).try_into_vec_as().unwrap();
+            let parameters = initial(&built, seeds, backbone.as_ref());
+            let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
+            let runs = vec![rows(backbone.layout().vocab_size, 1, 0, shape); seeds.len()];
+            let scores: Vec<f32> =
+                backbone.target_log_probabilities(&adaptation, &batch(&runs)).try_into_vec_as().unwrap();
             let sources: Vec<Vec<&[u32]>> =
                 runs.iter().map(|rows| rows.iter().map(|(source, _)| &source[..]).collect()).collect();
-            let (ids, mask) = pad_ids(&sources, 0, &Device::flex());
-            (bits(&scores), generate(&pass, ids, mask, 6))
+            (bits(&scores), backbone.generate(&adaptation, Rows::new(&sources, 0, &Device::flex()), 6))
         };
         let (together, answers) = scores(&seeds);
         for (run, &seed) in seeds.iter().enumerate() {

@@ -6,12 +6,12 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::{DType, Device};
-use peft_model::t5::{Backbone, Pass, target_log_probabilities};
+use peft_model::{Adaptation, Backbone, families};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 
 fn load(folder: &Path) -> String {
-    match Backbone::load(folder, &Device::flex(), DType::F32) {
+    match families::load(folder, &Device::flex(), DType::F32) {
         Ok(_) => panic!("a broken checkpoint was accepted"),
         Err(error) => error.to_string(),
     }
@@ -138,13 +138,13 @@ fn changed(
 }
 
 fn notes(folder: &Path) -> Vec<String> {
-    Backbone::load(folder, &Device::flex(), DType::F32).unwrap().notes().to_vec()
+    families::load(folder, &Device::flex(), DType::F32).unwrap().weights().notes().to_vec()
 }
 
-fn log_probabilities(backbone: &Backbone) -> Vec<f32> {
+fn log_probabilities(backbone: &dyn Backbone) -> Vec<f32> {
     let (built, parameters) = common::identity(backbone);
-    let pass = Pass { backbone, method: built.method.as_ref(), parameters: &parameters, dropout: None };
-    common::values(target_log_probabilities(&pass, &common::Expected::read("v1_1").batch(1)))
+    let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
+    common::values(backbone.target_log_probabilities(&adaptation, &common::Expected::read("v1_1").batch(1)))
 }
 
 fn set_config(folder: &Path, more: Value) {
@@ -158,17 +158,18 @@ fn set_config(folder: &Path, more: Value) {
 #[test]
 fn what_either_version_of_transformers_saves_computes_the_same() {
     for variant in common::VARIANTS {
-        let reference = log_probabilities(&common::backbone(variant));
+        let reference = log_probabilities(common::backbone(variant).as_ref());
         for version in ["transformers-4", "transformers-5"] {
             let folder = copy(variant);
             for name in ["config.json", "generation_config.json"] {
                 let saved = common::folder("saved").join(version).join(variant).join(name);
                 fs::copy(saved, folder.path().join(name)).unwrap();
             }
-            let backbone = Backbone::load(folder.path(), &Device::flex(), DType::F32).unwrap();
-            assert_eq!(backbone.config(), common::backbone(variant).config(), "{version}, {variant}");
-            assert_eq!(log_probabilities(&backbone), reference, "{version}, {variant}");
-            assert_eq!(backbone.notes(), [""; 0]);
+            let backbone = families::load(folder.path(), &Device::flex(), DType::F32).unwrap();
+            let fields = common::backbone(variant).configuration().fields();
+            assert_eq!(backbone.configuration().fields(), fields, "{version}, {variant}");
+            assert_eq!(log_probabilities(backbone.as_ref()), reference, "{version}, {variant}");
+            assert_eq!(backbone.weights().notes(), [""; 0]);
         }
     }
 }
@@ -206,12 +207,12 @@ fn the_head_is_the_one_that_transformers_5_takes() {
     ] {
         let folder = changed("v1_1", change);
         set_config(folder.path(), config);
-        let backbone = Backbone::load(folder.path(), &Device::flex(), DType::F32).unwrap();
-        assert_eq!(backbone.notes(), [""; 0], "{case}");
+        let backbone = families::load(folder.path(), &Device::flex(), DType::F32).unwrap();
+        assert_eq!(backbone.weights().notes(), [""; 0], "{case}");
         let reference = expected.tensor(case).unwrap().data().to_vec();
         let reference: Vec<f32> =
             reference.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-        let error = common::relative_error(&log_probabilities(&backbone), &reference);
+        let error = common::relative_error(&log_probabilities(backbone.as_ref()), &reference);
         assert!(error < 1e-5, "{case}: {error:.1e}");
     }
 }
@@ -268,10 +269,10 @@ fn names_may_have_a_prefix_of_their_own() {
         changed("original", move |tensors| tensors.iter_mut().for_each(|t| t.0 = format!("{prefix}{}", t.0)))
     };
     let same = |folder: &Path, tolerance: f32| {
-        let loaded = Backbone::load(folder, &Device::flex(), DType::F32).unwrap();
-        assert_eq!(loaded.notes(), [""; 0]);
-        for (name, tensor) in reference.tensors() {
-            let found = common::values(loaded.tensor(name).clone());
+        let loaded = families::load(folder, &Device::flex(), DType::F32).unwrap();
+        assert_eq!(loaded.weights().notes(), [""; 0]);
+        for (name, tensor) in reference.weights().iter() {
+            let found = common::values(loaded.weights().get(name).clone());
             assert!(common::relative_error(&found, &common::values(tensor.clone())) <= tolerance, "{name}");
         }
     };
@@ -299,14 +300,18 @@ fn a_pickle_may_be_in_shards() {
     fs::remove_file(folder.path().join("pytorch_model.bin")).unwrap();
     let reference = common::backbone("original");
     let shard = |i: usize| json!(["a.bin", "b.bin"][i % 2]);
-    let names: Vec<&str> = reference.tensors().map(|(name, _)| name).collect();
+    let names: Vec<&str> = reference.weights().iter().map(|(name, _)| name).collect();
     let map: serde_json::Map<String, Value> =
         names.iter().enumerate().map(|(i, name)| (name.to_string(), shard(i))).collect();
     let index = folder.path().join("pytorch_model.bin.index.json");
     fs::write(&index, json!({"weight_map": map}).to_string()).unwrap();
-    let loaded = Backbone::load(folder.path(), &Device::flex(), DType::F32).unwrap();
-    for (name, tensor) in reference.tensors() {
-        assert_eq!(common::values(loaded.tensor(name).clone()), common::values(tensor.clone()), "{name}");
+    let loaded = families::load(folder.path(), &Device::flex(), DType::F32).unwrap();
+    for (name, tensor) in reference.weights().iter() {
+        assert_eq!(
+            common::values(loaded.weights().get(name).clone()),
+            common::values(tensor.clone()),
+            "{name}"
+        );
     }
 
     for bad in ["../a.bin", "/a.bin", "x/a.bin", "..", "", "./a.bin"] {

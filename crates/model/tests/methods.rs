@@ -9,19 +9,24 @@ use common::{
     relative_error, values,
 };
 use peft_model::dropout::Dropout;
-use peft_model::peft::{Built, Init, Parameters};
-use peft_model::t5::{Backbone, Pass, generate, target_log_probabilities, target_loss};
+use peft_model::peft::ConfiguredMethod;
+use peft_model::{Adaptation, Backbone, Init, Parameters};
 use serde_json::json;
 
-fn from_fixture(built: &Built, backbone: &Backbone, expected: &Expected, fixture: &str) -> Parameters {
-    let declared = built.method.parameters(backbone.config());
+fn from_fixture(
+    built: &ConfiguredMethod,
+    backbone: &dyn Backbone,
+    expected: &Expected,
+    fixture: &str,
+) -> Parameters {
+    let declared = built.method.parameters(backbone.layout()).unwrap();
     let run: Vec<Vec<f32>> = declared
         .iter()
         .map(|parameter| {
             let name = format!("{fixture}/value/{}", parameter.name);
             match parameter.init {
                 Init::Backbone if !expected.contains(&name) => {
-                    values(backbone.tensor(&parameter.name).clone())
+                    values(backbone.weights().get(&parameter.name).clone())
                 }
                 _ => expected.floats(&name),
             }
@@ -36,14 +41,9 @@ fn losses_and_gradients_agree_with_the_reference() {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
         for (fixture, name, settings) in fixtures() {
             let built = method(name, settings);
-            let parameters = from_fixture(&built, &backbone, &expected, fixture).tracked();
-            let pass = Pass {
-                backbone: &backbone,
-                method: built.method.as_ref(),
-                parameters: &parameters,
-                dropout: None,
-            };
-            let loss = target_loss(&pass, &expected.batch(1)).per_run;
+            let parameters = from_fixture(&built, backbone.as_ref(), &expected, fixture).tracked();
+            let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
+            let loss = backbone.target_loss(&adaptation, &expected.batch(1));
             let loss_error =
                 relative_error(&values(loss.clone().inner()), &expected.floats(&format!("{fixture}/loss")));
             let gradients = parameters.take_gradients(&mut loss.sum().backward());
@@ -80,16 +80,15 @@ fn scores_and_answers_agree_with_the_reference() {
         let mut checked = 0;
         for (fixture, name, settings) in with_answers {
             let built = method(name, settings);
-            let parameters = from_fixture(&built, &backbone, &expected, fixture);
-            let method = built.method.as_ref();
-            let pass = Pass { backbone: &backbone, method, parameters: &parameters, dropout: None };
+            let parameters = from_fixture(&built, backbone.as_ref(), &expected, fixture);
+            let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
             let batch = expected.batch(1);
-            let scores = values(target_log_probabilities(&pass, &batch));
+            let scores = values(backbone.target_log_probabilities(&adaptation, &batch));
             let error = relative_error(&scores, &expected.floats(&format!("{fixture}/logprob")));
             assert!(error < 1e-5, "{variant} {fixture}: {error:.1e}");
             let name = format!("{fixture}/generated");
             let width = expected.shape(&name)[1];
-            let generated = generate(&pass, batch.source, batch.source_mask, width - 1);
+            let generated = backbone.generate(&adaptation, batch.source, width - 1);
             for (ours, theirs) in generated[0].iter().zip(expected.ints(&name).chunks(width)) {
                 // The reference starts with the start token and pads after the EOS token.
                 let mut padded: Vec<i32> = ours.iter().map(|&id| id as i32).collect();
@@ -105,8 +104,8 @@ fn scores_and_answers_agree_with_the_reference() {
 
 /// A few steps of plain gradient descent with dropout, each run with its own seed and step size.
 fn descend(
-    backbone: &Backbone,
-    built: &Built,
+    backbone: &dyn Backbone,
+    built: &ConfiguredMethod,
     batches: &Expected,
     seeds: &[u64],
     rates: &[f32],
@@ -115,9 +114,9 @@ fn descend(
     for step in 0..3 {
         let dropout = Dropout::new(seeds, step);
         let tracked = parameters.tracked();
-        let pass =
-            Pass { backbone, method: built.method.as_ref(), parameters: &tracked, dropout: Some(&dropout) };
-        let loss = target_loss(&pass, &batches.batch(seeds.len())).per_run.sum();
+        let method = built.method.as_ref();
+        let adaptation = Adaptation { method, parameters: &tracked, dropout: Some(&dropout) };
+        let loss = backbone.target_loss(&adaptation, &batches.batch(seeds.len())).sum();
         let gradients = tracked.take_gradients(&mut loss.backward());
         let rates = Tensor::<1>::from_floats(rates, &Device::flex()).unsqueeze_dim(1);
         let values = parameters.values().iter().zip(gradients);
@@ -136,20 +135,20 @@ fn descend(
 fn training_leaves_the_backbone_bit_identical() {
     for variant in VARIANTS {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
-        let snapshot = |b: &Backbone| -> Vec<(String, Vec<u32>)> {
+        let snapshot = |b: &dyn Backbone| -> Vec<(String, Vec<u32>)> {
             let bits = |t: &Tensor<2>| values(t.clone()).into_iter().map(f32::to_bits).collect();
             let mut all: Vec<_> =
-                b.tensors().map(|(name, tensor)| (name.to_string(), bits(tensor))).collect();
+                b.weights().iter().map(|(name, tensor)| (name.to_string(), bits(tensor))).collect();
             all.sort();
             all
         };
-        let before = snapshot(&backbone);
+        let before = snapshot(backbone.as_ref());
         for (label, name, settings) in every_method() {
             let built = method(name, settings);
-            let start = initial(&built, &[1], &backbone);
-            let trained = descend(&backbone, &built, &expected, &[1], &[0.1]);
+            let start = initial(&built, &[1], backbone.as_ref());
+            let trained = descend(backbone.as_ref(), &built, &expected, &[1], &[0.1]);
             assert_ne!(start.run_to_host(0), trained.run_to_host(0), "{label} trained nothing");
-            assert_eq!(before, snapshot(&backbone), "{label} changed the frozen backbone");
+            assert_eq!(before, snapshot(backbone.as_ref()), "{label} changed the frozen backbone");
         }
     }
 }
@@ -160,14 +159,9 @@ fn methods_start_at_the_pretrained_model() {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
         for name in ["full", "lora", "bitfit", "ia3", "layer-norm"] {
             let built = method(name, json!({}));
-            let parameters = initial(&built, &[5], &backbone);
-            let pass = Pass {
-                backbone: &backbone,
-                method: built.method.as_ref(),
-                parameters: &parameters,
-                dropout: None,
-            };
-            let loss = values(target_loss(&pass, &expected.batch(1)).per_run);
+            let parameters = initial(&built, &[5], backbone.as_ref());
+            let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
+            let loss = values(backbone.target_loss(&adaptation, &expected.batch(1)));
             assert!(relative_error(&loss, &expected.floats("loss")) < 1e-5, "{name}");
         }
     }

@@ -8,24 +8,24 @@ use burn::tensor::kind::Numeric;
 use burn::tensor::{DType, Device, Tensor};
 use common::{Expected, VARIANTS, backbone, identity, relative_error, values};
 use peft_model::dropout::Dropout;
-use peft_model::t5::{Backbone, Batch, Pass, generate, target_log_probabilities, target_logits, target_loss};
+use peft_model::t5::relative_position_bucket;
+use peft_model::{Adaptation, Batch, Rows, families};
 
 #[test]
 fn logits_losses_and_log_probabilities_agree() {
     for variant in VARIANTS {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
-        let (built, parameters) = identity(&backbone);
-        let pass = Pass {
-            backbone: &backbone,
-            method: built.method.as_ref(),
-            parameters: &parameters,
-            dropout: None,
-        };
+        let (built, parameters) = identity(backbone.as_ref());
+        let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
         let batch = expected.batch(1);
-        let logits = relative_error(&values(target_logits(&pass, &batch)), &expected.floats("logits"));
-        let loss = relative_error(&values(target_loss(&pass, &batch).per_run), &expected.floats("loss"));
-        let log_probability =
-            relative_error(&values(target_log_probabilities(&pass, &batch)), &expected.floats("logprob"));
+        let logits =
+            relative_error(&values(backbone.target_logits(&adaptation, &batch)), &expected.floats("logits"));
+        let loss =
+            relative_error(&values(backbone.target_loss(&adaptation, &batch)), &expected.floats("loss"));
+        let log_probability = relative_error(
+            &values(backbone.target_log_probabilities(&adaptation, &batch)),
+            &expected.floats("logprob"),
+        );
         println!(
             "{variant}: relative errors: logits {logits:.1e}, loss {loss:.1e}, log-probability {log_probability:.1e}"
         );
@@ -37,15 +37,10 @@ fn logits_losses_and_log_probabilities_agree() {
 fn greedy_ids_are_identical() {
     for variant in VARIANTS {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
-        let (built, parameters) = identity(&backbone);
-        let pass = Pass {
-            backbone: &backbone,
-            method: built.method.as_ref(),
-            parameters: &parameters,
-            dropout: None,
-        };
+        let (built, parameters) = identity(backbone.as_ref());
+        let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
         let batch = expected.batch(1);
-        let generated = generate(&pass, batch.source, batch.source_mask, 12);
+        let generated = backbone.generate(&adaptation, batch.source, 12);
         let width = expected.shape("generated")[1];
         let reference = expected.ints("generated");
         assert_telling(reference.chunks(width));
@@ -78,24 +73,17 @@ fn assert_telling<'a>(rows: impl Iterator<Item = &'a [i32]>) {
 fn padding_to_256_changes_nothing() {
     for variant in VARIANTS {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
-        let (built, parameters) = identity(&backbone);
+        let (built, parameters) = identity(backbone.as_ref());
         let loss = |batch: &Batch, training: bool| {
             let dropout = Dropout::new(&[3], 5);
-            let pass = Pass {
-                backbone: &backbone,
-                method: built.method.as_ref(),
-                parameters: &parameters,
+            let adaptation = Adaptation {
                 dropout: training.then_some(&dropout),
+                ..Adaptation::new(built.method.as_ref(), &parameters)
             };
-            values(target_loss(&pass, batch).per_run)
+            values(backbone.target_loss(&adaptation, batch))
         };
         let narrow = expected.batch(1);
-        let wide = Batch {
-            source: pad_to(narrow.source.clone(), 256),
-            source_mask: pad_to(narrow.source_mask.clone(), 256),
-            target: pad_to(narrow.target.clone(), 20),
-            target_mask: pad_to(narrow.target_mask.clone(), 20),
-        };
+        let wide = Batch { source: pad_rows(&narrow.source, 256), target: pad_rows(&narrow.target, 20) };
         // In training too: the dropout masks of real tokens do not depend on the width.
         for training in [false, true] {
             let error = relative_error(&loss(&wide, training), &loss(&narrow, training));
@@ -104,6 +92,10 @@ fn padding_to_256_changes_nothing() {
         }
         assert_ne!(loss(&narrow, true), loss(&narrow, false));
     }
+}
+
+fn pad_rows(rows: &Rows, width: usize) -> Rows {
+    Rows { ids: pad_to(rows.ids.clone(), width), mask: pad_to(rows.mask.clone(), width), tasks: None }
 }
 
 fn pad_to<K: Numeric>(tensor: Tensor<3, K>, width: usize) -> Tensor<3, K> {
@@ -120,8 +112,7 @@ fn relative_positions_fall_into_the_reference_buckets() {
             let reference = expected.ints(&format!("buckets.{stack}.{buckets}"));
             for (i, &reference) in reference.iter().enumerate() {
                 let distance = i as i64 - 700;
-                let ours =
-                    peft_model::t5::relative_position_bucket(distance, bidirectional, buckets, furthest);
+                let ours = relative_position_bucket(distance, bidirectional, buckets, furthest);
                 assert_eq!(ours, i64::from(reference), "{stack}, {buckets} buckets, distance {distance}");
             }
         }
@@ -133,9 +124,10 @@ fn checkpoints_of_every_format_and_precision_load() {
     let reference = backbone("original");
     let folder = |name: &str| common::folder("formats").join(name);
     for (name, tolerance) in [("sharded", 0.0), ("pytorch", 0.0), ("f16", 1e-3), ("bf16", 1e-2)] {
-        let loaded = Backbone::load(&folder(name), &Device::flex(), DType::F32).unwrap();
-        for (tensor, expected) in reference.tensors() {
-            let error = relative_error(&values(loaded.tensor(tensor).clone()), &values(expected.clone()));
+        let loaded = families::load(&folder(name), &Device::flex(), DType::F32).unwrap();
+        for (tensor, expected) in reference.weights().iter() {
+            let error =
+                relative_error(&values(loaded.weights().get(tensor).clone()), &values(expected.clone()));
             assert!(error <= tolerance, "{name}, {tensor}: {error:.1e}");
         }
     }
@@ -146,10 +138,10 @@ fn a_saved_backbone_loads_as_it_was() {
     for variant in VARIANTS {
         let (backbone, folder) = (backbone(variant), tempfile::tempdir().unwrap());
         backbone.save(folder.path(), DType::F32).unwrap();
-        let loaded = Backbone::load(folder.path(), &Device::flex(), DType::F32).unwrap();
-        assert_eq!(loaded.config(), backbone.config());
-        for (name, tensor) in backbone.tensors() {
-            assert_eq!(values(loaded.tensor(name).clone()), values(tensor.clone()), "{name}");
+        let loaded = families::load(folder.path(), &Device::flex(), DType::F32).unwrap();
+        assert_eq!(loaded.configuration().fields(), backbone.configuration().fields());
+        for (name, tensor) in backbone.weights().iter() {
+            assert_eq!(values(loaded.weights().get(name).clone()), values(tensor.clone()), "{name}");
         }
     }
 }

@@ -5,9 +5,10 @@
 use std::process::ExitCode;
 
 use burn::tensor::Tensor;
+use peft_model::layout::{Branch, Layout};
 use peft_model::ops::per_run;
-use peft_model::peft::{self, Checked, Group, Init, Method, Parameter, Registered};
-use peft_model::t5::{Pass, Sublayer, T5Config};
+use peft_model::peft::{self, Registered, Validate};
+use peft_model::{Context, Group, Init, Method, Parameter, settings};
 use serde::{Deserialize, Serialize};
 
 const OUTPUT_SCALES: Registered =
@@ -15,7 +16,7 @@ const OUTPUT_SCALES: Registered =
 
 /// A learned vector rescales what every sub-layer adds to the residual stream.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct OutputScales {
     learning_rate: f64,
 }
@@ -26,30 +27,30 @@ impl Default for OutputScales {
     }
 }
 
-impl Checked for OutputScales {
-    fn check(&self) -> Result<(), String> {
-        peft::learning_rate("learning_rate", self.learning_rate)
+impl Validate for OutputScales {
+    fn validate(&self) -> Result<(), String> {
+        settings::learning_rate("learning_rate", self.learning_rate)
     }
 }
 
 impl Method for OutputScales {
-    fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
-        let scales = |at: &Sublayer| Parameter::new(name(at), &[config.d_model], Init::Ones);
-        Sublayer::all(config).iter().map(scales).collect()
+    fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
+        let scales = |branch: &Branch| Parameter::new(name(branch), &[layout.d_model], Init::Ones);
+        Ok(layout.branches.iter().map(scales).collect())
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
         vec![(Group::NETWORK, self.learning_rate)]
     }
 
-    fn sublayer(&self, pass: &Pass, at: Sublayer, output: Tensor<4>) -> Tensor<4> {
-        let scales = per_run(pass.parameters.get(&name(&at)), &output);
+    fn sublayer(&self, context: &Context, branch: &Branch, output: Tensor<4>) -> Tensor<4> {
+        let scales = per_run(context.parameters.get(&name(branch)), &output);
         output * scales
     }
 }
 
-fn name(at: &Sublayer) -> String {
-    format!("{}.scales", at.path())
+fn name(branch: &Branch) -> String {
+    format!("{}.scales", branch.path)
 }
 
 fn main() -> ExitCode {

@@ -14,14 +14,14 @@ use peft_bench::host::device::DeviceName;
 use peft_bench::hub::{Hub, HubSettings, Progress};
 use peft_bench::model::ModelFiles;
 use peft_bench::results::{Record, Store};
-use peft_model::t5::{Backbone, T5Config};
+use peft_model::families;
 
 use common::{Workspace, assert_success, files, stderr, stdout};
 
 /// A workspace whose suite has LoRA alone.
 fn workspace() -> Workspace {
     let w = Workspace::new();
-    w.edit("tiny-suite.toml", "\n[methods.prompt-tuning]\nprompt_length = 3\n", "");
+    w.edit("tiny-suite.toml", "\n[methods.prompt-tuning]\nprompt.length = 3\n", "");
     w
 }
 
@@ -167,8 +167,8 @@ fn whatever_decides_the_result_makes_other_cells() {
         assert!(ids(&w).is_disjoint(&same_words), "{file}: {to}");
     }
     let w = workspace();
-    let config = T5Config::from_folder(&w.path("model")).unwrap();
-    Backbone::random(&config, 2, &Device::flex()).save(&w.path("model"), DType::F32).unwrap();
+    let config = families::configuration(&w.path("model")).unwrap();
+    config.random(2, &Device::flex()).save(&w.path("model"), DType::F32).unwrap();
     assert!(ids(&w).is_disjoint(&same_words), "other weights");
     let w = workspace();
     w.edit("tiny-suite.toml", "model = \"model\"", "model = \"model@random\"");

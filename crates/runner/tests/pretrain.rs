@@ -12,8 +12,7 @@ use peft_bench::files::atomic::death;
 use peft_bench::hub::{Hub, HubSettings, Progress};
 use peft_bench::model::Model;
 use peft_bench::pretrain::{Examples, Recipe, Report, held_out_loss};
-use peft_model::peft::{self, Parameters};
-use peft_model::t5::{Backbone, Pass};
+use peft_model::{Adaptation, Parameters, families, peft};
 
 const RECIPE: &str = r#"
 title = "tiny"
@@ -82,8 +81,8 @@ fn a_recipe_gives_a_model_that_has_learned_and_loads() {
     assert_eq!(report.steps, 100);
     // A hundred steps are enough to learn which words are frequent: less than the uniform guess over 300.
     assert!(report.held_out.span_corruption < 300f64.ln(), "{report:?}");
-    let backbone = Backbone::load(&workspace.path("m"), &Device::flex(), DType::F32).unwrap();
-    assert_eq!(backbone.config().dropout_rate, 0.1);
+    let backbone = families::load(&workspace.path("m"), &Device::flex(), DType::F32).unwrap();
+    assert_eq!(backbone.configuration().dropout_rate(), 0.1);
     let files = common::files(&workspace.path("m"));
     assert_eq!(files, ["config.json", "model.safetensors", "pretraining.json", "tokenizer.json"]);
     let run = ["run", "tiny-suite.toml", "--model", "m", "--steps", "2", "--out", "out"];
@@ -176,8 +175,8 @@ fn a_pretraining_killed_while_writing_leaves_no_partial_model() {
         let (weights, now) = (workspace.path("m/model.safetensors"), model(&names));
         seen.push((weights.exists(), now == old));
         if weights.exists() && now != old {
-            let backbone = Backbone::load(&workspace.path("m"), &Device::flex(), DType::F32).unwrap();
-            assert_eq!(backbone.config().d_ff, 32);
+            let backbone = families::load(&workspace.path("m"), &Device::flex(), DType::F32).unwrap();
+            assert_eq!(backbone.layout().d_ff, 32);
             let report: serde_json::Value =
                 serde_json::from_str(&workspace.read("m/pretraining.json")).unwrap();
             assert_eq!(report["recipe"]["model"]["d_ff"], 32);
@@ -205,7 +204,7 @@ fn a_pretraining_continues_if_its_state_cannot_be_written() {
     let output = command.current_dir(program.get_current_dir().unwrap()).output().unwrap();
     assert_success(&output);
     assert!(stderr(&output).contains("cannot write m/state.safetensors"), "{}", stderr(&output));
-    let backbone = Backbone::load(&workspace.path("m"), &Device::flex(), DType::F32);
+    let backbone = families::load(&workspace.path("m"), &Device::flex(), DType::F32);
     assert!(backbone.is_ok(), "{backbone:?}");
 }
 
@@ -265,11 +264,16 @@ fn the_embedded_model_has_the_loss_of_its_card() {
     }
     let hub = Hub::new(HubSettings::new("http://127.0.0.1:1", folder, Progress::Silent));
     let model = Model::open("pocket", &hub, &Device::flex()).unwrap();
-    assert_eq!(Backbone::num_parameters(model.backbone.config()), report.parameters);
+    assert_eq!(model.backbone.layout().num_parameters(), report.parameters);
     let (frozen, none) = (peft::frozen(), Parameters::none(1, DType::F32));
     let method = frozen.method.as_ref();
-    let pass = Pass { backbone: &model.backbone, method, parameters: &none, dropout: None };
-    let loss = held_out_loss(&pass, &Examples::new(&report.recipe, &model.tokenizer).unwrap().held_out());
+    let adaptation = Adaptation::new(method, &none);
+    let backbone = model.backbone.as_ref();
+    let loss = held_out_loss(
+        backbone,
+        &adaptation,
+        &Examples::new(&report.recipe, &model.tokenizer).unwrap().held_out(),
+    );
     for (found, stated) in [
         (loss.span_corruption, report.held_out.span_corruption),
         (loss.supervised, report.held_out.supervised),

@@ -1,5 +1,5 @@
 use crate::ops::{AdamWStep, Moments, RunStep, adamw, sum_of_squares};
-use crate::peft::{Gradients, Group, Parameters, select_runs};
+use crate::{Gradients, Group, Parameters, select_runs};
 use burn::tensor::Tensor;
 
 const BETA1: f64 = 0.9;
@@ -61,12 +61,12 @@ impl AdamW {
     pub fn step(
         &mut self,
         parameters: Parameters,
-        gradients: Gradients,
+        gradients: &Gradients,
         step: u64,
         rates: &[Rates],
         factor: f64,
     ) -> Parameters {
-        let clip = self.clip_factors(&gradients, rates.len());
+        let clip = self.clip_factors(gradients, rates.len());
         let correction = (1.0 - BETA2.powi(step as i32)).sqrt() / (1.0 - BETA1.powi(step as i32));
         let groups: Vec<Group> = parameters.declared().iter().map(|p| p.group).collect();
         parameters.map_values(|i, value| {
@@ -118,7 +118,7 @@ mod tests {
     use burn::tensor::{DType, Device};
 
     use super::*;
-    use crate::peft::{Init, Parameter};
+    use crate::{Init, Parameter};
 
     fn train(values: &[Vec<f32>], gradients: [[f32; 3]; 4], factors: [f64; 4]) -> Vec<Vec<f32>> {
         let declared = vec![Parameter::new("p", &[3], Init::Zeros)];
@@ -130,7 +130,7 @@ mod tests {
         for (i, (gradient, factor)) in gradients.into_iter().zip(factors).enumerate() {
             let gradient = Tensor::<1>::from_floats(gradient, &Device::flex()).unsqueeze::<2>();
             let gradient = gradient.repeat_dim(0, runs.len());
-            parameters = optimizer.step(parameters, vec![Some(gradient)], i as u64 + 1, &rates, factor);
+            parameters = optimizer.step(parameters, &vec![Some(gradient)], i as u64 + 1, &rates, factor);
         }
         (0..runs.len()).map(|run| parameters.run_to_host(run).remove(0)).collect()
     }
@@ -150,7 +150,7 @@ mod tests {
             let settings = AdamWSettings { epsilon: 1.0, weight_decay: 0.0, max_gradient_norm: 0.5 };
             let rates = vec![vec![(Group::NETWORK, 0.1)]; gradients.len()];
             let mut optimizer = AdamW::new(&parameters, settings);
-            let updated = optimizer.step(parameters, vec![Some(gradient)], 1, &rates, 1.0);
+            let updated = optimizer.step(parameters, &vec![Some(gradient)], 1, &rates, 1.0);
             (0..gradients.len()).map(|run| updated.run_to_host(run).remove(0)).collect::<Vec<_>>()
         };
         let (small, large) = ([0.1, 0.2, -0.1], [30.0, -40.0, 5.0]);

@@ -2,17 +2,16 @@ use burn::tensor::Tensor;
 
 use super::{AdamW, Rates};
 use crate::dropout::Dropout;
-use crate::peft::{Gradients, Method, Parameters};
-use crate::t5::{Backbone, Batch, Pass, target_loss};
+use crate::{Adaptation, Backbone, Batch, Gradients, Method, Parameters, Progress};
 
 /// One update of the parameters of several runs.
 pub struct Update<'a> {
     /// The frozen backbone.
-    pub backbone: &'a Backbone,
+    pub backbone: &'a dyn Backbone,
     /// The method whose parameters train.
     pub method: &'a dyn Method,
-    /// Updates so far, this one included.
-    pub step: u64,
+    /// Updates so far, this one included, and in all.
+    pub progress: Progress,
     /// The learning rates of each run.
     pub rates: &'a [Rates],
     /// The schedule's factor on every learning rate.
@@ -40,18 +39,23 @@ impl Update<'_> {
         let tracked = parameters.tracked();
         let (mut losses, mut gradients) = (Vec::new(), None);
         for Part { batch, dropout, share } in parts {
-            let (backbone, method) = (self.backbone, self.method);
-            let pass = Pass { backbone, method, parameters: &tracked, dropout: Some(&dropout) };
-            let loss = target_loss(&pass, &batch).per_run;
+            let adaptation =
+                Adaptation { method: self.method, parameters: &tracked, dropout: Some(&dropout) };
+            let loss = self.backbone.target_loss(&adaptation, &batch);
             losses.push(loss.clone().inner());
-            let new = tracked.take_gradients(&mut (loss.sum() * share).backward());
+            let objective = match self.backbone.penalty(&adaptation, &batch) {
+                Some(penalty) => loss + penalty,
+                None => loss,
+            };
+            let new = tracked.take_gradients(&mut (objective.sum() * share).backward());
             gradients = Some(add(gradients, new));
         }
         drop(tracked);
         if let Some(gradients) = gradients {
             // Taken out, so that the update can work in place.
             let old = std::mem::take(parameters);
-            *parameters = optimizer.step(old, gradients, self.step, self.rates, self.factor);
+            let new = optimizer.step(old, &gradients, self.progress.step, self.rates, self.factor);
+            *parameters = self.method.after_update(new, &gradients, self.progress);
         }
         losses
     }

@@ -3,16 +3,17 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, Group, Init, Method, Parameter, Registered, learning_rate, positive};
+use super::{Registered, Validate, learning_rate, positive};
+use crate::layout::{Branch, Layout, Sublayer, SublayerKind};
 use crate::ops::affine_per_run;
-use crate::t5::{Backbone, Pass, Sublayer, SublayerKind, T5Config};
+use crate::{Context, Group, Init, Method, Parameter};
 
 pub(super) const REGISTERED: Registered =
     Registered::new::<Adapter>("adapter", "Adapter", "Houlsby et al. 2019");
 
 /// `h + up(activation(down(h)))` on sub-layer outputs, before they join the residual stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Adapter {
     pub bottleneck: usize,
     pub placement: Placement,
@@ -57,15 +58,15 @@ impl Default for Adapter {
 /// Small enough that an adapter starts close to the identity.
 const INITIAL_DEVIATION: f64 = 0.01;
 
-impl Checked for Adapter {
-    fn check(&self) -> Result<(), String> {
+impl Validate for Adapter {
+    fn validate(&self) -> Result<(), String> {
         positive("bottleneck", self.bottleneck)?;
         learning_rate("learning_rate", self.learning_rate)
     }
 }
 
 impl Adapter {
-    fn adapts(&self, at: &Sublayer) -> bool {
+    fn adapts(&self, at: Sublayer) -> bool {
         match at.kind {
             SublayerKind::FeedForward => true,
             SublayerKind::SelfAttention => self.placement == Placement::Houlsby,
@@ -75,12 +76,12 @@ impl Adapter {
 }
 
 impl Method for Adapter {
-    fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
-        let (d, r) = (config.d_model, self.bottleneck);
+    fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
+        let (d, r) = (layout.d_model, self.bottleneck);
         let mut parameters = Vec::new();
-        for at in Sublayer::all(config).iter().filter(|at| self.adapts(at)) {
+        for branch in layout.branches.iter().filter(|branch| self.adapts(branch.at)) {
             let mut add = |part, shape: &[usize], init| {
-                parameters.push(Parameter::new(name(at, part), shape, init));
+                parameters.push(Parameter::new(name(branch, part), shape, init));
             };
             add("down.weight", &[r, d], Init::Normal(INITIAL_DEVIATION));
             add("down.bias", &[r], Init::Zeros);
@@ -88,23 +89,22 @@ impl Method for Adapter {
             add("up.bias", &[d], Init::Zeros);
         }
         if self.train_norms {
-            let norms = Backbone::norms(config).into_iter();
-            parameters.extend(norms.map(|norm| Parameter::backbone(norm, [1, d])));
+            parameters.extend(layout.norms.iter().map(|norm| Parameter::backbone(&norm.weight, [1, d])));
         }
-        parameters
+        Ok(parameters)
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
         vec![(Group::NETWORK, self.learning_rate)]
     }
 
-    fn sublayer(&self, pass: &Pass, at: Sublayer, output: Tensor<4>) -> Tensor<4> {
-        if !self.adapts(&at) {
+    fn sublayer(&self, context: &Context, branch: &Branch, output: Tensor<4>) -> Tensor<4> {
+        if !self.adapts(branch.at) {
             return output;
         }
         let affine = |input, part: &str| {
-            let weight = pass.parameters.get::<3>(&name(&at, &format!("{part}.weight")));
-            let bias = pass.parameters.get::<2>(&name(&at, &format!("{part}.bias")));
+            let weight = context.parameters.get::<3>(&name(branch, &format!("{part}.weight")));
+            let bias = context.parameters.get::<2>(&name(branch, &format!("{part}.bias")));
             affine_per_run(input, weight, bias)
         };
         let hidden = self.activation.apply(affine(output.clone(), "down"));
@@ -122,6 +122,6 @@ impl Nonlinearity {
     }
 }
 
-fn name(at: &Sublayer, part: &str) -> String {
-    format!("{}.adapter.{part}", at.path())
+fn name(branch: &Branch, part: &str) -> String {
+    format!("{}.adapter.{part}", branch.path)
 }

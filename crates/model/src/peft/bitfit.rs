@@ -6,16 +6,17 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, Group, Init, Method, Parameter, Registered, learning_rate};
+use super::{Registered, Validate, learning_rate};
+use crate::layout::{Layout, Linear, Norm, NormSite};
 use crate::ops::per_run;
-use crate::t5::{Pass, Site, Sublayer, T5Config};
+use crate::{Context, Group, Init, Method, Parameter};
 
 pub(super) const REGISTERED: Registered =
     Registered::new::<BitFit>("bitfit", "BitFit", "Ben Zaken et al. 2022");
 
 /// Biases on every linear map, the head included, and on norms.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct BitFit {
     pub learning_rate: f64,
     pub norms: Norms,
@@ -38,56 +39,53 @@ impl Default for BitFit {
     }
 }
 
-impl Checked for BitFit {
-    fn check(&self) -> Result<(), String> {
+impl Validate for BitFit {
+    fn validate(&self) -> Result<(), String> {
         learning_rate("learning_rate", self.learning_rate)
     }
 }
 
 impl Method for BitFit {
-    fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
-        let mut parameters: Vec<Parameter> = Site::all(config)
-            .iter()
-            .map(|site| {
-                let [out, _] = site.shape(config);
-                Parameter::new(bias(site), &[out], Init::Zeros)
-            })
-            .collect();
-        let norms = Sublayer::all(config).into_iter().map(|s| s.norm());
-        let d = config.d_model;
-        match self.norms {
-            Norms::Bias => {
-                parameters.extend(norms.map(|name| Parameter::new(norm_bias(&name), &[d], Init::Zeros)))
-            }
-            Norms::Scale => parameters.extend(norms.map(|name| Parameter::backbone(name, [1, d]))),
-            Norms::None => {}
-        }
-        parameters
+    fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
+        let biases = layout.linears.iter().map(|linear| {
+            let [out, _] = linear.shape;
+            Parameter::new(bias(&linear.path), &[out], Init::Zeros)
+        });
+        let norms = layout.norms.iter().filter(|norm| matches!(norm.site, NormSite::Sublayer(_)));
+        let d = layout.d_model;
+        let of_norm = |norm: &Norm| match self.norms {
+            Norms::Bias => Some(Parameter::new(bias(&norm.path), &[d], Init::Zeros)),
+            Norms::Scale => Some(Parameter::backbone(&norm.weight, [1, d])),
+            Norms::None => None,
+        };
+        Ok(biases.chain(norms.filter_map(of_norm)).collect())
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
         vec![(Group::NETWORK, self.learning_rate)]
     }
 
-    fn projection(&self, pass: &Pass, site: Site, _input: &Tensor<4>, output: Tensor<4>) -> Tensor<4> {
-        let bias = per_run(pass.parameters.get(&bias(&site)), &output);
+    fn projection(
+        &self,
+        context: &Context,
+        linear: &Linear,
+        _input: &Tensor<4>,
+        output: Tensor<4>,
+    ) -> Tensor<4> {
+        let bias = per_run(context.parameters.get(&bias(&linear.path)), &output);
         output + bias
     }
 
-    fn norm(&self, pass: &Pass, name: &str, output: Tensor<4>) -> Tensor<4> {
-        let bias = norm_bias(name);
-        if !pass.parameters.contains(&bias) {
+    fn norm(&self, context: &Context, norm: &Norm, output: Tensor<4>) -> Tensor<4> {
+        let bias = bias(&norm.path);
+        if !context.parameters.contains(&bias) {
             return output;
         }
-        let bias = per_run(pass.parameters.get(&bias), &output);
+        let bias = per_run(context.parameters.get(&bias), &output);
         output + bias
     }
 }
 
-fn norm_bias(scale: &str) -> String {
-    format!("{}.bias", scale.trim_end_matches(".weight"))
-}
-
-fn bias(site: &Site) -> String {
-    format!("{}.bias", site.path())
+fn bias(path: &str) -> String {
+    format!("{path}.bias")
 }

@@ -2,15 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, Group, Method, Parameter, Registered, learning_rate};
-use crate::t5::{Backbone, T5Config};
+use super::{Registered, Validate, learning_rate};
+use crate::layout::Layout;
+use crate::{Group, Method, Parameter};
 
 pub(super) const REGISTERED: Registered =
     Registered::new::<FullFineTuning>("full", "Full fine-tuning", "Raffel et al. 2020");
 
 /// Full fine-tuning. Runs side by side share no backbone: each has its own copy of every tensor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct FullFineTuning {
     pub learning_rate: f64,
 }
@@ -21,15 +22,16 @@ impl Default for FullFineTuning {
     }
 }
 
-impl Checked for FullFineTuning {
-    fn check(&self) -> Result<(), String> {
+impl Validate for FullFineTuning {
+    fn validate(&self) -> Result<(), String> {
         learning_rate("learning_rate", self.learning_rate)
     }
 }
 
 impl Method for FullFineTuning {
-    fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
-        Backbone::shapes(config).into_iter().map(|(name, shape)| Parameter::backbone(name, shape)).collect()
+    fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
+        let tensors = layout.tensors.iter();
+        Ok(tensors.map(|tensor| Parameter::backbone(&tensor.name, tensor.shape)).collect())
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {

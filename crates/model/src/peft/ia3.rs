@@ -4,15 +4,16 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, Group, Init, Method, Parameter, Registered, learning_rate};
+use super::{Registered, Validate, learning_rate};
+use crate::layout::{Layout, Linear, Projection, Site};
 use crate::ops::per_run;
-use crate::t5::{Pass, Projection, Site, T5Config};
+use crate::{Context, Group, Init, Method, Parameter};
 
 pub(super) const REGISTERED: Registered = Registered::new::<Ia3>("ia3", "(IA)^3", "Liu et al. 2022");
 
 /// One factor per key, value and hidden unit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Ia3 {
     pub learning_rate: f64,
 }
@@ -23,23 +24,23 @@ impl Default for Ia3 {
     }
 }
 
-impl Checked for Ia3 {
-    fn check(&self) -> Result<(), String> {
+impl Validate for Ia3 {
+    fn validate(&self) -> Result<(), String> {
         learning_rate("learning_rate", self.learning_rate)
     }
 }
 
 impl Method for Ia3 {
-    fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
-        let scaled = |site: Site| {
-            let [out, input] = site.shape(config);
-            let width = match side(&site)? {
+    fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
+        let scaled = |linear: &Linear| {
+            let [out, input] = linear.shape;
+            let width = match side(linear)? {
                 Side::Input => input,
                 Side::Output => out,
             };
-            Some(Parameter::new(factors(&site), &[width], Init::Ones))
+            Some(Parameter::new(factors(linear), &[width], Init::Ones))
         };
-        Site::all(config).into_iter().filter_map(scaled).collect()
+        Ok(layout.linears.iter().filter_map(scaled).collect())
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
@@ -47,13 +48,19 @@ impl Method for Ia3 {
     }
 
     /// `[runs, batch, length, in]` in and out; each run has factors of its own.
-    fn projection_input(&self, pass: &Pass, site: Site, input: Tensor<4>) -> Tensor<4> {
-        rescale(pass, site, Side::Input, input)
+    fn projection_input(&self, context: &Context, linear: &Linear, input: Tensor<4>) -> Tensor<4> {
+        rescale(context, linear, Side::Input, input)
     }
 
     /// `[runs, batch, length, out]` in and out.
-    fn projection(&self, pass: &Pass, site: Site, _input: &Tensor<4>, output: Tensor<4>) -> Tensor<4> {
-        rescale(pass, site, Side::Output, output)
+    fn projection(
+        &self,
+        context: &Context,
+        linear: &Linear,
+        _input: &Tensor<4>,
+        output: Tensor<4>,
+    ) -> Tensor<4> {
+        rescale(context, linear, Side::Output, output)
     }
 }
 
@@ -64,22 +71,22 @@ enum Side {
     Output,
 }
 
-fn side(site: &Site) -> Option<Side> {
-    match site {
-        Site::Projection(_, Projection::K | Projection::V) => Some(Side::Output),
-        Site::Projection(_, Projection::Wo) => Some(Side::Input),
+fn side(linear: &Linear) -> Option<Side> {
+    match linear.site {
+        Site::Projection(_, Projection::Key | Projection::Value) => Some(Side::Output),
+        Site::Projection(_, Projection::Down) => Some(Side::Input),
         _ => None,
     }
 }
 
-fn rescale(pass: &Pass, site: Site, own: Side, values: Tensor<4>) -> Tensor<4> {
-    if side(&site) != Some(own) {
+fn rescale(context: &Context, linear: &Linear, own: Side, values: Tensor<4>) -> Tensor<4> {
+    if side(linear) != Some(own) {
         return values;
     }
-    let factors = per_run(pass.parameters.get(&factors(&site)), &values);
+    let factors = per_run(context.parameters.get(&factors(linear)), &values);
     values * factors
 }
 
-fn factors(site: &Site) -> String {
-    format!("{}.ia3", site.path())
+fn factors(linear: &Linear) -> String {
+    format!("{}.ia3", linear.path)
 }

@@ -2,15 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, Group, Method, Parameter, Registered, learning_rate};
-use crate::t5::{Backbone, T5Config};
+use super::{Registered, Validate, learning_rate};
+use crate::layout::Layout;
+use crate::{Group, Method, Parameter};
 
 pub(super) const REGISTERED: Registered =
     Registered::new::<LayerNormTuning>("layer-norm", "LayerNorm", "Zhao et al. 2024");
 
 /// The scale of every norm trains, the final ones included; T5's norms have no bias.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct LayerNormTuning {
     pub learning_rate: f64,
 }
@@ -21,16 +22,16 @@ impl Default for LayerNormTuning {
     }
 }
 
-impl Checked for LayerNormTuning {
-    fn check(&self) -> Result<(), String> {
+impl Validate for LayerNormTuning {
+    fn validate(&self) -> Result<(), String> {
         learning_rate("learning_rate", self.learning_rate)
     }
 }
 
 impl Method for LayerNormTuning {
-    fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
-        let norms = Backbone::norms(config).into_iter();
-        norms.map(|norm| Parameter::backbone(norm, [1, config.d_model])).collect()
+    fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
+        let scales = layout.norms.iter().map(|norm| Parameter::backbone(&norm.weight, [1, layout.d_model]));
+        Ok(scales.collect())
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {

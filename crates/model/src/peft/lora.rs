@@ -3,10 +3,10 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Checked, Group, Init, Method, Parameter, Registered, factor, learning_rate, positive, probability,
-};
-use crate::t5::{Pass, Projection, Site, T5Config};
+use super::{Registered, Validate, factor, learning_rate, positive, probability};
+use crate::layout::{Layout, Linear, Site};
+use crate::ops::linear_per_run;
+use crate::{Context, Group, Init, Method, Parameter};
 
 pub(super) const REGISTERED: Registered = Registered::new::<Lora>("lora", "LoRA", "Hu et al. 2022");
 
@@ -14,7 +14,7 @@ pub(super) const REGISTERED: Registered = Registered::new::<Lora>("lora", "LoRA"
 ///
 /// The products with A and B stay apart: the merged weight is never formed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Lora {
     pub rank: usize,
     pub alpha: f64,
@@ -37,76 +37,81 @@ impl Default for Lora {
     }
 }
 
-const TARGETS: [Projection; 8] = [
-    Projection::Q,
-    Projection::K,
-    Projection::V,
-    Projection::O,
-    Projection::Wi,
-    Projection::Wi0,
-    Projection::Wi1,
-    Projection::Wo,
-];
-
-impl Checked for Lora {
-    fn check(&self) -> Result<(), String> {
+impl Validate for Lora {
+    fn validate(&self) -> Result<(), String> {
         positive("rank", self.rank)?;
         factor("alpha", self.alpha)?;
         probability("dropout", self.dropout)?;
-        let known = TARGETS.map(Projection::name);
-        match self.targets.iter().find(|t| !known.contains(&t.as_str())) {
-            Some(bad) => Err(format!("`targets` has `{bad}`; known are {}", known.join(", "))),
-            None if self.targets.is_empty() => Err("`targets` is empty".into()),
-            None => learning_rate("learning_rate", self.learning_rate),
+        if self.targets.is_empty() {
+            return Err("`targets` is empty".into());
         }
+        learning_rate("learning_rate", self.learning_rate)
     }
 }
 
 impl Lora {
-    fn adapts(&self, site: &Site) -> bool {
-        match site {
-            Site::Projection(_, projection) => self.targets.iter().any(|t| t == projection.name()),
-            Site::Head => false,
+    fn adapts(&self, linear: &Linear) -> bool {
+        linear.site != Site::Head && self.targets.iter().any(|target| target == linear.name())
+    }
+
+    /// Refuses a target that no projection of the backbone has as its name.
+    fn check_targets(&self, layout: &Layout) -> Result<(), String> {
+        let projections = layout.linears.iter().filter(|linear| linear.site != Site::Head);
+        let mut known: Vec<&str> = Vec::new();
+        for name in projections.map(Linear::name) {
+            if !known.contains(&name) {
+                known.push(name);
+            }
+        }
+        match self.targets.iter().find(|target| !known.contains(&target.as_str())) {
+            Some(bad) => Err(format!("`targets` has `{bad}`; the backbone has {}", known.join(", "))),
+            None => Ok(()),
         }
     }
 }
 
 impl Method for Lora {
-    fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
-        let sites = Site::all(config).into_iter().filter(|site| self.adapts(site));
-        sites
-            .flat_map(|site| {
-                let [out, input] = site.shape(config);
-                // Kaiming uniform with a = sqrt(5), as peft and the authors' code have it.
-                let a = Init::Uniform((input as f64).powf(-0.5));
-                [
-                    Parameter::new(lora_a(&site), &[self.rank, input], a),
-                    Parameter::new(lora_b(&site), &[out, self.rank], Init::Zeros),
-                ]
-            })
-            .collect()
+    fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
+        self.check_targets(layout)?;
+        let adapted = layout.linears.iter().filter(|linear| self.adapts(linear));
+        let low_rank = |linear: &Linear| {
+            let [out, input] = linear.shape;
+            // Kaiming uniform with a = sqrt(5), as peft and the authors' code have it.
+            let a = Init::Uniform((input as f64).powf(-0.5));
+            [
+                Parameter::new(lora_a(linear), &[self.rank, input], a),
+                Parameter::new(lora_b(linear), &[out, self.rank], Init::Zeros),
+            ]
+        };
+        Ok(adapted.flat_map(low_rank).collect())
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
         vec![(Group::NETWORK, self.learning_rate)]
     }
 
-    fn projection(&self, pass: &Pass, site: Site, input: &Tensor<4>, output: Tensor<4>) -> Tensor<4> {
-        if !self.adapts(&site) {
+    fn projection(
+        &self,
+        context: &Context,
+        linear: &Linear,
+        input: &Tensor<4>,
+        output: Tensor<4>,
+    ) -> Tensor<4> {
+        if !self.adapts(linear) {
             return output;
         }
-        let a: Tensor<3> = pass.parameters.get(&lora_a(&site));
-        let b: Tensor<3> = pass.parameters.get(&lora_b(&site));
-        let input = pass.method_dropout(&lora_a(&site), input.clone(), self.dropout);
-        let update = crate::ops::linear_per_run(crate::ops::linear_per_run(input, a), b);
+        let a: Tensor<3> = context.parameters.get(&lora_a(linear));
+        let b: Tensor<3> = context.parameters.get(&lora_b(linear));
+        let input = context.dropout(&lora_a(linear), input.clone(), self.dropout);
+        let update = linear_per_run(linear_per_run(input, a), b);
         output + update * (self.alpha / self.rank as f64)
     }
 }
 
-fn lora_a(site: &Site) -> String {
-    format!("{}.lora_A", site.path())
+fn lora_a(linear: &Linear) -> String {
+    format!("{}.lora_A", linear.path)
 }
 
-fn lora_b(site: &Site) -> String {
-    format!("{}.lora_B", site.path())
+fn lora_b(linear: &Linear) -> String {
+    format!("{}.lora_B", linear.path)
 }

@@ -3,10 +3,11 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, Group, Init, KeysValues, Method, Parameter, Registered, learning_rate, positive};
+use super::{Registered, Validate, learning_rate, positive};
+use crate::layout::{Branch, Layout, Stack, Sublayer, SublayerKind};
 use crate::ops::{affine_per_run, per_sentence};
 use crate::settings::LARGEST;
-use crate::t5::{Pass, Stack, Sublayer, SublayerKind, T5Config};
+use crate::{Context, Group, Init, KeysValues, Method, Parameter};
 
 pub(super) const REGISTERED: Registered =
     Registered::new::<PrefixTuning>("prefix-tuning", "Prefix", "Li and Liang 2021");
@@ -16,7 +17,7 @@ pub(super) const REGISTERED: Registered =
 /// As published, a network makes those of all layers from one embedding per position (section 4.3); there is one
 /// network for each of the three kinds of attention.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct PrefixTuning {
     pub prefix_length: usize,
     /// Hidden units of the network; 0 trains keys and values themselves.
@@ -30,8 +31,8 @@ impl Default for PrefixTuning {
     }
 }
 
-impl Checked for PrefixTuning {
-    fn check(&self) -> Result<(), String> {
+impl Validate for PrefixTuning {
+    fn validate(&self) -> Result<(), String> {
         positive("prefix_length", self.prefix_length)?;
         if self.hidden > LARGEST {
             return Err(format!("`hidden` is {}; it must be at most {LARGEST}", self.hidden));
@@ -41,15 +42,17 @@ impl Checked for PrefixTuning {
 }
 
 impl Method for PrefixTuning {
-    fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
+    fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
         if self.hidden > 0 {
-            return Kind::ALL.iter().flat_map(|kind| self.network(*kind, config)).collect();
+            let kinds = Kind::ALL.iter().filter(|kind| kind.layers(layout) > 0);
+            return Ok(kinds.flat_map(|kind| self.network(*kind, layout)).collect());
         }
-        let shape = [self.prefix_length, config.inner_dim()];
-        let pair = |at: Sublayer| {
-            ["keys", "values"].map(|part| Parameter::new(direct(at, part), &shape, Init::Normal(1.0)))
+        let shape = [self.prefix_length, layout.inner_dim];
+        let pair = |branch: &Branch| {
+            ["keys", "values"].map(|part| Parameter::new(direct(branch, part), &shape, Init::Normal(1.0)))
         };
-        Sublayer::all(config).into_iter().filter(|&at| Kind::of(at).is_some()).flat_map(pair).collect()
+        let attentions = layout.branches.iter().filter(|branch| Kind::of(branch.at).is_some());
+        Ok(attentions.flat_map(pair).collect())
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
@@ -64,21 +67,21 @@ impl Method for PrefixTuning {
         "prefix_length"
     }
 
-    fn keys_values(&self, pass: &Pass, at: Sublayer, memory: KeysValues) -> KeysValues {
-        let Some(kind) = Kind::of(at) else { return memory };
+    fn keys_values(&self, context: &Context, branch: &Branch, own: KeysValues) -> KeysValues {
+        let Some(kind) = Kind::of(branch.at) else { return own };
         let [keys, values] = match self.hidden {
-            0 => ["keys", "values"].map(|part| pass.parameters.get::<3>(&direct(at, part))),
-            _ => self.made_by_network(pass, kind, at.layer),
+            0 => ["keys", "values"].map(|part| context.parameters.get::<3>(&direct(branch, part))),
+            _ => made_by_network(context, kind, branch.at.layer),
         };
-        let batch = memory.keys.dims()[1];
-        KeysValues { keys: per_sentence(keys, batch), values: per_sentence(values, batch) }.append(memory)
+        let batch = own.keys.dims()[1];
+        KeysValues { keys: per_sentence(keys, batch), values: per_sentence(values, batch) }.append(own)
     }
 }
 
 impl PrefixTuning {
-    fn network(&self, kind: Kind, config: &T5Config) -> Vec<Parameter> {
-        let (d, hidden) = (config.d_model, self.hidden);
-        let out = kind.stack().layers(config) * 2 * config.inner_dim();
+    fn network(&self, kind: Kind, layout: &Layout) -> Vec<Parameter> {
+        let (d, hidden) = (layout.d_model, self.hidden);
+        let out = kind.layers(layout) * 2 * layout.inner_dim;
         // As torch initializes embeddings and linear maps.
         let uniform = |inputs: usize| Init::Uniform((inputs as f64).powf(-0.5));
         vec![
@@ -89,28 +92,28 @@ impl PrefixTuning {
             Parameter::new(kind.name("up.bias"), &[out], uniform(hidden)),
         ]
     }
+}
 
-    /// Keys and values of a layer, `[runs, prefix_length, inner_dim]` each.
-    fn made_by_network(&self, pass: &Pass, kind: Kind, layer: usize) -> [Tensor<3>; 2] {
-        let inner = pass.config().inner_dim();
-        let embedding: Tensor<3> = pass.parameters.get(&kind.name("embedding"));
-        let hidden = activation::tanh(affine_per_run(
-            embedding.unsqueeze_dim(1),
-            pass.parameters.get(&kind.name("down.weight")),
-            pass.parameters.get(&kind.name("down.bias")),
-        ));
-        // Only this layer's rows: the other layers ask for theirs.
-        [0, 1].map(|part| {
-            let first = (2 * layer + part) * inner;
-            let weight = pass.parameters.get::<3>(&kind.name("up.weight")).narrow(1, first, inner);
-            let bias = pass.parameters.get::<2>(&kind.name("up.bias")).narrow(1, first, inner);
-            affine_per_run(hidden.clone(), weight, bias).squeeze_dim(1)
-        })
-    }
+/// Keys and values of a layer, `[runs, prefix_length, inner_dim]` each.
+fn made_by_network(context: &Context, kind: Kind, layer: usize) -> [Tensor<3>; 2] {
+    let inner = context.layout.inner_dim;
+    let embedding: Tensor<3> = context.parameters.get(&kind.name("embedding"));
+    let hidden = activation::tanh(affine_per_run(
+        embedding.unsqueeze_dim(1),
+        context.parameters.get(&kind.name("down.weight")),
+        context.parameters.get(&kind.name("down.bias")),
+    ));
+    // Only this layer's rows: the other layers ask for theirs.
+    [0, 1].map(|part| {
+        let first = (2 * layer + part) * inner;
+        let weight = context.parameters.get::<3>(&kind.name("up.weight")).narrow(1, first, inner);
+        let bias = context.parameters.get::<2>(&kind.name("up.bias")).narrow(1, first, inner);
+        affine_per_run(hidden.clone(), weight, bias).squeeze_dim(1)
+    })
 }
 
 /// The three kinds of attention.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Encoder,
     Decoder,
@@ -129,11 +132,9 @@ impl Kind {
         }
     }
 
-    fn stack(self) -> Stack {
-        match self {
-            Self::Encoder => Stack::Encoder,
-            Self::Decoder | Self::Cross => Stack::Decoder,
-        }
+    /// Number of layers that have an attention of this kind; 0 where the backbone has none.
+    fn layers(self, layout: &Layout) -> usize {
+        layout.branches.iter().filter(|branch| Self::of(branch.at) == Some(self)).count()
     }
 
     fn name(self, part: &str) -> String {
@@ -146,6 +147,6 @@ impl Kind {
     }
 }
 
-fn direct(at: Sublayer, part: &str) -> String {
-    format!("{}.prefix_{part}", at.path())
+fn direct(branch: &Branch, part: &str) -> String {
+    format!("{}.prefix_{part}", branch.path)
 }

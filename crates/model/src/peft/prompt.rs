@@ -3,11 +3,26 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Group, Init, Input, Parameter, positive};
+use super::{learning_rate, positive};
+use crate::layout::Layout;
 use crate::ops::per_sentence;
-use crate::t5::{Pass, T5Config};
+use crate::{Context, Group, Init, Input, Parameter};
 
 const NAME: &str = "prompt";
+
+/// The settings of a soft prompt `[length, d_model]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prompt {
+    /// Number of positions; 0 is no prompt.
+    pub length: usize,
+    /// Where it starts.
+    pub init: PromptInit,
+    /// The text of [`PromptInit::Text`].
+    pub text: String,
+    /// Its learning rate.
+    pub learning_rate: f64,
+}
 
 /// Where a soft prompt starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,35 +37,48 @@ pub enum PromptInit {
 }
 
 /// The text from which ADePT's code starts its prompts (the misspelling is theirs).
-pub(super) const REFERENCE_TEXT: &str = "Classify this text is postive or not:";
+const REFERENCE_TEXT: &str = "Classify this text is postive or not:";
 
 /// Number of frequent tokens among which `PromptInit::Vocabulary` draws.
 const FREQUENT_TOKENS: usize = 5000;
 
-/// Refuses a prompt that no machine has room for; length 0 is none.
-pub(super) fn check_length(length: usize) -> Result<(), String> {
-    if length == 0 { Ok(()) } else { positive("prompt_length", length) }
-}
-
-/// Declares a soft prompt `[length, d_model]`, or nothing for length 0.
-pub(super) fn declare(config: &T5Config, length: usize, init: PromptInit, text: &str) -> Option<Parameter> {
-    if length == 0 {
-        return None;
+impl Prompt {
+    /// A prompt of so many positions that starts there; the learning rate is the reference's.
+    pub(super) fn new(length: usize, init: PromptInit) -> Self {
+        Self { length, init, text: REFERENCE_TEXT.into(), learning_rate: 0.3 }
     }
-    let init = match init {
-        PromptInit::Vocabulary => Init::SampledEmbeddingRows(FREQUENT_TOKENS),
-        PromptInit::Normal => Init::Normal(1.0),
-        PromptInit::Text => Init::Text(text.to_string()),
-    };
-    Some(Parameter::new(NAME, &[length, config.d_model], init).in_group(Group::PROMPT))
+
+    /// Refuses a prompt that no machine has room for.
+    pub(super) fn validate(&self) -> Result<(), String> {
+        if self.length > 0 {
+            positive("prompt.length", self.length)?;
+        }
+        learning_rate("prompt.learning_rate", self.learning_rate)
+    }
+
+    /// The learning rate of its parameter.
+    pub(super) fn rate(&self) -> (Group, f64) {
+        (Group::PROMPT, self.learning_rate)
+    }
+
+    /// Declares the prompt, or nothing for length 0.
+    pub(super) fn declare(&self, layout: &Layout) -> Option<Parameter> {
+        let init = match self.init {
+            PromptInit::Vocabulary => Init::SampledEmbeddingRows(FREQUENT_TOKENS),
+            PromptInit::Normal => Init::Normal(1.0),
+            PromptInit::Text => Init::Text(self.text.clone()),
+        };
+        let parameter = Parameter::new(NAME, &[self.length, layout.d_model], init).in_group(Group::PROMPT);
+        (self.length > 0).then_some(parameter)
+    }
 }
 
 /// Puts the soft prompt before the input embeddings, visible to every position.
-pub(super) fn prepend(pass: &Pass, input: Input) -> Input {
-    if !pass.parameters.contains(NAME) {
+pub(super) fn prepend(context: &Context, input: Input) -> Input {
+    if !context.parameters.contains(NAME) {
         return input;
     }
-    let prompt: Tensor<3> = pass.parameters.get(NAME);
+    let prompt: Tensor<3> = context.parameters.get(NAME);
     let [runs, batch, ..] = input.embeddings.dims();
     let [_, length, _] = prompt.dims();
     let prompt = per_sentence(prompt, batch);

@@ -2,23 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::prompt::{self, PromptInit, REFERENCE_TEXT};
-use super::{Checked, Group, Input, Method, Parameter, Registered, learning_rate, positive};
-use crate::t5::{Pass, Stack, T5Config};
+use super::prompt::prepend;
+use super::{Prompt, PromptInit, Registered, Validate, learning_rate, positive};
+use crate::layout::{Layout, Stack};
+use crate::{Context, Group, Input, Method, Parameter};
 
 pub(super) const REGISTERED: Registered =
     Registered::new::<PromptTuning>("prompt-tuning", "PT", "Lester et al. 2021");
 
-/// A soft prompt `[prompt_length, d_model]` before the encoder's input embeddings.
+/// A soft prompt before the encoder's input embeddings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct PromptTuning {
-    pub prompt_length: usize,
-    pub init: PromptInit,
-    pub init_text: String,
+    pub prompt: Prompt,
     /// Whether the shared embedding table trains too, as it does in the authors' code.
     pub train_embeddings: bool,
-    pub prompt_learning_rate: f64,
     /// Learning rate of the embedding table, where it trains.
     pub learning_rate: f64,
 }
@@ -26,45 +24,39 @@ pub struct PromptTuning {
 impl Default for PromptTuning {
     fn default() -> Self {
         Self {
-            prompt_length: 100,
-            init: PromptInit::Vocabulary,
-            init_text: REFERENCE_TEXT.into(),
+            prompt: Prompt::new(100, PromptInit::Vocabulary),
             train_embeddings: false,
-            prompt_learning_rate: 0.3,
             learning_rate: 1e-4,
         }
     }
 }
 
-impl Checked for PromptTuning {
-    fn check(&self) -> Result<(), String> {
-        positive("prompt_length", self.prompt_length)?;
-        learning_rate("learning_rate", self.learning_rate)?;
-        learning_rate("prompt_learning_rate", self.prompt_learning_rate)
+impl Validate for PromptTuning {
+    fn validate(&self) -> Result<(), String> {
+        positive("prompt.length", self.prompt.length)?;
+        self.prompt.validate()?;
+        learning_rate("learning_rate", self.learning_rate)
     }
 }
 
 impl Method for PromptTuning {
-    fn parameters(&self, config: &T5Config) -> Vec<Parameter> {
-        let mut parameters =
-            Vec::from_iter(prompt::declare(config, self.prompt_length, self.init, &self.init_text));
-        if self.train_embeddings {
-            parameters.push(Parameter::backbone("shared.weight".into(), [config.vocab_size, config.d_model]));
-        }
-        parameters
+    fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
+        let table = || Parameter::backbone(&layout.embedding, [layout.vocab_size, layout.d_model]);
+        let table = self.train_embeddings.then(table);
+        Ok(self.prompt.declare(layout).into_iter().chain(table).collect())
     }
 
     fn learning_rates(&self) -> Vec<(Group, f64)> {
-        vec![(Group::PROMPT, self.prompt_learning_rate), (Group::NETWORK, self.learning_rate)]
+        vec![self.prompt.rate(), (Group::NETWORK, self.learning_rate)]
     }
 
     fn prompt_length(&self) -> usize {
-        self.prompt_length
+        self.prompt.length
     }
 
-    fn input(&self, pass: &Pass, stack: Stack, input: Input) -> Input {
+    fn input(&self, context: &Context, stack: Stack, input: Input) -> Input {
         match stack {
-            Stack::Encoder => prompt::prepend(pass, input),
+            Stack::Encoder => prepend(context, input),
             Stack::Decoder => input,
         }
     }

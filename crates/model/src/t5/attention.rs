@@ -2,41 +2,19 @@
 
 use burn::tensor::Tensor;
 
-use super::{Pass, Projection, Sublayer};
+use crate::layout::{Branch, Projection, Site};
+use crate::method::KeysValues;
 use crate::ops;
+use crate::pass::Pass;
 
 /// Score of a key that may not be looked at.
-pub const HIDDEN: f32 = -1e9;
+pub(super) const HIDDEN: f32 = -1e9;
 
-/// Keys and values of one attention: `[runs, batch, length, inner_dim]` each.
-#[derive(Clone)]
-pub struct KeysValues {
-    /// `[runs, batch, length, inner_dim]`.
-    pub keys: Tensor<4>,
-    /// `[runs, batch, length, inner_dim]`.
-    pub values: Tensor<4>,
-}
-
-impl KeysValues {
-    /// Projects states `[runs, batch, length, d_model]` to keys and values.
-    pub fn project(pass: &Pass, at: Sublayer, states: &Tensor<4>) -> Self {
-        Self {
-            keys: pass.linear(at.site(Projection::K), states.clone()),
-            values: pass.linear(at.site(Projection::V), states.clone()),
-        }
-    }
-
-    /// Appends later positions, for step-by-step decoding.
-    pub fn append(self, later: Self) -> Self {
-        Self {
-            keys: Tensor::cat(vec![self.keys, later.keys], 2),
-            values: Tensor::cat(vec![self.values, later.values], 2),
-        }
-    }
-
-    /// Number of positions.
-    pub fn length(&self) -> usize {
-        self.keys.dims()[2]
+/// Keys and values of states `[runs, batch, length, d_model]`.
+pub(super) fn project(pass: &Pass, branch: &Branch, states: &Tensor<4>) -> KeysValues {
+    KeysValues {
+        keys: linear(pass, branch, Projection::Key, states.clone()),
+        values: linear(pass, branch, Projection::Value, states.clone()),
     }
 }
 
@@ -46,18 +24,19 @@ impl KeysValues {
 /// be looked at and [`HIDDEN`] elsewhere. Keys that the method puts first have neither.
 pub(super) fn attend(
     pass: &Pass,
-    at: Sublayer,
+    branch: &Branch,
     states: &Tensor<4>,
     own: &KeysValues,
     bias: Option<&Tensor<4>>,
     mask: Option<&Tensor<3>>,
 ) -> Tensor<4> {
-    let heads = pass.config().num_heads;
-    let queries = pass.linear(at.site(Projection::Q), states.clone());
-    let KeysValues { keys, values } = pass.method.keys_values(pass, at, own.clone());
+    let heads = pass.layout.num_heads;
+    let queries = linear(pass, branch, Projection::Query, states.clone());
+    let KeysValues { keys, values } = pass.method.keys_values(pass, branch, own.clone());
     let prefix = keys.dims()[2] - own.length();
     let [runs, batch, length, _] = queries.dims();
-    let dropout = pass.mask(&format!("{}.weights", at.path()), &[runs, batch, heads, length, keys.dims()[2]]);
+    let site = format!("{}.weights", branch.path);
+    let dropout = pass.mask(&site, &[runs, batch, heads, length, keys.dims()[2]]);
     let mixed = ops::attention(
         ops::Attention {
             queries,
@@ -69,7 +48,11 @@ pub(super) fn attend(
         heads,
         dropout,
     );
-    pass.linear(at.site(Projection::O), mixed)
+    linear(pass, branch, Projection::Output, mixed)
+}
+
+fn linear(pass: &Pass, branch: &Branch, projection: Projection, input: Tensor<4>) -> Tensor<4> {
+    pass.linear(pass.layout.linear(Site::Projection(branch.at, projection)), input)
 }
 
 /// Puts so many zeros before the last axis.

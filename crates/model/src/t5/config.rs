@@ -27,7 +27,64 @@ impl Activation {
     }
 }
 
-/// A T5 configuration, read from the hub's `config.json`.
+/// The feed-forward layers: `relu` (original T5) or `gated-gelu` (v1.1, Flan, LM-adapted), as transformers spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FeedForward {
+    /// The non-linearity.
+    pub activation: Activation,
+    /// Whether there are two input projections, of which the activated one multiplies the other.
+    pub gated: bool,
+}
+
+impl FeedForward {
+    /// That of T5 v1.1.
+    pub const GATED_GELU: Self = Self { activation: Activation::GeluNew, gated: true };
+}
+
+impl Default for FeedForward {
+    /// That of the original T5.
+    fn default() -> Self {
+        Self { activation: Activation::Relu, gated: false }
+    }
+}
+
+impl TryFrom<String> for FeedForward {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (gated, name) = match text.strip_prefix("gated-") {
+            Some(name) => (true, name),
+            None => (false, text.as_str()),
+        };
+        let activation = match (gated, name) {
+            (_, "relu") => Activation::Relu,
+            // transformers reads "gated-gelu" as the tanh approximation, for backward compatibility.
+            (true, "gelu") | (_, "gelu_new") => Activation::GeluNew,
+            (false, "gelu") => Activation::Gelu,
+            (_, "silu") => Activation::Silu,
+            _ => {
+                return Err(format!(
+                    "`{text}` is unknown; known are relu, gelu, gelu_new, silu, and gated- before each"
+                ));
+            }
+        };
+        Ok(Self { activation, gated })
+    }
+}
+
+impl From<FeedForward> for String {
+    fn from(FeedForward { activation, gated }: FeedForward) -> Self {
+        match (gated, activation) {
+            (true, Activation::GeluNew) => "gated-gelu".into(),
+            (true, activation) => format!("gated-{}", activation.name()),
+            (false, activation) => activation.name().into(),
+        }
+    }
+}
+
+/// T5's sizes and settings, by their names in the hub's `config.json`; checked where a
+/// [`T5Configuration`](super::T5Configuration) is made of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct T5Config {
     /// Rows of the embedding table.
@@ -57,9 +114,9 @@ pub struct T5Config {
     /// Added to the mean square in the norms.
     #[serde(default = "default_epsilon")]
     pub layer_norm_epsilon: f64,
-    /// `relu` (original T5) or `gated-gelu` (v1.1, Flan, LM-adapted), as transformers spells it.
-    #[serde(default = "default_feed_forward")]
-    pub feed_forward_proj: String,
+    /// Non-linearity of the feed-forward layers.
+    #[serde(default)]
+    pub feed_forward_proj: FeedForward,
     /// Whether the head is the embedding table. Of a loaded backbone it says what the weights are: a `lm_head.weight`
     /// that differs from the table is a head of its own, whatever the file says.
     #[serde(default = "default_true")]
@@ -93,9 +150,6 @@ fn default_dropout() -> f64 {
 fn default_epsilon() -> f64 {
     1e-6
 }
-fn default_feed_forward() -> String {
-    "relu".into()
-}
 fn default_true() -> bool {
     true
 }
@@ -110,15 +164,6 @@ fn default_eos() -> u32 {
 const MOST_LAYERS: usize = 1024;
 
 impl T5Config {
-    /// The text of a `config.json` that transformers reads too.
-    pub fn to_json(&self) -> String {
-        let mut fields = serde_json::json!(self);
-        fields["model_type"] = "t5".into();
-        fields["architectures"] = serde_json::json!(["T5ForConditionalGeneration"]);
-        fields["is_encoder_decoder"] = true.into();
-        serde_json::to_string_pretty(&fields).expect("plain values serialize") + "\n"
-    }
-
     /// Original T5-base, the backbone of the ADePT paper.
     pub fn t5_base() -> Self {
         Self {
@@ -147,7 +192,7 @@ impl T5Config {
             relative_attention_max_distance: default_max_distance(),
             dropout_rate: default_dropout(),
             layer_norm_epsilon: default_epsilon(),
-            feed_forward_proj: default_feed_forward(),
+            feed_forward_proj: FeedForward::default(),
             tie_word_embeddings: true,
             scale_decoder_outputs: true,
             initializer_factor: default_factor(),
@@ -213,7 +258,7 @@ impl T5Config {
                 return Err(format!("field `{field}` is {id}, outside the vocabulary"));
             }
         }
-        feed_forward_kind(&self.feed_forward_proj).map(|_| ())
+        Ok(())
     }
 
     /// Depth of the decoder.
@@ -225,35 +270,4 @@ impl T5Config {
     pub fn inner_dim(&self) -> usize {
         self.num_heads * self.d_kv
     }
-
-    /// The feed-forward activation.
-    pub fn activation(&self) -> Activation {
-        feed_forward_kind(&self.feed_forward_proj).expect("checked when read").0
-    }
-
-    /// Whether the feed-forward layer is gated (two input projections).
-    pub fn is_gated(&self) -> bool {
-        feed_forward_kind(&self.feed_forward_proj).expect("checked when read").1
-    }
-}
-
-/// The activation that a `feed_forward_proj` names, and whether the layer is gated.
-pub(super) fn feed_forward_kind(projection: &str) -> Result<(Activation, bool), String> {
-    let (gated, name) = match projection.strip_prefix("gated-") {
-        Some(name) => (true, name),
-        None => (false, projection),
-    };
-    let activation = match (gated, name) {
-        (_, "relu") => Activation::Relu,
-        // transformers reads "gated-gelu" as the tanh approximation, for backward compatibility.
-        (true, "gelu") | (_, "gelu_new") => Activation::GeluNew,
-        (false, "gelu") => Activation::Gelu,
-        (_, "silu") => Activation::Silu,
-        _ => {
-            return Err(format!(
-                "field `feed_forward_proj` is `{projection}`; known are relu, gelu, gelu_new, silu, and gated- before each"
-            ));
-        }
-    };
-    Ok((activation, gated))
 }

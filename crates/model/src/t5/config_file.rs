@@ -3,94 +3,20 @@
 //! Keys that the files leave out, that another key implies, or that ask for what is not T5 are dealt with here;
 //! [`T5Config`] sees plain values.
 
-use std::path::Path;
-
 use serde_json::{Map, Value};
 
-use super::T5Config;
-use super::config::feed_forward_kind;
-use crate::Error;
-use crate::files;
-
-const CONFIG: &str = "config.json";
-const GENERATION: &str = "generation_config.json";
-
-/// No configuration is larger.
-const LARGEST: u64 = 16 << 20;
+use super::{FeedForward, T5Config, T5Configuration};
+use crate::generation_config::NAME as GENERATION;
 
 type Fields = Map<String, Value>;
 
-impl T5Config {
-    /// Reads and checks the `config.json` of a folder, with `generation_config.json` where there is one.
-    ///
-    /// # Errors
-    /// When a file cannot be read, is not JSON, lacks a field, describes no T5, or the two contradict each other; when
-    /// the folder holds an adapter of Python's peft.
-    pub fn from_folder(folder: &Path) -> Result<Self, Error> {
-        files::refuse_peft_adapter(folder)?;
-        let path = folder.join(CONFIG);
-        let text = files::read_text(&path, LARGEST)?;
-        let generation = generation_fields(folder)?;
-        let read = || read(&parse(&text)?, &generation);
-        read().map_err(|problem| Error::Config { path, problem })
-    }
-
-    /// Reads and checks the text of a `config.json`; the error says what is wrong with it.
-    pub fn from_json(text: &str) -> Result<Self, String> {
-        read(&parse(text)?, &Fields::new())
-    }
-}
-
-/// Settings of a folder's `generation_config.json` that choose among answers otherwise than greedy decoding does.
+/// Reads and checks the fields of a `config.json`, with those of a `generation_config.json`.
 ///
 /// # Errors
-/// When the file cannot be read or is not JSON.
-pub(super) fn other_decoding(folder: &Path) -> Result<Vec<String>, Error> {
-    let fields = generation_fields(folder)?;
-    let set = |key: &&&str| {
-        let value = fields.get(**key).unwrap_or(&Value::Null);
-        !(value.is_null() || value == &Value::Bool(false) || [Some(0.0), Some(1.0)].contains(&value.as_f64()))
-    };
-    Ok(DECODING.iter().filter(set).map(|key| format!("`{key}` {}", fields[*key])).collect())
-}
-
-/// What transformers' `generate` heeds and greedy decoding does not; 0, 1, false and null ask for nothing.
-const DECODING: [&str; 14] = [
-    "num_beams",
-    "do_sample",
-    "min_length",
-    "min_new_tokens",
-    "repetition_penalty",
-    "encoder_repetition_penalty",
-    "no_repeat_ngram_size",
-    "encoder_no_repeat_ngram_size",
-    "bad_words_ids",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-    "sequence_bias",
-];
-
-fn generation_fields(folder: &Path) -> Result<Fields, Error> {
-    let path = folder.join(GENERATION);
-    if !path.exists() {
-        return Ok(Fields::new());
-    }
-    let text = files::read_text(&path, LARGEST)?;
-    parse(&text).map_err(|problem| Error::Config { path, problem })
-}
-
-fn parse(text: &str) -> Result<Fields, String> {
-    match serde_json::from_str(text).map_err(|e| e.to_string())? {
-        Value::Object(fields) => Ok(fields),
-        _ => Err("is no JSON object".into()),
-    }
-}
-
-fn read(given: &Fields, generation: &Fields) -> Result<T5Config, String> {
+/// When a field is missing or out of range, or asks for what is not T5, or the two files contradict each other.
+pub fn read(given: &Fields, generation: &Fields) -> Result<T5Configuration, String> {
     let mut fields = given.clone();
-    let kind = Kind::of(given)?;
+    let kind = Kind::of(given);
     refuse_what_is_not_t5(given)?;
     agree_with_other_names(given)?;
     for key in ["num_decoder_layers", "tie_word_embeddings"] {
@@ -103,8 +29,7 @@ fn read(given: &Fields, generation: &Fields) -> Result<T5Config, String> {
     agree_with_feed_forward(&fields)?;
     fields.insert("scale_decoder_outputs".into(), kind.scales(given)?.into());
     let config: T5Config = crate::settings::read(Value::Object(fields))?;
-    config.check()?;
-    Ok(config)
+    T5Configuration::new(config)
 }
 
 /// The two families that have T5's tensors and arithmetic.
@@ -115,13 +40,10 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(fields: &Fields) -> Result<Self, String> {
-        // umT5 and others have T5's tensors by name, but compute something else.
-        match fields.get("model_type") {
-            None => Ok(Self::T5),
-            Some(Value::String(kind)) if kind == "t5" => Ok(Self::T5),
-            Some(Value::String(kind)) if kind == "mt5" => Ok(Self::Mt5),
-            Some(other) => Err(format!("field `model_type` is {other}; known are \"t5\" and \"mt5\"")),
+    fn of(fields: &Fields) -> Self {
+        match fields.get("model_type").is_some_and(|kind| kind == "mt5") {
+            true => Self::Mt5,
+            false => Self::T5,
         }
     }
 
@@ -187,7 +109,8 @@ fn agree_with_other_names(fields: &Fields) -> Result<(), String> {
 /// `dense_act_fn` and `is_gated_act` follow from `feed_forward_proj`; transformers lets them overrule it.
 fn agree_with_feed_forward(fields: &Fields) -> Result<(), String> {
     let Some(Value::String(projection)) = fields.get("feed_forward_proj") else { return Ok(()) };
-    let (activation, gated) = feed_forward_kind(projection)?;
+    let FeedForward { activation, gated } =
+        projection.clone().try_into().map_err(|problem| format!("field `feed_forward_proj`: {problem}"))?;
     let implied =
         [("dense_act_fn", Value::String(activation.name().into())), ("is_gated_act", Value::Bool(gated))];
     for (key, implied) in implied {
@@ -250,24 +173,31 @@ fn token_id(key: &str, value: Option<&Value>) -> Result<Option<Value>, String> {
 mod tests {
     use super::super::Activation;
     use super::*;
+    use crate::generation_config::object;
 
     const MINIMAL: &str = r#"{"vocab_size":32,"d_model":8,"d_kv":4,"d_ff":16,"num_layers":2,"num_heads":3}"#;
 
+    fn parse(text: &str) -> Result<T5Config, String> {
+        read(&object(text)?, &Fields::new()).map(|configuration| configuration.config)
+    }
+
     fn with(more: &str) -> Result<T5Config, String> {
-        T5Config::from_json(&MINIMAL.replace(r#""d_kv":4"#, &format!(r#""d_kv":4,{more}"#)))
+        parse(&MINIMAL.replace(r#""d_kv":4"#, &format!(r#""d_kv":4,{more}"#)))
     }
 
     #[test]
     fn missing_fields_take_the_defaults_of_transformers() {
-        let config = T5Config::from_json(MINIMAL).unwrap();
+        let config = parse(MINIMAL).unwrap();
         assert_eq!(config.decoder_layers(), 2);
         assert_eq!(config.inner_dim(), 12);
-        assert_eq!(config.activation(), Activation::Relu);
-        assert!(config.tie_word_embeddings && config.scale_decoder_outputs && !config.is_gated());
+        assert_eq!(config.feed_forward_proj.activation, Activation::Relu);
+        assert!(
+            config.tie_word_embeddings && config.scale_decoder_outputs && !config.feed_forward_proj.gated
+        );
         assert_eq!((config.eos_token_id, config.pad_token_id, config.decoder_start_token_id), (1, 0, 0));
         let config = with(r#""model_type":"mt5""#).unwrap();
-        assert!(config.is_gated() && !config.scale_decoder_outputs);
-        assert_eq!(config.activation(), Activation::GeluNew);
+        assert!(config.feed_forward_proj.gated && !config.scale_decoder_outputs);
+        assert_eq!(config.feed_forward_proj.activation, Activation::GeluNew);
     }
 
     #[test]
@@ -302,8 +232,6 @@ mod tests {
     #[test]
     fn contradictions_and_what_t5_does_not_compute_are_refused_by_name() {
         for (field, more) in [
-            ("model_type", r#""model_type":"umt5""#),
-            ("model_type", r#""model_type":null"#),
             ("dense_act_fn", r#""feed_forward_proj":"gated-gelu","dense_act_fn":"gelu""#),
             ("dense_act_fn", r#""dense_act_fn":"gelu_new""#),
             ("dense_act_fn", r#""dense_act_fn":null"#),
@@ -352,22 +280,21 @@ mod tests {
             ("relative_attention_num_buckets", "18446744073709551615"),
             ("relative_attention_max_distance", "18446744073709551615"),
         ] {
-            let mut fields = parse(MINIMAL).unwrap();
+            let mut fields = object(MINIMAL).unwrap();
             fields.insert(field.into(), serde_json::from_str(value).unwrap());
             let error = read(&fields, &Fields::new()).unwrap_err();
             assert!(error.contains(field), "{field} {value}: {error}");
         }
-        let error = T5Config::from_json(&MINIMAL.replace(r#""d_ff":16,"#, "")).unwrap_err();
+        let error = parse(&MINIMAL.replace(r#""d_ff":16,"#, "")).unwrap_err();
         assert!(error.contains("d_ff"), "{error}");
-        let error = T5Config::from_json("[1]").unwrap_err();
-        assert!(error.contains("object"), "{error}");
     }
 
     #[test]
     fn generation_ids_fill_gaps_and_must_not_contradict() {
         let read = |config: &str, generation: &str| {
             let config = MINIMAL.replace(r#""d_kv":4"#, &format!(r#""d_kv":4{config}"#));
-            read(&parse(&config).unwrap(), &parse(generation).unwrap())
+            let read = read(&object(&config).unwrap(), &object(generation).unwrap());
+            read.map(|configuration| configuration.config)
         };
         let config = read("", r#"{"decoder_start_token_id":7,"eos_token_id":[5],"num_beams":4}"#).unwrap();
         assert_eq!((config.decoder_start_token_id, config.eos_token_id), (7, 5));

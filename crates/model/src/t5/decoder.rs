@@ -1,15 +1,16 @@
 use burn::tensor::{Int, Tensor};
 
-use super::attention::{KeysValues, attend};
-use super::encoder::residual;
+use super::T5Config;
+use super::attention::{attend, project};
+use super::encoder::{Encoded, Trace, finish, residual};
 use super::feed_forward::feed_forward;
 use super::position::self_attention_bias;
-use super::{Encoded, Pass, Site, Stack, Sublayer, SublayerKind};
-use crate::peft::Input;
+use crate::layout::{Branch, Site, Stack, Sublayer, SublayerKind};
+use crate::method::{Input, KeysValues};
+use crate::pass::Pass;
 
 /// Keys and values of the positions decoded so far, and of the encoded source, layer by layer.
-#[derive(Clone, Default)]
-pub struct Cache {
+pub(super) struct Cache {
     own: Vec<Option<KeysValues>>,
     source: Vec<Option<KeysValues>>,
 }
@@ -21,7 +22,7 @@ impl Cache {
     }
 
     /// Number of positions decoded so far.
-    pub fn length(&self) -> usize {
+    fn length(&self) -> usize {
         let first = self.own.first().and_then(Option::as_ref);
         first.map_or(0, KeysValues::length)
     }
@@ -30,8 +31,9 @@ impl Cache {
 /// Decodes target ids `[runs, batch, length]` to logits `[runs, batch, length, vocab_size]`.
 ///
 /// With a cache, the ids continue the positions that the cache holds.
-pub fn decode(
+pub(super) fn decode(
     pass: &Pass,
+    config: &T5Config,
     ids: Tensor<3, Int>,
     encoded: &Encoded,
     mut cache: Option<&mut Cache>,
@@ -41,34 +43,38 @@ pub fn decode(
     let embeddings = pass.embed(ids);
     let input = pass.method.input(pass, Stack::Decoder, Input { embeddings, mask });
     let past = cache.as_ref().map_or(0, |c| c.length());
-    let bias = self_attention_bias(pass, Stack::Decoder, past, length, past + length);
+    let bias = self_attention_bias(pass, config, Stack::Decoder, past, length, past + length);
 
     let mut states = pass.dropout("decoder.input", input.embeddings);
-    for layer in 0..pass.config().decoder_layers() {
+    let mut trace = Trace::new(pass);
+    for layer in 0..config.decoder_layers() {
+        trace.push(&states);
         let at = |kind| Sublayer { stack: Stack::Decoder, layer, kind };
-        states = residual(pass, at(SublayerKind::SelfAttention), states, |normed| {
-            let at = at(SublayerKind::SelfAttention);
-            let memory = own_memory(pass, at, &normed, cache.as_deref_mut());
-            attend(pass, at, &normed, &memory, Some(&bias), None)
+        states = residual(pass, config, at(SublayerKind::SelfAttention), states, |branch, normed| {
+            let own = own_keys_values(pass, branch, &normed, cache.as_deref_mut());
+            attend(pass, branch, &normed, &own, Some(&bias), None)
         });
-        states = residual(pass, at(SublayerKind::CrossAttention), states, |normed| {
-            let at = at(SublayerKind::CrossAttention);
-            let memory = source_memory(pass, at, encoded, cache.as_deref_mut());
-            attend(pass, at, &normed, &memory, None, Some(&encoded.mask))
+        states = residual(pass, config, at(SublayerKind::CrossAttention), states, |branch, normed| {
+            let own = source_keys_values(pass, branch, encoded, cache.as_deref_mut());
+            attend(pass, branch, &normed, &own, None, Some(&encoded.mask))
         });
-        states = residual(pass, at(SublayerKind::FeedForward), states, |normed| {
-            feed_forward(pass, at(SublayerKind::FeedForward), normed)
+        states = residual(pass, config, at(SublayerKind::FeedForward), states, |branch, normed| {
+            feed_forward(pass, config, branch, normed)
         });
     }
-    let states = pass.dropout("decoder.output", pass.norm(&Stack::Decoder.final_norm(), states));
-    head(pass, states)
+    head(pass, config, finish(pass, config, Stack::Decoder, states, trace))
 }
 
 /// Keys and values of the target so far, this step's included.
-fn own_memory(pass: &Pass, at: Sublayer, states: &Tensor<4>, cache: Option<&mut Cache>) -> KeysValues {
-    let new = KeysValues::project(pass, at, states);
+fn own_keys_values(
+    pass: &Pass,
+    branch: &Branch,
+    states: &Tensor<4>,
+    cache: Option<&mut Cache>,
+) -> KeysValues {
+    let new = project(pass, branch, states);
     let Some(cache) = cache else { return new };
-    let slot = &mut cache.own[at.layer];
+    let slot = &mut cache.own[branch.at.layer];
     let all = match slot.take() {
         Some(past) => past.append(new),
         None => new,
@@ -77,18 +83,22 @@ fn own_memory(pass: &Pass, at: Sublayer, states: &Tensor<4>, cache: Option<&mut 
 }
 
 /// Keys and values of the source, computed once per generation.
-fn source_memory(pass: &Pass, at: Sublayer, encoded: &Encoded, cache: Option<&mut Cache>) -> KeysValues {
-    let project = || KeysValues::project(pass, at, &encoded.states);
+fn source_keys_values(
+    pass: &Pass,
+    branch: &Branch,
+    encoded: &Encoded,
+    cache: Option<&mut Cache>,
+) -> KeysValues {
+    let new = || project(pass, branch, &encoded.states);
     match cache {
-        Some(cache) => cache.source[at.layer].get_or_insert_with(project).clone(),
-        None => project(),
+        Some(cache) => cache.source[branch.at.layer].get_or_insert_with(new).clone(),
+        None => new(),
     }
 }
 
 /// Vocabulary logits.
-fn head(pass: &Pass, states: Tensor<4>) -> Tensor<4> {
-    let config = pass.config();
+fn head(pass: &Pass, config: &T5Config, states: Tensor<4>) -> Tensor<4> {
     let scaled =
         if config.scale_decoder_outputs { states * (config.d_model as f64).powf(-0.5) } else { states };
-    pass.linear(Site::Head, scaled)
+    pass.linear(pass.layout.linear(Site::Head), scaled)
 }

@@ -1,54 +1,92 @@
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 
-use super::attention::{HIDDEN, KeysValues, attend};
+use super::T5Config;
+use super::attention::{HIDDEN, attend, project};
 use super::feed_forward::feed_forward;
 use super::position::self_attention_bias;
-use super::{Pass, Stack, Sublayer, SublayerKind};
-use crate::peft::Input;
+use crate::batch::Rows;
+use crate::layout::{Branch, NormSite, Stack, Sublayer, SublayerKind};
+use crate::method::Input;
+use crate::pass::Pass;
 
 /// What the encoder hands to the decoder.
-#[derive(Clone)]
-pub struct Encoded {
+pub(super) struct Encoded {
     /// `[runs, batch, length, d_model]`, where length counts soft prompts too.
     pub states: Tensor<4>,
     /// 0 for real positions, [`HIDDEN`] for padding: `[runs, batch, length]`.
     pub mask: Tensor<3>,
 }
 
-/// Encodes source ids `[runs, batch, length]`; `mask`, of the same shape, is 1 for real tokens and
-/// 0 for padding.
-pub fn encode(pass: &Pass, ids: Tensor<3, Int>, mask: Tensor<3>) -> Encoded {
-    let embeddings = pass.embed(ids);
-    let input = Input { embeddings, mask };
+/// Encodes sources.
+pub(super) fn encode(pass: &Pass, config: &T5Config, source: Rows) -> Encoded {
+    let input = Input { embeddings: pass.embed(source.ids), mask: source.mask };
     let Input { embeddings, mask } = pass.method.input(pass, Stack::Encoder, input);
     let mask = (mask.neg() + 1.0) * HIDDEN;
     let length = embeddings.dims()[2];
-    let bias = self_attention_bias(pass, Stack::Encoder, 0, length, length);
+    let bias = self_attention_bias(pass, config, Stack::Encoder, 0, length, length);
 
     let mut states = pass.dropout("encoder.input", embeddings);
-    for layer in 0..pass.config().num_layers {
+    let mut trace = Trace::new(pass);
+    for layer in 0..config.num_layers {
+        trace.push(&states);
         let at = |kind| Sublayer { stack: Stack::Encoder, layer, kind };
-        states = residual(pass, at(SublayerKind::SelfAttention), states, |normed| {
-            let at = at(SublayerKind::SelfAttention);
-            let memory = KeysValues::project(pass, at, &normed);
-            attend(pass, at, &normed, &memory, Some(&bias), Some(&mask))
+        states = residual(pass, config, at(SublayerKind::SelfAttention), states, |branch, normed| {
+            let own = project(pass, branch, &normed);
+            attend(pass, branch, &normed, &own, Some(&bias), Some(&mask))
         });
-        states = residual(pass, at(SublayerKind::FeedForward), states, |normed| {
-            feed_forward(pass, at(SublayerKind::FeedForward), normed)
+        states = residual(pass, config, at(SublayerKind::FeedForward), states, |branch, normed| {
+            feed_forward(pass, config, branch, normed)
         });
     }
-    let states = pass.dropout("encoder.output", pass.norm(&Stack::Encoder.final_norm(), states));
-    Encoded { states, mask }
+    Encoded { states: finish(pass, config, Stack::Encoder, states, trace), mask }
 }
 
 /// `states + dropout(method(sub-layer(norm(states))))`.
 pub(super) fn residual(
     pass: &Pass,
+    config: &T5Config,
     at: Sublayer,
     states: Tensor<4>,
-    sublayer: impl FnOnce(Tensor<4>) -> Tensor<4>,
+    sublayer: impl FnOnce(&Branch, Tensor<4>) -> Tensor<4>,
 ) -> Tensor<4> {
-    let output = sublayer(pass.norm(&at.norm(), states.clone()));
-    let output = pass.method.sublayer(pass, at, output);
-    pass.add_dropout(&at.path(), states, output)
+    let (branch, norm) = (pass.layout.branch(at), pass.layout.norm(NormSite::Sublayer(at)));
+    let output = sublayer(branch, pass.rms_norm(norm, states.clone(), config.layer_norm_epsilon));
+    let output = pass.method.sublayer(pass, branch, output);
+    pass.add_dropout(&branch.path, states, output)
+}
+
+/// What comes after the last block of a stack.
+pub(super) fn finish(
+    pass: &Pass,
+    config: &T5Config,
+    stack: Stack,
+    states: Tensor<4>,
+    mut trace: Trace,
+) -> Tensor<4> {
+    trace.push(&states);
+    let states = pass.method.output(pass, stack, states, &trace.states);
+    let norm = pass.layout.norm(NormSite::Final(stack));
+    let site = match stack {
+        Stack::Encoder => "encoder.output",
+        Stack::Decoder => "decoder.output",
+    };
+    pass.dropout(site, pass.rms_norm(norm, states, config.layer_norm_epsilon))
+}
+
+/// The states between the blocks of a stack, kept where the method asks for them.
+pub(super) struct Trace {
+    kept: bool,
+    states: Vec<Tensor<4>>,
+}
+
+impl Trace {
+    pub fn new(pass: &Pass) -> Self {
+        Self { kept: pass.method.traces(), states: Vec::new() }
+    }
+
+    pub fn push(&mut self, states: &Tensor<4>) {
+        if self.kept {
+            self.states.push(states.clone());
+        }
+    }
 }

@@ -1,21 +1,27 @@
 use burn::tensor::{Tensor, activation};
 
-use super::{Activation, Pass, Projection, Sublayer};
+use super::{Activation, FeedForward, T5Config};
+use crate::layout::{Branch, Projection, Site};
+use crate::pass::Pass;
 
 /// The position-wise feed-forward network, gated in T5 v1.1: `[runs, batch, length, d_model]`.
-pub(super) fn feed_forward(pass: &Pass, at: Sublayer, states: Tensor<4>) -> Tensor<4> {
-    let config = pass.config();
-    let site = format!("{}.hidden", at.path());
-    let linear = |projection, states| pass.linear(at.site(projection), states);
-    let hidden = match (config.activation(), config.is_gated()) {
-        (Activation::Relu, false) => pass.relu_dropout(&site, linear(Projection::Wi, states)),
-        (activation, false) => pass.dropout(&site, activate(activation, linear(Projection::Wi, states))),
-        (activation, true) => {
-            let gate = activate(activation, linear(Projection::Wi0, states.clone()));
-            pass.dropout(&site, gate * linear(Projection::Wi1, states))
+pub(super) fn feed_forward(pass: &Pass, config: &T5Config, branch: &Branch, states: Tensor<4>) -> Tensor<4> {
+    let site = format!("{}.hidden", branch.path);
+    let linear =
+        |projection, states| pass.linear(pass.layout.linear(Site::Projection(branch.at, projection)), states);
+    let hidden = match config.feed_forward_proj {
+        FeedForward { activation: Activation::Relu, gated: false } => {
+            pass.relu_dropout(&site, linear(Projection::Up, states))
+        }
+        FeedForward { activation, gated: false } => {
+            pass.dropout(&site, activate(activation, linear(Projection::Up, states)))
+        }
+        FeedForward { activation, gated: true } => {
+            let gate = activate(activation, linear(Projection::Gate, states.clone()));
+            pass.dropout(&site, gate * linear(Projection::Up, states))
         }
     };
-    linear(Projection::Wo, hidden)
+    linear(Projection::Down, hidden)
 }
 
 fn activate(kind: Activation, x: Tensor<4>) -> Tensor<4> {

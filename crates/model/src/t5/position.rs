@@ -2,7 +2,12 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::{Pass, Stack, Weight};
+use super::T5Config;
+use super::attention::HIDDEN;
+use super::layout::position_bias;
+use crate::context::Weight;
+use crate::layout::Stack;
+use crate::pass::Pass;
 
 /// The bias that a stack's self-attention adds to its scores: `[1 or runs, heads, queries, keys]`.
 ///
@@ -10,12 +15,12 @@ use super::{Pass, Stack, Weight};
 /// earlier positions. The decoder's bias hides the keys after each query.
 pub(super) fn self_attention_bias(
     pass: &Pass,
+    config: &T5Config,
     stack: Stack,
     first_query: usize,
     queries: usize,
     keys: usize,
 ) -> Tensor<4> {
-    let config = pass.config();
     let bidirectional = stack == Stack::Encoder;
     let mut buckets = Vec::with_capacity(queries * keys);
     for query in first_query..first_query + queries {
@@ -28,9 +33,9 @@ pub(super) fn self_attention_bias(
             ));
         }
     }
-    let device = pass.backbone.device();
+    let device = pass.weights.device();
     let buckets = Tensor::<1, Int>::from_data(TensorData::new(buckets, [queries * keys]), device);
-    let bias: Tensor<3> = match pass.weight(&stack.position_bias()) {
+    let bias: Tensor<3> = match pass.weight(&position_bias(stack)) {
         Weight::Shared(table) => table.select(0, buckets).unsqueeze(),
         Weight::PerRun(tables) => tables.select(1, buckets),
     };
@@ -46,7 +51,7 @@ pub(super) fn self_attention_bias(
 /// 0 where a query may look, a large negative number where the key comes later: `[queries, keys]`.
 fn causal_mask(first_query: usize, queries: usize, keys: usize, device: &burn::tensor::Device) -> Tensor<2> {
     let mask: Vec<f32> = (first_query..first_query + queries)
-        .flat_map(|query| (0..keys).map(move |key| if key > query { super::attention::HIDDEN } else { 0.0 }))
+        .flat_map(|query| (0..keys).map(move |key| if key > query { HIDDEN } else { 0.0 }))
         .collect();
     Tensor::from_data(TensorData::new(mask, [queries, keys]), device)
 }

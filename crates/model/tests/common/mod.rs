@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use burn::tensor::{DType, Device, Tensor};
-use peft_model::peft::{self, Built, METHODS, Parameters};
-use peft_model::t5::{Backbone, Batch};
+use peft_model::peft::{self, ConfiguredMethod, METHODS};
+use peft_model::{Backbone, Batch, Parameters, families};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
@@ -16,8 +16,8 @@ pub fn folder(variant: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(variant)
 }
 
-pub fn backbone(variant: &str) -> Backbone {
-    Backbone::load(&folder(variant), &Device::flex(), DType::F32).unwrap()
+pub fn backbone(variant: &str) -> Box<dyn Backbone> {
+    families::load(&folder(variant), &Device::flex(), DType::F32).unwrap()
 }
 
 /// The reference's numbers by name: of transformers and peft, and of the script for scales and prefixes.
@@ -72,7 +72,7 @@ impl Expected {
 }
 
 /// Builds a method from settings written as JSON.
-pub fn method(name: &str, settings: Value) -> Built {
+pub fn method(name: &str, settings: Value) -> ConfiguredMethod {
     let settings: Map<String, Value> = settings.as_object().unwrap().clone();
     peft::build(name, &settings).unwrap()
 }
@@ -83,16 +83,16 @@ pub fn tokenize(text: &str) -> Vec<u32> {
 }
 
 /// A method's parameters before training, one run per seed.
-pub fn initial(built: &Built, seeds: &[u64], backbone: &Backbone) -> Parameters {
-    Parameters::init(built.method.parameters(backbone.config()), seeds, backbone, &tokenize)
+pub fn initial(built: &ConfiguredMethod, seeds: &[u64], backbone: &dyn Backbone) -> Parameters {
+    backbone.start(built.method.as_ref(), seeds, &tokenize).unwrap()
 }
 
 /// Settings under which the fixtures were made.
 pub fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
-    let dept = |offsets| json!({"prompt_length": 3, "rank": 4, "max_length": 20, "offsets": offsets});
+    let dept = |offsets| json!({"prompt": {"length": 3}, "rank": 4, "max_length": 20, "offsets": offsets});
     vec![
         ("full", "full", json!({})),
-        ("prompt-tuning", "prompt-tuning", json!({"prompt_length": 5})),
+        ("prompt-tuning", "prompt-tuning", json!({"prompt": {"length": 5}})),
         ("lora", "lora", json!({"rank": 3, "alpha": 6.0})),
         ("bitfit", "bitfit", json!({})),
         ("bitfit-scale", "bitfit", json!({"norms": "scale"})),
@@ -100,7 +100,7 @@ pub fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
         ("adapter-pfeiffer", "adapter", json!({"bottleneck": 4, "placement": "pfeiffer"})),
         ("dept", "dept", dept("position")),
         ("dept-token-network", "dept", dept("token-network")),
-        ("adept", "adept", json!({"prompt_length": 3, "bottleneck": 4})),
+        ("adept", "adept", json!({"prompt": {"length": 3}, "bottleneck": 4})),
         ("ia3", "ia3", json!({})),
         ("layer-norm", "layer-norm", json!({})),
         ("layer-norm-moved", "layer-norm", json!({})),
@@ -126,16 +126,12 @@ pub fn every_path() -> Vec<(&'static str, &'static str, Value)> {
 fn other_paths() -> Vec<(&'static str, &'static str, Value)> {
     vec![
         ("lora with dropout", "lora", json!({"rank": 2, "dropout": 0.2})),
-        (
-            "lora everywhere",
-            "lora",
-            json!({"rank": 1, "targets": ["q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"]}),
-        ),
-        ("adept with dropout", "adept", json!({"prompt_length": 2, "bottleneck_dropout": 0.2})),
+        ("lora everywhere", "lora", json!({"rank": 1, "targets": ["q", "k", "v", "o", "wo"]})),
+        ("adept with dropout", "adept", json!({"prompt": {"length": 2}, "bottleneck_dropout": 0.2})),
         (
             "prompt-tuning with embeddings",
             "prompt-tuning",
-            json!({"prompt_length": 5, "train_embeddings": true}),
+            json!({"prompt": {"length": 5}, "train_embeddings": true}),
         ),
         ("adapter with relu", "adapter", json!({"activation": "relu", "train_norms": false})),
         ("adapter with silu", "adapter", json!({"activation": "silu"})),
@@ -144,7 +140,7 @@ fn other_paths() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 /// A method that trains nothing that matters: the backbone as it is.
-pub fn identity(backbone: &Backbone) -> (Built, Parameters) {
+pub fn identity(backbone: &dyn Backbone) -> (ConfiguredMethod, Parameters) {
     let built = method("bitfit", serde_json::json!({}));
     let parameters = initial(&built, &[0], backbone);
     (built, parameters)

@@ -1,10 +1,9 @@
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use peft_model::peft;
-use peft_model::t5::{Backbone, T5Config};
+use peft_model::{families, peft};
 use serde_json::Map;
 
 use super::fetch::Fetch;
@@ -29,17 +28,19 @@ impl Methods {
 
     pub(super) fn execute(self) -> Result<ExitCode> {
         let (name, config) = match &self.model {
-            None => ("T5-base", T5Config::t5_base()),
+            None => ("T5-base", families::reference()),
             Some(id) => (id.as_str(), model::config(id, &Hub::from_env(Progress::detect())?)?),
         };
-        let total = Backbone::num_parameters(&config);
+        let layout = config.layout();
+        let total = layout.num_parameters();
         let mut table = Table::new();
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(listing::WIDTH as u16);
         table.set_header(["method", "title", "trainable", "share", "paper"]);
         for registered in peft::methods() {
             let built = peft::build(registered.name, &Map::new())?;
-            let trainable = peft::num_trainable(built.method.as_ref(), &config);
+            let trainable = peft::num_trainable(built.method.as_ref(), layout)
+                .map_err(|problem| anyhow!("method `{}`: {problem}", registered.name))?;
             table.add_row([
                 registered.name.to_string(),
                 registered.title.to_string(),

@@ -13,8 +13,8 @@ use crate::data::TokenCache;
 use crate::grid::{self, Execution, Library, Overrides, PlannedCell, Watcher};
 use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
-use crate::model::{LazyBackbone, ModelFiles};
-use crate::results::{Record, Report, Roster, Status, Store, outdated};
+use crate::model::{LoadedOnce, ModelFiles};
+use crate::results::{CellStatus, Record, Report, Roster, Store, outdated};
 use crate::terminal::progress::{self, say};
 
 /// The suite of `peft-bench run` without a name, which needs nothing from the hub.
@@ -87,7 +87,7 @@ impl Run {
         let resolved = grid::resolve(plan, &model, library, device)?;
         let (suite, cells) = (&resolved.suite, resolved.cells());
         let folder = self.out.unwrap_or_else(|| grid::default_output(suite));
-        let backbone = LazyBackbone::new(&model, opened);
+        let backbone = LoadedOnce::new(&model, opened);
         // Weights that cannot be loaded leave no results folder behind.
         if !cells.iter().all(|cell| Store::has(&folder, &cell.id)) {
             backbone.get()?;
@@ -105,7 +105,7 @@ impl Run {
         };
         let records = grid::execute(resolved, execution, &mut collector)?;
         collector.close()?;
-        let diverged = records.iter().any(|r| r.status != Status::Completed);
+        let diverged = records.iter().any(|r| r.status != CellStatus::Completed);
         Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })
     }
 }

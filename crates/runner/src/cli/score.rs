@@ -3,8 +3,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use peft_model::peft::{self, Built, Parameters};
-use peft_model::t5::{Batch, Pass, generate, target_log_probabilities};
+use peft_model::layout::Layout;
+use peft_model::peft::{self, ConfiguredMethod};
+use peft_model::{Adaptation, Batch, Parameters};
 use serde::{Deserialize, Serialize};
 
 use super::fetch::Fetch;
@@ -82,16 +83,11 @@ impl Score {
         let model = Model::open(&self.model, &Hub::from_env(Progress::detect())?, &self.device.open()?)?;
         let (built, parameters) = self.method(&model)?;
         let longest = self.source_length(&built)?;
-        let pass = Pass {
-            backbone: &model.backbone,
-            method: built.method.as_ref(),
-            parameters: &parameters,
-            dropout: None,
-        };
+        let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
         let mut lines = Vec::new();
         let mut truncated = 0;
         for pairs in pairs.chunks(BATCH) {
-            truncated += self.score(&pass, &model, longest, pairs, &mut lines)?;
+            truncated += self.score(&adaptation, &model, longest, pairs, &mut lines)?;
         }
         if truncated > 0 {
             crate::terminal::progress::say!(
@@ -103,13 +99,13 @@ impl Score {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn method(&self, model: &Model) -> Result<(Built, Parameters)> {
+    fn method(&self, model: &Model) -> Result<(ConfiguredMethod, Parameters)> {
         let backbone = &model.backbone;
         let Some(folder) = &self.adapter else {
             return Ok((peft::frozen(), Parameters::none(1, backbone.dtype())));
         };
         let (trained, built, parameters) =
-            Adapter::load(folder, backbone.config(), backbone.device(), backbone.dtype())?;
+            Adapter::load(folder, backbone.layout(), backbone.device(), backbone.dtype())?;
         if trained.model_revision != model.revision {
             crate::terminal::progress::say!(
                 "note: the adapter in {} was trained on {} ({}), not on this backbone ({})",
@@ -123,12 +119,17 @@ impl Score {
     }
 
     /// Refuses a batch that does not fit into memory, in scoring or in generation.
-    fn ensure_memory(&self, pass: &Pass, sources: &[Encoded], targets: &[Encoded]) -> Result<()> {
-        let config = pass.config();
+    fn ensure_memory(
+        &self,
+        adaptation: &Adaptation,
+        layout: &Layout,
+        sources: &[Encoded],
+        targets: &[Encoded],
+    ) -> Result<()> {
         let longest = |texts: &[Encoded]| texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
-        let (source, target) = (longest(sources) + pass.method.prompt_length(), longest(targets));
-        let batch = footprint::teacher_forcing(config, sources.len(), source, target);
-        let attention = footprint::position_bias(config, source.max(target));
+        let (source, target) = (longest(sources) + adaptation.method.prompt_length(), longest(targets));
+        let batch = footprint::teacher_forcing(layout, sources.len(), source, target);
+        let attention = footprint::position_bias(layout, source.max(target));
         let texts = || {
             format!(
                 "{}: a source of {source} tokens (--max-source-length) and a target of {target}",
@@ -139,13 +140,13 @@ impl Score {
         let answers = || format!("--max-new-tokens {}", self.max_new_tokens);
         memory::ensure(
             answers,
-            footprint::generation(config, sources.len(), source, self.max_new_tokens as usize),
+            footprint::generation(layout, sources.len(), source, self.max_new_tokens as usize),
         )?;
         Ok(())
     }
 
     /// Longest source in tokens: the requested length, which the adapter must support.
-    fn source_length(&self, built: &Built) -> Result<usize> {
+    fn source_length(&self, built: &ConfiguredMethod) -> Result<usize> {
         match (self.max_source_length.map(|length| length as usize), built.method.max_source_length()) {
             (Some(length), Some(most)) if most < length => {
                 bail!("--max-source-length is {length}, but the adapter supports at most {most} tokens")
@@ -158,7 +159,7 @@ impl Score {
     /// Scores a batch; returns the number of truncated sources.
     fn score(
         &self,
-        pass: &Pass,
+        adaptation: &Adaptation,
         model: &Model,
         longest: usize,
         pairs: &[PairText],
@@ -169,17 +170,19 @@ impl Score {
         let sources = model.tokenizer.encode_all(&sources, longest);
         let targets = model.tokenizer.encode_all(&targets, usize::MAX);
         let rows = sources.iter().zip(&targets).map(|(s, t)| (&s.ids[..], &t.ids[..])).collect();
-        let config = model.backbone.config();
-        self.ensure_memory(pass, &sources, &targets)?;
-        let batch = Batch::new(&[rows], config.pad_token_id, model.backbone.device());
-        let log_probabilities: Vec<f32> =
-            target_log_probabilities(pass, &batch).try_into_vec_as().context("reading log-probabilities")?;
-        let generated = generate(pass, batch.source, batch.source_mask, self.max_new_tokens as usize);
+        let (backbone, layout) = (&model.backbone, model.backbone.layout());
+        self.ensure_memory(adaptation, layout, &sources, &targets)?;
+        let batch = Batch::new(&[rows], layout.tokens.pad, backbone.device());
+        let log_probabilities: Vec<f32> = backbone
+            .target_log_probabilities(adaptation, &batch)
+            .try_into_vec_as()
+            .context("reading log-probabilities")?;
+        let generated = backbone.generate(adaptation, batch.source, self.max_new_tokens as usize);
         let truncated = sources.iter().filter(|s| s.truncated).count();
         for (((source, target), logprob), ids) in
             sources.into_iter().zip(targets).zip(log_probabilities).zip(&generated[0])
         {
-            let mut generated_ids = vec![config.decoder_start_token_id];
+            let mut generated_ids = vec![layout.tokens.decoder_start];
             generated_ids.extend(ids);
             if !logprob.is_finite() {
                 bail!(

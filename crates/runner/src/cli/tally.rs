@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::grid::PlannedCell;
-use crate::results::{Record, ReportedSplit, Status, seeds_text};
+use crate::results::{CellStatus, Record, ReportedSplit, seeds_text};
 use crate::terminal::progress::{self, Overall, Part, Progress, duration, say};
 
 /// Counts the cells of a run and reports each one that is done.
@@ -85,12 +85,12 @@ impl Tally {
         self.work_done += work;
         let Record { method, task_title, seed, best_step, .. } = record;
         let result = match (&record.status, record.score_on(self.split)) {
-            (Status::Completed, Some(score)) => {
+            (CellStatus::Completed, Some(score)) => {
                 let step = best_step.map(|step| format!(" (best step {step})")).unwrap_or_default();
                 format!("{score:.1}{step}")
             }
-            (Status::Completed, None) => "no score".into(),
-            (Status::Diverged(problem), _) => format!("diverged: {problem}"),
+            (CellStatus::Completed, None) => "no score".into(),
+            (CellStatus::Diverged(problem), _) => format!("diverged: {problem}"),
         };
         let seconds = duration(record.train_seconds + record.evaluate_seconds);
         say!("{}/{} {method} on {task_title}, seed {seed}: {result}, {seconds}", self.done, self.total);

@@ -13,13 +13,13 @@ use super::digest::Digest;
 use super::{atomic, checksum, regular};
 
 /// A tensor of f32 whose values are asked for when its turn comes.
-pub struct Lazy<'a> {
+pub struct TensorEntry<'a> {
     pub name: String,
     pub shape: Vec<usize>,
     pub values: Box<dyn Fn() -> Cow<'a, [f32]> + 'a>,
 }
 
-impl<'a> Lazy<'a> {
+impl<'a> TensorEntry<'a> {
     /// A tensor that is in memory.
     pub fn of(name: impl Into<String>, shape: &[usize], values: &'a [f32]) -> Self {
         Self { name: name.into(), shape: shape.to_vec(), values: Box::new(move || Cow::Borrowed(values)) }
@@ -33,7 +33,7 @@ impl<'a> Lazy<'a> {
 ///
 /// # Panics
 /// When a tensor has another number of values than its shape.
-pub fn write(path: &Path, tensors: &[Lazy], description: &[(&str, String)]) -> io::Result<()> {
+pub fn write(path: &Path, tensors: &[TensorEntry], description: &[(&str, String)]) -> io::Result<()> {
     let header = header(tensors, description);
     let digits = checksum::place(&header).expect("a header has room for it");
     atomic::write_with(path, |file| {
@@ -102,14 +102,14 @@ struct Header {
 const MAX_HEADER: u64 = 100_000_000;
 
 /// What the format has before the values: names, shapes and offsets as JSON, filled up to a multiple of 8 bytes.
-fn header(tensors: &[Lazy], description: &[(&str, String)]) -> Vec<u8> {
+fn header(tensors: &[TensorEntry], description: &[(&str, String)]) -> Vec<u8> {
     let mut fields = Map::new();
     let mut texts: Map<String, Value> = Map::new();
     texts.insert(checksum::KEY.into(), checksum::blank().into());
     texts.extend(description.iter().map(|(key, text)| (key.to_string(), json!(text))));
     fields.insert("__metadata__".into(), texts.into());
     let mut start = 0;
-    for Lazy { name, shape, .. } in tensors {
+    for TensorEntry { name, shape, .. } in tensors {
         let end = start + 4 * shape.iter().product::<usize>();
         fields.insert(name.clone(), json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]}));
         start = end;
@@ -128,7 +128,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
         let (first, second) = ([1.5f32, -2.0, f32::MIN_POSITIVE], [7.0f32; 8]);
-        let tensors = [Lazy::of("a \"quoted\" name", &[3, 1], &first), Lazy::of("b", &[2, 4], &second)];
+        let tensors =
+            [TensorEntry::of("a \"quoted\" name", &[3, 1], &first), TensorEntry::of("b", &[2, 4], &second)];
         write(&path, &tensors, &[("why", "é\n".into())]).unwrap();
 
         let bytes = std::fs::read(&path).unwrap();

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::group::PlannedCell;
 use super::rows::Library;
 use crate::host::device::DeviceName;
-use crate::model::{LazyBackbone, ModelFiles};
+use crate::model::{LoadedOnce, ModelFiles};
 use crate::results::{Record, Store};
 use crate::terminal::progress::Progress;
 
@@ -25,7 +25,7 @@ pub trait Watcher {
 #[derive(Clone, Copy)]
 pub struct Execution<'a> {
     pub model: &'a ModelFiles,
-    pub backbone: &'a LazyBackbone<'a>,
+    pub backbone: &'a LoadedOnce<'a>,
     pub library: Library<'a>,
     pub store: &'a Store,
     pub device: DeviceName,

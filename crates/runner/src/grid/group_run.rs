@@ -94,7 +94,7 @@ impl GroupRun<'_> {
     /// How many of so many runs fit into memory together.
     fn side_by_side(&self, runs: usize) -> Result<usize> {
         let (data, shots) = (self.data()?, self.group.shots());
-        Ok(self.method.demand(&self.rows.task, data, shots, self.execution.model).side_by_side(runs))
+        Ok(self.method.demand(&self.rows.task, data, shots, self.execution.model)?.side_by_side(runs))
     }
 
     fn data(&self) -> Result<&TaskData> {
@@ -135,7 +135,7 @@ impl GroupRun<'_> {
         let making = Making {
             suite: &self.suite.name,
             instance: &self.method.instance,
-            config: backbone.config(),
+            layout: backbone.layout(),
             data,
             outcome: &outcome,
             device,

@@ -1,4 +1,4 @@
-use peft_model::peft::Built;
+use peft_model::peft::ConfiguredMethod;
 
 /// A method with its settings, under the name it has in tables.
 #[derive(Debug)]
@@ -6,5 +6,5 @@ pub struct Instance {
     pub name: String,
     /// Name in the registry.
     pub method: String,
-    pub built: Built,
+    pub built: ConfiguredMethod,
 }

@@ -1,8 +1,9 @@
 //! Whether the trainings of a plan fit into memory, before the first of them begins.
 
-use peft_model::peft::{self, Built, Parameter};
-use peft_model::t5::T5Config;
-use serde_json::json;
+use peft_model::Parameter;
+use peft_model::layout::Layout;
+use peft_model::peft::{self, ConfiguredMethod};
+use serde_json::{Map, Value, json};
 
 use super::instance::Instance;
 use crate::data::{Pair, TaskData};
@@ -36,23 +37,26 @@ impl Part {
 
 impl Demand {
     /// The demand of a method on a task's rows, of which `shots` train where it is given.
+    ///
+    /// # Errors
+    /// When a setting of the method asks for what the backbone does not have.
     pub fn new(
         name: String,
         instance: &Instance,
         settings: &TrainSettings,
         data: &TaskData,
         shots: Option<usize>,
-        config: &T5Config,
-    ) -> Self {
-        let declared = instance.built.method.parameters(config);
+        layout: &Layout,
+    ) -> Result<Self, String> {
+        let declared = instance.built.method.parameters(layout)?;
         let method = instance.built.method.as_ref();
         let prompt = Prompt { length: method.prompt_length(), setting: method.prompt_setting() };
-        let training = training(settings, data, shots, prompt, config);
-        let evaluation = evaluation(settings, data, prompt, config);
+        let training = training(settings, data, shots, prompt, layout);
+        let evaluation = evaluation(settings, data, prompt, layout);
         // One after the other.
         let larger = if total(&training, 1) > total(&evaluation, 1) { training } else { evaluation };
-        let parts = [vec![trained(instance, &declared, config)], larger].concat();
-        Self { name, parts }
+        let parts = [vec![trained(instance, &declared, layout)], larger].concat();
+        Ok(Self { name, parts })
     }
 
     /// Bytes for so many runs side by side.
@@ -86,9 +90,9 @@ fn total(parts: &[Part], runs: usize) -> u64 {
 }
 
 /// Values, gradients and two moments of everything that trains.
-fn trained(instance: &Instance, declared: &[Parameter], config: &T5Config) -> Part {
+fn trained(instance: &Instance, declared: &[Parameter], layout: &Layout) -> Part {
     let count = declared.iter().fold(0, |sum: usize, p| sum.saturating_add(p.len()));
-    let blame = decisive_setting(&instance.method, &instance.built, count, config);
+    let blame = decisive_setting(&instance.method, &instance.built, count, layout);
     Part {
         what: format!("{count} trainable parameters{blame} with their gradients and moments"),
         per_run: memory::floats(&[count, 4]),
@@ -97,19 +101,32 @@ fn trained(instance: &Instance, declared: &[Parameter], config: &T5Config) -> Pa
 }
 
 /// The setting that decides most about the number of parameters, in brackets: the one without which fewest are left.
-fn decisive_setting(method: &str, built: &Built, count: usize, config: &T5Config) -> String {
-    let sizes =
-        built.settings.iter().filter_map(|(key, value)| Some((key, value.as_u64().filter(|&n| n > 1)?)));
-    let left = sizes.filter_map(|(key, value)| {
-        let mut settings = built.settings.clone();
-        settings.insert(key.clone(), json!(1));
-        let smaller = peft::build(method, &settings).ok()?;
-        Some((peft::num_trainable(smaller.method.as_ref(), config), key, value))
+fn decisive_setting(method: &str, built: &ConfiguredMethod, count: usize, layout: &Layout) -> String {
+    let left = sizes(&built.settings).into_iter().filter_map(|(pointer, value)| {
+        let mut settings = json!(built.settings);
+        *settings.pointer_mut(&pointer)? = json!(1);
+        let smaller = peft::build(method, settings.as_object()?).ok()?;
+        let key = pointer.trim_start_matches('/').replace('/', ".");
+        Some((peft::num_trainable(smaller.method.as_ref(), layout).ok()?, key, value))
     });
     match left.min() {
         Some((left, key, value)) if left < count => format!(" (`{key}` {value})"),
         _ => String::new(),
     }
+}
+
+/// Settings that are sizes above 1, those in tables too, by their JSON pointers.
+fn sizes(settings: &Map<String, Value>) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    for (key, value) in settings {
+        match value {
+            Value::Object(inner) => {
+                found.extend(sizes(inner).into_iter().map(|(inner, size)| (format!("/{key}{inner}"), size)));
+            }
+            value => found.extend(value.as_u64().filter(|&n| n > 1).map(|size| (format!("/{key}"), size))),
+        }
+    }
+    found
 }
 
 /// Positions that a method puts before the source, and the setting that holds their number.
@@ -124,7 +141,7 @@ fn training(
     data: &TaskData,
     shots: Option<usize>,
     prompt: Prompt,
-    config: &T5Config,
+    layout: &Layout,
 ) -> Vec<Part> {
     let available = shots.unwrap_or(usize::MAX).min(data.train.len());
     let rows = (settings.batch_size / settings.accumulation).min(available);
@@ -134,18 +151,18 @@ fn training(
     let target = nth_shortest(&data.train.pairs, rows, |pair| pair.target.len());
     let keys =
         "`training.batch_size`, `training.accumulation`, `limits.source_tokens`, `limits.target_tokens`";
-    let batch = footprint::teacher_forcing(config, rows, source, target);
+    let batch = footprint::teacher_forcing(layout, rows, source, target);
     vec![
         Part {
             what: format!("a batch of {rows} rows with {source} source and {target} target tokens ({keys})"),
-            per_run: batch.saturating_add(footprint::kept_for_gradients(config, rows, source, target)),
+            per_run: batch.saturating_add(footprint::kept_for_gradients(layout, rows, source, target)),
             shared: false,
         },
-        attention(config, prompt, source.max(target)),
+        attention(layout, prompt, source.max(target)),
     ]
 }
 
-fn evaluation(settings: &TrainSettings, data: &TaskData, prompt: Prompt, config: &T5Config) -> Vec<Part> {
+fn evaluation(settings: &TrainSettings, data: &TaskData, prompt: Prompt, layout: &Layout) -> Vec<Part> {
     let splits = [&data.validation, &data.test].into_iter().chain(data.probes.iter().map(|(_, split)| split));
     let longest = splits.clone().flat_map(|split| &split.pairs).map(|pair| pair.source.len()).max();
     let rows = splits.map(|split| split.len()).max().unwrap_or(0).min(settings.eval_batch_size);
@@ -158,14 +175,14 @@ fn evaluation(settings: &TrainSettings, data: &TaskData, prompt: Prompt, config:
                  (`training.eval_batch_size`, `limits.source_tokens`, `limits.target_tokens`)"
             ),
             // The first batch has the longest source, and it is as wide.
-            per_run: footprint::generation(config, rows, source, answer),
+            per_run: footprint::generation(layout, rows, source, answer),
             shared: false,
         },
-        attention(config, prompt, source),
+        attention(layout, prompt, source),
     ]
 }
 
-fn attention(config: &T5Config, prompt: Prompt, length: usize) -> Part {
+fn attention(layout: &Layout, prompt: Prompt, length: usize) -> Part {
     let keys = if prompt.length > length / 2 {
         format!("`{}`", prompt.setting)
     } else {
@@ -173,7 +190,7 @@ fn attention(config: &T5Config, prompt: Prompt, length: usize) -> Part {
     };
     Part {
         what: format!("the attention between {length} positions ({keys})"),
-        per_run: footprint::position_bias(config, length),
+        per_run: footprint::position_bias(layout, length),
         shared: true,
     }
 }
@@ -191,6 +208,8 @@ fn nth_shortest(pairs: &[Pair], n: usize, length: impl Fn(&Pair) -> usize) -> us
 mod tests {
     use std::sync::Arc;
 
+    use peft_model::families;
+
     use super::*;
     use crate::data::Split;
 
@@ -202,7 +221,8 @@ mod tests {
     fn demand(method: &str, settings: serde_json::Value, training: TrainSettings, data: &TaskData) -> Demand {
         let built = peft::build(method, settings.as_object().unwrap()).unwrap();
         let instance = Instance { name: method.into(), method: method.into(), built };
-        Demand::new(format!("{method} on cola"), &instance, &training, data, None, &T5Config::t5_base())
+        let (name, reference) = (format!("{method} on cola"), families::reference());
+        Demand::new(name, &instance, &training, data, None, reference.layout()).unwrap()
     }
 
     fn data() -> TaskData {
@@ -239,7 +259,7 @@ mod tests {
             ("adapter", json!({"bottleneck": 1 << 24}), "(`bottleneck` 16777216)"),
             ("adept", json!({"bottleneck": 1 << 24}), "(`bottleneck` 16777216)"),
             ("dept", json!({"max_length": 1 << 24, "rank": 1 << 14}), "(`max_length` 16777216)"),
-            ("prompt-tuning", json!({"prompt_length": 1 << 24}), "(`prompt_length`)"),
+            ("prompt-tuning", json!({"prompt": {"length": 1 << 24}}), "(`prompt.length`)"),
             ("prefix-tuning", json!({"prefix_length": 1 << 24, "hidden": 0}), "(`prefix_length`"),
         ] {
             let message = message(&demand(method, settings, TrainSettings::default(), &data()));

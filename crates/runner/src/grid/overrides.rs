@@ -1,7 +1,7 @@
 //! What the command line changes in a suite.
 
-use peft_model::peft::{self, nearest};
-use peft_model::settings;
+use peft_model::peft;
+use peft_model::settings::{self, nearest};
 use serde_json::json;
 
 use super::suite::{Change, Exception, Suite, SuiteError, SuiteFile};
@@ -119,24 +119,55 @@ impl Suite {
                 self.set_training(key, value.clone());
                 self.change(None, format!("{key} = {value}"));
             }
-            Target::Method { name, key } => {
+            Target::Method(path) => {
+                let (name, key) = self.setting_of_method(path);
                 if !self.methods().any(|method| method == name) {
                     let running: Vec<&str> = self.methods().collect();
                     return Err(format!(
                         "no method `{name}` runs{}; those that run are {}",
-                        suggestion(name, &running),
+                        suggestion(&name, &running),
                         running.join(", ")
                     ));
                 }
                 if key == "method" {
                     return Err("`method` is no setting; --method chooses methods".into());
                 }
-                let (methods, settings) = (vec![name.clone()], table(key));
-                self.exceptions.push(Exception { methods, settings, ..Exception::default() });
-                self.change(Some(name), format!("{key} = {value}"));
+                let settings = key.rsplit('.').fold(value.clone(), |value, key| {
+                    toml::Value::Table(toml::Table::from_iter([(key.to_string(), value)]))
+                });
+                let settings = settings.as_table().cloned().unwrap_or_default();
+                self.exceptions.push(Exception {
+                    methods: vec![name.clone()],
+                    settings,
+                    ..Exception::default()
+                });
+                self.change(Some(&name), format!("{key} = {value}"));
             }
         }
         Ok(())
+    }
+}
+
+impl Suite {
+    /// The method's name and the setting in what stands behind `methods.`; a name of this suite may have dots, and so
+    /// may a setting, which is then inside a table.
+    fn setting_of_method(&self, path: &str) -> (String, String) {
+        let quoted = path
+            .starts_with(['"', '\''])
+            .then(|| path[1..].split_once([path.as_bytes()[0] as char]))
+            .flatten();
+        if let Some((name, rest)) = quoted {
+            return (name.into(), rest.trim_start_matches('.').into());
+        }
+        let own =
+            self.methods().filter(|name| path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')));
+        match own.max_by_key(|name| name.len()) {
+            Some(name) => (name.into(), path[name.len() + 1..].into()),
+            None => {
+                let (name, key) = path.split_once('.').unwrap_or((path, ""));
+                (name.into(), key.into())
+            }
+        }
     }
 }
 
@@ -152,7 +183,8 @@ struct Assignment {
 enum Target {
     Suite(String),
     Training(String),
-    Method { name: String, key: String },
+    /// What stands behind `methods.`.
+    Method(String),
 }
 
 impl Assignment {
@@ -173,16 +205,11 @@ impl Assignment {
 }
 
 impl Target {
-    /// The name of a method is all that stands between `methods.` and the last dot.
     fn parse(path: &str) -> Result<Self, String> {
-        let unquoted = |name: &str| name.trim_matches(['"', '\'']).to_string();
         match path.split_once('.') {
             None if !matches!(path, "base" | "for" | "methods" | "training") => Ok(Self::Suite(path.into())),
             Some(("training", key)) => Ok(Self::Training(key.into())),
-            Some(("methods", rest)) if rest.contains('.') => {
-                let (name, key) = rest.rsplit_once('.').unwrap_or_default();
-                Ok(Self::Method { name: unquoted(name), key: key.into() })
-            }
+            Some(("methods", rest)) if rest.contains('.') => Ok(Self::Method(rest.into())),
             _ => {
                 let root = path.split('.').next().unwrap_or_default();
                 let hint = suggestion(root, &["methods", "training"]);
@@ -292,8 +319,8 @@ mod tests {
         let suite = set(
             "pocket",
             &[
-                "methods.dept.init=text",
-                "methods.dept.init_text=\"0 or 1, = 2\"",
+                "methods.dept.prompt.init=text",
+                "methods.dept.prompt.text=\"0 or 1, = 2\"",
                 "methods.lora.learning_rate = 1e-4",
                 "seeds=[5, 6]",
                 "report=validation",
@@ -301,7 +328,9 @@ mod tests {
         );
         let suite = suite.unwrap();
         let dept = suite.instance("dept", "pocket-sense", 96).unwrap().built.settings;
-        assert_eq!((&dept["init"], &dept["init_text"]), (&"text".into(), &"0 or 1, = 2".into()));
+        let prompt = &dept["prompt"];
+        assert_eq!((&prompt["init"], &prompt["text"]), (&"text".into(), &"0 or 1, = 2".into()));
+        assert_eq!(prompt["length"], 8, "the rest of the table is as it was");
         assert_eq!(suite.instance("lora", "pocket-sense", 96).unwrap().built.settings["learning_rate"], 1e-4);
         assert_eq!((suite.seeds.as_slice(), suite.report.name()), ([5, 6].as_slice(), "validation"));
     }
@@ -327,6 +356,8 @@ mod tests {
             ("sedes=[1]", ["`sedes`", "did you mean `seeds`?"]),
             ("base=paper", ["unknown setting `base`", "training.KEY"]),
             ("methods.lora.rank=high", ["`rank`", "\"high\""]),
+            ("methods.dept.prompt.lenght=4", ["`lenght`", "did you mean `length`?"]),
+            ("methods.dept.prompt=4", ["`prompt`", "4"]),
             ("methods.lora.rank=0", ["`rank` is 0", "at least 1"]),
             ("methods.lora.rank=", ["no value", "--set"]),
             ("methods.lora.alpha=nan", ["NaN", "finite"]),

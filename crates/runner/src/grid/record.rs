@@ -1,24 +1,24 @@
 //! The making of records and adapters from what trainings came to.
 
 use anyhow::Result;
-use peft_model::peft::{self, Parameter};
-use peft_model::t5::T5Config;
+use peft_model::Parameter;
+use peft_model::layout::Layout;
 use serde_json::json;
 
 use super::instance::Instance;
 use crate::data::TaskData;
 use crate::host::device::DeviceName;
 use crate::host::{self, memory};
-use crate::results::{Adapter, Cell, FORMAT, Record, Status, Store, portable};
+use crate::results::{Adapter, Cell, CellStatus, FORMAT, Record, Store, portable};
 use crate::task::TaskSpec;
-use crate::train::{self, Outcome, RunOutcome, Scores};
+use crate::train::{Outcome, RunOutcome, RunStatus, Scores};
 
 /// What the results of cells that trained side by side are made from.
 pub(super) struct Making<'a> {
     /// The suite's name.
     pub suite: &'a str,
     pub instance: &'a Instance,
-    pub config: &'a T5Config,
+    pub layout: &'a Layout,
     pub data: &'a TaskData,
     pub outcome: &'a Outcome,
     pub device: DeviceName,
@@ -27,8 +27,8 @@ pub(super) struct Making<'a> {
 impl Making<'_> {
     /// Writes the results that the store lacks, each after its adapter, and gives their records.
     pub fn write(&self, cells: &[Cell], store: &Store) -> Result<Vec<Record>> {
-        let declared: Vec<Parameter> = self.instance.built.method.parameters(self.config);
-        let trainable = peft::num_trainable(self.instance.built.method.as_ref(), self.config) as u64;
+        let declared = self.instance.built.method.parameters(self.layout).map_err(anyhow::Error::msg)?;
+        let trainable = declared.iter().filter(|p| p.trains).map(Parameter::len).sum::<usize>() as u64;
         let mut records = Vec::new();
         for (cell, run) in cells.iter().zip(&self.outcome.runs) {
             // Of a group that was killed between its first result and its last, some have theirs.
@@ -54,9 +54,9 @@ impl Making<'_> {
         let json_scores = |scores: Option<&Scores>| json!(scores.cloned().unwrap_or_default()).to_string();
         let (data, outcome, runs) = (self.data, self.outcome, self.outcome.runs.len());
         let status = match &run.status {
-            train::Status::Completed => Status::Completed,
-            train::Status::Diverged { step, loss } => {
-                Status::Diverged(format!("the loss was {loss} by step {step}"))
+            RunStatus::Completed => CellStatus::Completed,
+            RunStatus::Diverged { step, loss } => {
+                CellStatus::Diverged(format!("the loss was {loss} by step {step}"))
             }
         };
         Record {
@@ -70,8 +70,8 @@ impl Making<'_> {
             seed: cell.seed,
             // A diverged run has no score: its best checkpoint says nothing about the method.
             score: match status {
-                Status::Completed => best.map(|b| b.test[&metric]),
-                Status::Diverged(_) => None,
+                CellStatus::Completed => best.map(|b| b.test[&metric]),
+                CellStatus::Diverged(_) => None,
             },
             status,
             selection_score: best.map(|b| criterion.score(&b.validation)),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::check;
 use super::group::{Group, PlannedCell};
@@ -204,7 +204,7 @@ impl Resolver<'_> {
         for method in &task.methods {
             let rows = &task.rows[method.rows];
             let fewest = self.suite.shots.iter().min().copied();
-            method.demand(&rows.task, rows.data(self.library)?, fewest, self.model).ensure()?;
+            method.demand(&rows.task, rows.data(self.library)?, fewest, self.model)?.ensure()?;
         }
         Ok(())
     }
@@ -212,8 +212,19 @@ impl Resolver<'_> {
 
 impl ResolvedMethod {
     /// What its training must have in memory, where `shots` rows train if it is given.
-    pub fn demand(&self, task: &Task, data: &TaskData, shots: Option<usize>, model: &ModelFiles) -> Demand {
+    ///
+    /// # Errors
+    /// When a setting of the method asks for what the backbone does not have.
+    pub fn demand(
+        &self,
+        task: &Task,
+        data: &TaskData,
+        shots: Option<usize>,
+        model: &ModelFiles,
+    ) -> Result<Demand> {
         let name = format!("{} on {}", self.instance.name, task.name);
-        Demand::new(name, &self.instance, &self.training, data, shots, &model.config)
+        let layout = model.config.layout();
+        Demand::new(name, &self.instance, &self.training, data, shots, layout)
+            .map_err(|problem| anyhow!("methods.{}: {problem}", self.instance.name))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use peft_model::peft::nearest;
+use peft_model::settings::{merge, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -220,10 +220,11 @@ impl Suite {
     pub fn instance(&self, name: &str, task: &str, source_tokens: usize) -> Result<Instance, SuiteError> {
         let wrong = |problem: String| self.wrong(format!("methods.{name}: {problem}"));
         let table = self.methods.get(name).and_then(toml::Value::as_table);
-        let mut settings = json_object(table.ok_or_else(|| wrong("must be a table".into()))?);
+        let mut settings = json!(table.ok_or_else(|| wrong("must be a table".into()))?);
         for exception in self.exceptions(name, task) {
-            settings.extend(json_object(&exception.settings));
+            merge(&mut settings, json!(exception.settings));
         }
+        let Value::Object(mut settings) = settings else { unreachable!("a table is an object") };
         let method = match settings.shift_remove("method") {
             None => name.to_string(),
             Some(Value::String(method)) => method,
@@ -415,9 +416,9 @@ mod tests {
         let suite = find("paper").unwrap();
         assert_eq!(suite.tasks.len(), 22);
         let dept = |task| suite.instance("dept", task, 256).unwrap().built.settings;
-        assert_eq!(dept("cola")["prompt_length"], 80);
+        assert_eq!(dept("cola")["prompt"]["length"], 80);
         assert_eq!((&dept("cola")["rank"], &dept("nq")["max_length"]), (&15.into(), &512.into()));
-        assert_eq!(dept("qqp")["prompt_learning_rate"], 0.4);
+        assert_eq!(dept("qqp")["prompt"]["learning_rate"], 0.4);
         assert_eq!(suite.training("adept", "mnli").unwrap().steps, 250_000);
         assert_eq!(suite.training("adept", "nq").unwrap().accumulation, 2);
         let full = suite.training("full", "cola").unwrap().for_rows(8551).unwrap();
@@ -439,7 +440,7 @@ mod tests {
             assert_eq!(training.batching, Batching::Random, "{method}");
         }
         assert_eq!(
-            (&dept("rte")["init"], &dept("rte")["init_text"]),
+            (&dept("rte")["prompt"]["init"], &dept("rte")["prompt"]["text"]),
             (&"text".into(), &REFERENCE_TEXT.into())
         );
     }

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use peft_model::peft::nearest;
+use peft_model::settings::nearest;
 use serde::{Deserialize, Serialize};
 
 pub use answer::Answer;

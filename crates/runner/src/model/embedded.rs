@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use peft_model::t5::T5Config;
+use peft_model::{Configuration, families};
 
 use crate::files::embedded;
 
@@ -24,8 +25,9 @@ impl EmbeddedModel {
         })
     }
 
-    pub fn config(&self) -> Result<T5Config, peft_model::Error> {
+    pub fn config(&self) -> Result<Arc<dyn Configuration>, peft_model::Error> {
         let path = self.folder.join("config.json");
-        T5Config::from_json(self.config).map_err(|problem| peft_model::Error::Config { path, problem })
+        families::parse_configuration(self.config)
+            .map_err(|problem| peft_model::Error::Config { path, problem })
     }
 }

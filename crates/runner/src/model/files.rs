@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Device;
-use peft_model::t5::{Backbone, T5Config};
+use peft_model::layout::{Layout, Stack};
+use peft_model::{Backbone, Configuration, families};
 
 use super::embedded::EmbeddedModel;
 use super::error::ModelError;
@@ -12,7 +14,7 @@ use crate::files::digest::Digest;
 use crate::host::device::is_host;
 use crate::host::memory::{self, TooLarge};
 use crate::hub::{Hub, Repo};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// A model whose weights are not loaded yet: all that must be known of it before anything trains.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ pub struct ModelFiles {
     pub id: String,
     /// Commit on the hub, or a digest of the weights.
     pub revision: String,
-    pub config: T5Config,
+    pub config: Arc<dyn Configuration>,
     pub tokenizer: Tokenizer,
     weights: Weights,
 }
@@ -59,9 +61,8 @@ impl ModelFiles {
     /// The shape and the tokenizer of a model, whose weights need not exist.
     fn random(id: &str, hub: &Hub) -> Result<Self, ModelError> {
         let (config, (path, bytes)) = (config(id, hub)?, tokenizer_file(id, hub)?);
-        let tokenizer = Tokenizer::from_bytes(&bytes, &path, config.eos_token_id, config.vocab_size)?;
-        let shape = serde_json::to_string(&config).expect("plain data serializes");
-        let digest = short(Digest::of(shape).and(tokenizer.digest()));
+        let tokenizer = tokenizer_for(config.as_ref(), &bytes, &path)?;
+        let digest = short(Digest::of(config.fields().to_string()).and(tokenizer.digest()));
         let revision = format!("random weights, seed {RANDOM_SEED}, {digest}");
         Ok(Self { id: id.into(), revision, config, tokenizer, weights: Weights::Random })
     }
@@ -69,16 +70,15 @@ impl ModelFiles {
     fn embedded(id: &str, files: EmbeddedModel) -> Result<Self, ModelError> {
         let config = files.config()?;
         let path = files.folder.join("tokenizer.json");
-        let tokenizer =
-            Tokenizer::from_bytes(files.tokenizer, &path, config.eos_token_id, config.vocab_size)?;
+        let tokenizer = tokenizer_for(config.as_ref(), files.tokenizer, &path)?;
         let revision = short(Digest::of(files.config).and(files.weights).and(files.tokenizer));
         Ok(Self { id: id.into(), revision, config, tokenizer, weights: Weights::Embedded(files) })
     }
 
     fn in_folder(id: &str, revision: String, folder: PathBuf) -> Result<Self, ModelError> {
-        let config = T5Config::from_folder(&folder)?;
+        let config = families::configuration(&folder)?;
         let (path, bytes) = read_tokenizer(folder.join("tokenizer.json"))?;
-        let tokenizer = Tokenizer::from_bytes(&bytes, &path, config.eos_token_id, config.vocab_size)?;
+        let tokenizer = tokenizer_for(config.as_ref(), &bytes, &path)?;
         Ok(Self { id: id.into(), revision, config, tokenizer, weights: Weights::Folder(folder) })
     }
 
@@ -86,19 +86,19 @@ impl ModelFiles {
     ///
     /// # Errors
     /// When they are missing or broken, do not fit the configuration, or do not fit into memory.
-    pub fn load(&self, device: &Device) -> Result<Backbone, ModelError> {
+    pub fn load(&self, device: &Device) -> Result<Box<dyn Backbone>, ModelError> {
         if is_host(device) {
             self.ensure_memory()?;
         }
         let backbone = match &self.weights {
-            Weights::Random => Backbone::random(&self.config, RANDOM_SEED, device),
-            Weights::Folder(folder) => Backbone::load(folder, device, PRECISION)?,
+            Weights::Random => self.config.random(RANDOM_SEED, device),
+            Weights::Folder(folder) => self.config.load(folder, device, PRECISION)?,
             Weights::Embedded(files) => {
                 let name = files.folder.join("model.safetensors").display().to_string();
-                Backbone::from_safetensors(self.config.clone(), files.weights, &name, device, PRECISION)?
+                self.config.read_safetensors(files.weights, &name, device, PRECISION)?
             }
         };
-        for note in backbone.notes() {
+        for note in backbone.weights().notes() {
             crate::terminal::progress::say!("note: {note}");
         }
         Ok(backbone)
@@ -111,15 +111,23 @@ impl ModelFiles {
             Weights::Embedded(_) | Weights::Random => self.id.clone(),
         };
         let weights = || {
-            let T5Config { vocab_size, d_model, d_ff, num_layers, .. } = self.config;
+            let layout = self.config.layout();
+            let Layout { vocab_size, d_model, d_ff, inner_dim, .. } = layout;
+            let [encoder, decoder] = [Stack::Encoder, Stack::Decoder].map(|stack| layout.layers(stack));
             format!(
                 "{name}: the weights that config.json asks for (`vocab_size` {vocab_size}, `d_model` {d_model}, `d_ff` \
-                 {d_ff}, `num_heads` x `d_kv` {}, `num_layers` {num_layers})",
-                self.config.inner_dim()
+                 {d_ff}, `num_heads` x `d_kv` {inner_dim}, layers {})",
+                encoder + decoder
             )
         };
-        memory::ensure(weights, memory::floats(&[Backbone::num_parameters(&self.config)]))
+        memory::ensure(weights, memory::floats(&[self.config.layout().num_parameters()]))
     }
+}
+
+/// The tokenizer that belongs to a configuration.
+fn tokenizer_for(config: &dyn Configuration, bytes: &[u8], path: &Path) -> Result<Tokenizer, TokenizerError> {
+    let Layout { tokens, vocab_size, .. } = config.layout();
+    Tokenizer::from_bytes(bytes, path, tokens.eos, *vocab_size)
 }
 
 /// SHA-256 over the configuration, the tokenizer and the weights of a local folder, shortened.

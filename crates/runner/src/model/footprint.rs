@@ -1,45 +1,45 @@
-//! What a pass through a T5 must have in memory at once, at least: the tensors that cannot but exist together.
+//! What a pass through a backbone must have in memory at once, at least: the tensors that cannot but exist together.
 //!
 //! Less than what it will use, so that nothing is refused that could run. All numbers are bytes of one run, and as
 //! large as can be counted where they are larger.
 
-use peft_model::t5::T5Config;
+use peft_model::layout::{Layout, Stack};
 
 use crate::host::memory::floats;
 
 /// The position bias of a self-attention over so many tokens, with the bucket of each pair: runs share it.
-pub fn position_bias(config: &T5Config, length: usize) -> u64 {
+pub fn position_bias(layout: &Layout, length: usize) -> u64 {
     // A bucket takes as much as two floats.
-    floats(&[length, length, config.num_heads.saturating_add(2)])
+    floats(&[length, length, layout.num_heads.saturating_add(2)])
 }
 
 /// Scoring given targets, or training on them: rows of so many source and target tokens.
-pub fn teacher_forcing(config: &T5Config, rows: usize, source: usize, target: usize) -> u64 {
-    let encoded = layer(config, rows, source);
-    let decoded = layer(config, rows, target);
-    let logits = floats(&[rows, target, config.vocab_size]);
+pub fn teacher_forcing(layout: &Layout, rows: usize, source: usize, target: usize) -> u64 {
+    let encoded = layer(layout, rows, source);
+    let decoded = layer(layout, rows, target);
+    let logits = floats(&[rows, target, layout.vocab_size]);
     encoded.max(decoded).max(logits)
 }
 
 /// What training keeps from the forward for the backward pass, beside [`teacher_forcing`]: in every layer but the
 /// first, which a method may leave alone, the input of each norm and the queries, keys and values.
-pub fn kept_for_gradients(config: &T5Config, rows: usize, source: usize, target: usize) -> u64 {
-    let (d, inner) = (config.d_model, config.inner_dim());
-    let encoder = [rows, source, config.num_layers - 1, 2 * d + 3 * inner];
+pub fn kept_for_gradients(layout: &Layout, rows: usize, source: usize, target: usize) -> u64 {
+    let (d, inner) = (layout.d_model, layout.inner_dim);
+    let encoder = [rows, source, layout.layers(Stack::Encoder).saturating_sub(1), 2 * d + 3 * inner];
     // Self-attention, attention to the source and the feed-forward layer.
-    let decoder = [rows, target, config.decoder_layers() - 1, 3 * d + 3 * inner];
+    let decoder = [rows, target, layout.layers(Stack::Decoder).saturating_sub(1), 3 * d + 3 * inner];
     floats(&encoder).saturating_add(floats(&decoder))
 }
 
 /// Generating answers of up to so many tokens: the keys and values of the source and of the answers.
-pub fn generation(config: &T5Config, rows: usize, source: usize, new_tokens: usize) -> u64 {
-    let caches = |length| floats(&[rows, length, 2 * config.decoder_layers(), config.inner_dim()]);
-    let decoding = floats(&[rows, config.vocab_size]);
+pub fn generation(layout: &Layout, rows: usize, source: usize, new_tokens: usize) -> u64 {
+    let caches = |length| floats(&[rows, length, 2 * layout.layers(Stack::Decoder), layout.inner_dim]);
+    let decoding = floats(&[rows, layout.vocab_size]);
     let held = caches(source).saturating_add(caches(new_tokens)).saturating_add(decoding);
-    held.max(layer(config, rows, source))
+    held.max(layer(layout, rows, source))
 }
 
 /// The states that enter a layer and the widest of what it makes of them.
-fn layer(config: &T5Config, rows: usize, length: usize) -> u64 {
-    floats(&[rows, length, config.d_model.saturating_add(config.d_ff.max(config.inner_dim()))])
+fn layer(layout: &Layout, rows: usize, length: usize) -> u64 {
+    floats(&[rows, length, layout.d_model.saturating_add(layout.d_ff.max(layout.inner_dim))])
 }

@@ -4,17 +4,17 @@ mod embedded;
 mod error;
 mod files;
 pub mod footprint;
-mod lazy;
+mod loaded_once;
 mod parts;
 mod place;
 mod precision;
 
 use burn::tensor::Device;
-use peft_model::t5::Backbone;
+use peft_model::Backbone;
 
 pub use error::ModelError;
 pub use files::ModelFiles;
-pub use lazy::LazyBackbone;
+pub use loaded_once::LoadedOnce;
 pub use parts::{config, fetch, tokenizer, tokenizer_file};
 pub use precision::PRECISION_NAME;
 
@@ -28,7 +28,7 @@ pub struct Model {
     pub id: String,
     /// Commit on the hub, or a digest of the weights.
     pub revision: String,
-    pub backbone: Backbone,
+    pub backbone: Box<dyn Backbone>,
     pub tokenizer: Tokenizer,
 }
 

@@ -1,9 +1,9 @@
 //! The parts of a model that can be had without its weights.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use peft_model::files;
-use peft_model::t5::T5Config;
+use peft_model::{Configuration, families, files};
 
 use super::error::ModelError;
 use super::place::{Place, shape};
@@ -29,7 +29,7 @@ pub fn fetch(id: &str, hub: &Hub) -> Result<Option<Fetched>, HubError> {
 /// When there is no readable `tokenizer.json`.
 pub fn tokenizer(id: &str, hub: &Hub) -> Result<Tokenizer, ModelError> {
     let (path, bytes) = tokenizer_file(id, hub)?;
-    Ok(Tokenizer::from_bytes(&bytes, &path, T5Config::t5_base().eos_token_id, usize::MAX)?)
+    Ok(Tokenizer::from_bytes(&bytes, &path, families::reference().layout().tokens.eos, usize::MAX)?)
 }
 
 /// Where a model's `tokenizer.json` is, and its bytes.
@@ -58,14 +58,14 @@ pub(super) fn read_tokenizer(path: PathBuf) -> Result<(PathBuf, Vec<u8>), ModelE
 ///
 /// # Errors
 /// When there is no readable `config.json`.
-pub fn config(id: &str, hub: &Hub) -> Result<T5Config, ModelError> {
+pub fn config(id: &str, hub: &Hub) -> Result<Arc<dyn Configuration>, ModelError> {
     let name = shape(id);
     match Place::of(name) {
-        Place::Folder(folder) => Ok(T5Config::from_folder(&folder)?),
+        Place::Folder(folder) => Ok(families::configuration(&folder)?),
         Place::Embedded(files) => Ok(files.config()?),
         Place::Hub => {
             let path = hub.model_config(&Repo::model(name))?;
-            Ok(T5Config::from_folder(path.parent().unwrap_or(&path))?)
+            Ok(families::configuration(path.parent().unwrap_or(&path))?)
         }
     }
 }

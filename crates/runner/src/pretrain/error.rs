@@ -11,6 +11,8 @@ pub enum PretrainError {
     Write { path: PathBuf, source: std::io::Error },
     #[error("{}: {problem}", path.display())]
     Recipe { path: PathBuf, problem: String },
+    #[error("{0}")]
+    Configuration(String),
     #[error("training the tokenizer: {0}")]
     Tokenizer(String),
     #[error("`start`: the tokenizer of {start} has no `{missing}`, but `tokenizer.sentinels` is {asked}")]
@@ -38,7 +40,8 @@ impl PretrainError {
     pub fn is_caused_by_recipe(&self) -> bool {
         matches!(
             self,
-            Self::Tokenizer(_)
+            Self::Configuration(_)
+                | Self::Tokenizer(_)
                 | Self::Sentinel { .. }
                 | Self::TooLarge(_)
                 | Self::Diverged { .. }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::DType;
-use peft_model::t5::Backbone;
+use peft_model::Backbone;
 
 use super::error::PretrainError;
 use crate::files::atomic::death;
@@ -41,7 +41,11 @@ impl Staged {
     ///
     /// # Errors
     /// When the folder cannot be written or the disk is full.
-    pub(super) fn write(backbone: &Backbone, tokenizer: &[u8], folder: &Path) -> Result<Self, PretrainError> {
+    pub(super) fn write(
+        backbone: &dyn Backbone,
+        tokenizer: &[u8],
+        folder: &Path,
+    ) -> Result<Self, PretrainError> {
         let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(folder);
         let staged = Self(staging.map_err(cannot_write(folder))?);
         backbone.save(staged.folder(), DType::F16)?;

@@ -1,10 +1,13 @@
 use std::fmt::Display;
 use std::path::Path;
+use std::sync::Arc;
 
+use peft_model::layout::Layout;
 use peft_model::settings::positive;
-use peft_model::t5::{Backbone, T5Config};
+use peft_model::{Configuration, families};
 use peft_pocket::Mixture;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::error::PretrainError;
 use crate::files;
@@ -151,8 +154,7 @@ impl Recipe {
         self.data.check()?;
         self.training.check()?;
         // Its errors name the field, which is also a key of `model`.
-        T5Config::from_json(&self.config(self.tokenizer.vocabulary).to_json())
-            .map_err(|problem| format!("`model`: {problem}"))?;
+        self.configuration(self.tokenizer.vocabulary)?;
         if self.phases.is_empty() {
             return Err("`phases` is empty; there must be at least one".into());
         }
@@ -177,8 +179,8 @@ impl Recipe {
     ///
     /// # Errors
     /// The message names the keys.
-    pub fn ensure_memory(&self, config: &T5Config) -> Result<(), TooLarge> {
-        let parameters = Backbone::num_parameters(config);
+    pub fn ensure_memory(&self, layout: &Layout) -> Result<(), TooLarge> {
+        let parameters = layout.num_parameters();
         let model = || {
             let ModelRecipe { d_model, d_ff, num_layers, .. } = self.model;
             format!(
@@ -192,26 +194,29 @@ impl Recipe {
         let TrainingRecipe { batch_size, pieces, .. } = self.training;
         let batch = || format!("`training.batch_size` {batch_size} in `training.pieces` {pieces}");
         // Every text has at least one token and the EOS token.
-        let piece = footprint::teacher_forcing(config, batch_size.div_ceil(pieces), 2, 2);
+        let piece = footprint::teacher_forcing(layout, batch_size.div_ceil(pieces), 2, 2);
         memory::ensure(batch, training.saturating_add(piece))
     }
 
     /// The model's configuration, for a tokenizer with `vocab_size` pieces.
-    pub fn config(&self, vocab_size: usize) -> T5Config {
+    ///
+    /// # Errors
+    /// The message names the key of `model` that is out of range.
+    pub fn configuration(&self, vocab_size: usize) -> Result<Arc<dyn Configuration>, String> {
         let model = &self.model;
-        T5Config {
-            vocab_size,
-            d_model: model.d_model,
-            d_kv: model.d_kv,
-            d_ff: model.d_ff,
-            num_heads: model.num_heads,
-            num_layers: model.num_layers,
-            num_decoder_layers: Some(model.num_decoder_layers),
-            relative_attention_num_buckets: model.relative_attention_num_buckets,
-            relative_attention_max_distance: model.relative_attention_max_distance,
-            dropout_rate: model.dropout_rate,
-            ..T5Config::t5_small()
-        }
+        let fields = json!({
+            "vocab_size": vocab_size,
+            "d_model": model.d_model,
+            "d_kv": model.d_kv,
+            "d_ff": model.d_ff,
+            "num_heads": model.num_heads,
+            "num_layers": model.num_layers,
+            "num_decoder_layers": model.num_decoder_layers,
+            "relative_attention_num_buckets": model.relative_attention_num_buckets,
+            "relative_attention_max_distance": model.relative_attention_max_distance,
+            "dropout_rate": model.dropout_rate,
+        });
+        families::parse_configuration(&fields.to_string()).map_err(|problem| format!("`model`: {problem}"))
     }
 }
 

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 use burn::tensor::{DType, Device};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Update, linear};
-use peft_model::peft::{Group, Parameters};
-use peft_model::t5::{Backbone, Batch, Pass, T5Config, target_log_probabilities};
+use peft_model::peft::{self, ConfiguredMethod};
+use peft_model::{
+    Adaptation, Backbone, Batch, Configuration, Group, Parameters, Progress as Updates, Weights, families,
+};
 use peft_pocket::{Corpus, Mixture};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -77,10 +79,13 @@ pub fn pretrain(
     publish::prepare(folder)?;
     let (path, text) = tokenizer_file(recipe, folder, hub)?;
     let tokenizer = Tokenizer::from_bytes(&text, &path, tokenizer::EOS_ID, usize::MAX)?;
-    let config = T5Config { dropout_rate: recipe.training.dropout_rate, ..recipe.config(tokenizer.len()) };
-    recipe.ensure_memory(&config)?;
+    let config = recipe
+        .configuration(tokenizer.len())
+        .map_err(PretrainError::Configuration)?
+        .with_dropout_rate(recipe.training.dropout_rate);
+    recipe.ensure_memory(config.layout())?;
     let examples = Examples::new(recipe, &tokenizer)?;
-    let (backbone, start_revision) = prepare_backbone(recipe, config, hub, device)?;
+    let (backbone, start_revision) = prepare_backbone(recipe, config.as_ref(), hub, device)?;
     atomic::sweep(folder);
     let file =
         StateFile::new(folder.join("state.safetensors"), owner(recipe, &tokenizer), checkpoint_interval);
@@ -120,29 +125,30 @@ fn train_tokenizer(recipe: &Recipe) -> tokenizers::Result<String> {
 /// Random weights, or those of the model that it starts from with that model's revision.
 fn prepare_backbone(
     recipe: &Recipe,
-    config: T5Config,
+    config: &dyn Configuration,
     hub: &Hub,
     device: &Device,
-) -> Result<(Backbone, Option<String>), PretrainError> {
+) -> Result<(Box<dyn Backbone>, Option<String>), PretrainError> {
     let Some(start) = &recipe.start else {
-        let random = Backbone::random(&config, recipe.seed, device);
-        return Ok((random.with_local_attention(recipe.model.local_attention), None));
+        let mut weights = Weights::random(config.layout(), recipe.seed, device);
+        config.favor_neighbors(&mut weights, recipe.model.local_attention);
+        return Ok((config.build(weights), None));
     };
     let Model { backbone, revision, .. } = Model::open(start, hub, device)?;
-    let backbone = backbone.with_dropout_rate(config.dropout_rate);
-    if *backbone.config() != config {
-        let [found, expected] = [backbone.config(), &config].map(|config| format!("{config:?}"));
+    let found = backbone.configuration().with_dropout_rate(config.dropout_rate());
+    if found.fields() != config.fields() {
+        let [found, expected] = [found.fields(), config.fields()].map(|fields| fields.to_string());
         return Err(PretrainError::Shape { start: start.clone(), found, expected });
     }
-    Ok((backbone, Some(revision)))
+    Ok((found.build(backbone.weights().clone()), Some(revision)))
 }
 
 struct Pretraining<'a> {
     recipe: &'a Recipe,
     examples: Examples<'a>,
     /// The start; full fine-tuning replaces every tensor of it.
-    backbone: Backbone,
-    method: peft_model::peft::Built,
+    backbone: Box<dyn Backbone>,
+    method: ConfiguredMethod,
     parameters: Parameters,
     optimizer: AdamW,
     file: StateFile,
@@ -155,12 +161,12 @@ impl<'a> Pretraining<'a> {
     fn start(
         recipe: &'a Recipe,
         examples: Examples<'a>,
-        backbone: Backbone,
+        backbone: Box<dyn Backbone>,
         file: StateFile,
     ) -> Result<Self, PretrainError> {
-        let method = peft_model::peft::build("full", &Map::new())?;
-        let declared = method.method.parameters(backbone.config());
-        let parameters = Parameters::init(declared, &[recipe.seed], &backbone, &|_| Vec::new());
+        let method = peft::build("full", &Map::new())?;
+        let started = backbone.start(method.method.as_ref(), &[recipe.seed], &|_| Vec::new());
+        let parameters = started.expect("every backbone can be trained as a whole");
         let settings = AdamWSettings {
             epsilon: 1e-6,
             weight_decay: recipe.training.weight_decay,
@@ -231,7 +237,7 @@ impl<'a> Pretraining<'a> {
         let pieces = examples.chunks(training.batch_size.div_ceil(training.pieces)).enumerate();
         let parts: Vec<Part> = pieces
             .map(|(piece, examples)| Part {
-                batch: to_batch(examples, &self.backbone),
+                batch: to_batch(examples, self.backbone.as_ref()),
                 dropout: Dropout::new(&[self.recipe.seed], self.step * training.pieces as u64 + piece as u64),
                 share: examples.len() as f64 / training.batch_size as f64,
             })
@@ -240,9 +246,9 @@ impl<'a> Pretraining<'a> {
         let (phase, within) = self.recipe.phase(self.step);
         self.step += 1;
         let update = Update {
-            backbone: &self.backbone,
+            backbone: self.backbone.as_ref(),
             method: self.method.method.as_ref(),
-            step: self.step,
+            progress: Updates { step: self.step, steps: self.recipe.steps() },
             rates: &[vec![(Group::NETWORK, phase.learning_rate)]],
             factor: linear(within, phase.warmup_steps, phase.decay_over.unwrap_or(phase.steps)),
         };
@@ -267,13 +273,8 @@ impl<'a> Pretraining<'a> {
     }
 
     fn held_out(&self) -> HeldOut {
-        let pass = Pass {
-            backbone: &self.backbone,
-            method: self.method.method.as_ref(),
-            parameters: &self.parameters,
-            dropout: None,
-        };
-        held_out_loss(&pass, &self.examples.held_out())
+        let adaptation = Adaptation::new(self.method.method.as_ref(), &self.parameters);
+        held_out_loss(self.backbone.as_ref(), &adaptation, &self.examples.held_out())
     }
 
     fn save(&mut self) -> Result<(), PretrainError> {
@@ -290,20 +291,18 @@ impl<'a> Pretraining<'a> {
         start_revision: Option<String>,
     ) -> Result<Report, PretrainError> {
         let device = self.backbone.device();
-        let config =
-            T5Config { dropout_rate: self.recipe.model.dropout_rate, ..self.backbone.config().clone() };
-        let trained = Backbone::from_parameters(&config, &self.parameters, device);
-        let staged = Staged::write(&trained, tokenizer, folder)?;
-        let shipped = Backbone::load(staged.folder(), device, DType::F32)?;
-        let frozen = peft_model::peft::frozen();
+        let config = self.backbone.configuration().with_dropout_rate(self.recipe.model.dropout_rate);
+        let trained = config.trained(&self.parameters, device);
+        let staged = Staged::write(trained.as_ref(), tokenizer, folder)?;
+        let shipped = families::load(staged.folder(), device, DType::F32)?;
+        let frozen = peft::frozen();
         let none = Parameters::none(1, shipped.dtype());
-        let pass =
-            Pass { backbone: &shipped, method: frozen.method.as_ref(), parameters: &none, dropout: None };
+        let adaptation = Adaptation::new(frozen.method.as_ref(), &none);
         let report = Report {
             recipe: self.recipe.without_private_paths(),
             start_revision,
-            parameters: Backbone::num_parameters(&config),
-            held_out: held_out_loss(&pass, &self.examples.held_out()),
+            parameters: config.layout().num_parameters(),
+            held_out: held_out_loss(shipped.as_ref(), &adaptation, &self.examples.held_out()),
             steps: self.step,
             tokens: self.tokens,
             seconds: self.seconds,
@@ -316,19 +315,20 @@ impl<'a> Pretraining<'a> {
     }
 }
 
-fn to_batch(examples: &[Example], backbone: &Backbone) -> Batch {
+fn to_batch(examples: &[Example], backbone: &dyn Backbone) -> Batch {
     let rows = examples.iter().map(|e| (&e.source[..], &e.target[..])).collect();
-    Batch::new(&[rows], backbone.config().pad_token_id, backbone.device())
+    Batch::new(&[rows], backbone.layout().tokens.pad, backbone.device())
 }
 
 /// The mean loss per target token, for each kind of example.
-pub fn held_out_loss(pass: &Pass, examples: &[Example]) -> HeldOut {
+pub fn held_out_loss(backbone: &dyn Backbone, adaptation: &Adaptation, examples: &[Example]) -> HeldOut {
     let mean = |supervised: bool| {
         let examples: Vec<Example> =
             examples.iter().filter(|e| e.supervised == supervised).cloned().collect();
         let (mut total, mut tokens) = (0.0, 0);
         for examples in examples.chunks(EVAL_BATCH) {
-            let log_probabilities = target_log_probabilities(pass, &to_batch(examples, pass.backbone));
+            let batch = to_batch(examples, backbone);
+            let log_probabilities = backbone.target_log_probabilities(adaptation, &batch);
             total -= f64::from(log_probabilities.sum().into_scalar::<f32>());
             tokens += examples.iter().map(|e| e.target.len()).sum::<usize>();
         }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
-use peft_model::peft::{Built, Parameter, Parameters};
-use peft_model::t5::T5Config;
+use peft_model::layout::Layout;
+use peft_model::peft::ConfiguredMethod;
+use peft_model::{Parameter, Parameters, adapter};
 use safetensors::SafeTensors;
-use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,7 @@ use super::portable::portable;
 use crate::files;
 use crate::files::atomic;
 use crate::files::checksum::{self, Damage};
-use crate::files::tensors::{self, Lazy};
+use crate::files::tensors::{self, TensorEntry};
 use crate::host::memory;
 
 /// What can go wrong with an adapter's folder.
@@ -25,8 +25,6 @@ pub enum AdapterError {
     Write { path: PathBuf, source: std::io::Error },
     #[error("{}: {problem}", path.display())]
     Unreadable { path: PathBuf, problem: String },
-    #[error("{}: tensor `{tensor}` has shape {found:?}, but the model and the method ask for {expected:?}", path.display())]
-    Shape { path: PathBuf, tensor: String, found: Vec<usize>, expected: Vec<usize> },
     #[error(transparent)]
     Model(#[from] peft_model::Error),
 }
@@ -80,10 +78,10 @@ impl<'a> Adapter<'a> {
     /// When the folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), AdapterError> {
         let path = folder.join(TENSORS);
-        let tensors: Vec<Lazy> = self
+        let tensors: Vec<TensorEntry> = self
             .tensors
             .iter()
-            .map(|(parameter, values)| Lazy::of(&parameter.name, &parameter.shape, values))
+            .map(|(parameter, values)| TensorEntry::of(&parameter.name, &parameter.shape, values))
             .collect();
         tensors::write(&path, &tensors, &[(CELL, self.config.cell.clone())])
             .map_err(|source| AdapterError::Write { path, source })?;
@@ -103,10 +101,10 @@ impl<'a> Adapter<'a> {
     /// When a file is missing, broken, or another than was written, or the tensors do not fit the model.
     pub fn load(
         folder: &Path,
-        model: &T5Config,
+        layout: &Layout,
         device: &Device,
         dtype: DType,
-    ) -> Result<(AdapterConfig, Built, Parameters), AdapterError> {
+    ) -> Result<(AdapterConfig, ConfiguredMethod, Parameters), AdapterError> {
         peft_model::files::refuse_peft_adapter(folder)?;
         let read = |name: &str| {
             let path = folder.join(name);
@@ -117,11 +115,11 @@ impl<'a> Adapter<'a> {
         let config: AdapterConfig = files::parse_json(&read(CONFIG)?).map_err(described)?;
         let built = peft_model::peft::build(&config.method, &config.settings);
         let built = built.map_err(|e| described(e.to_string()))?;
-        let declared = built.method.parameters(model);
+        let declared = built.method.parameters(layout).map_err(described)?;
         let bytes = read(TENSORS)?;
         let path = folder.join(TENSORS);
         check_cell(&path, &bytes, &config.cell)?;
-        let values = read_tensors(&path, &bytes, &declared)?;
+        let values = adapter::read(&declared, &bytes, &path)?;
         let parameters = Parameters::from_host(declared, &[&values], device, dtype);
         Ok((config, built, parameters))
     }
@@ -150,25 +148,4 @@ fn check_cell(path: &Path, bytes: &[u8], cell: &str) -> Result<(), AdapterError>
         }
         _ => Ok(()),
     }
-}
-
-fn read_tensors(path: &Path, bytes: &[u8], declared: &[Parameter]) -> Result<Vec<Vec<f32>>, AdapterError> {
-    let unreadable = |problem: String| AdapterError::Unreadable { path: path.into(), problem };
-    let tensors = SafeTensors::deserialize(bytes).map_err(|e| unreadable(e.to_string()))?;
-    declared
-        .iter()
-        .map(|parameter| {
-            let view = tensors.tensor(&parameter.name).map_err(|e| unreadable(e.to_string()))?;
-            if view.shape() != parameter.shape || view.dtype() != Dtype::F32 {
-                return Err(AdapterError::Shape {
-                    path: path.into(),
-                    tensor: parameter.name.clone(),
-                    found: view.shape().to_vec(),
-                    expected: parameter.shape.clone(),
-                });
-            }
-            let floats = view.data().chunks_exact(4);
-            Ok(floats.map(|b| f32::from_le_bytes(b.try_into().expect("chunks of 4"))).collect())
-        })
-        .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::record::{Record, Status};
+use super::record::{CellStatus, Record};
 use super::roster::{Entry, Roster, task_name};
 use super::shown::{Order, ReportedSplit};
 
@@ -63,7 +63,7 @@ impl Member<'_> {
             (ReportedSplit::Validation, _) => (selection_metric, *score),
             (ReportedSplit::Test, Some(metric)) if *metric != record.metric => {
                 let scores = record.test_scores();
-                (metric, scores.get(metric).copied().filter(|_| *status == Status::Completed))
+                (metric, scores.get(metric).copied().filter(|_| *status == CellStatus::Completed))
             }
             (ReportedSplit::Test, _) => (&record.metric, *score),
         };

@@ -20,7 +20,7 @@ pub use cell::{Cell, FORMAT};
 pub use notes::outdated;
 pub use picture::to_svg;
 pub use portable::portable;
-pub use record::{Curve, Record, RecordError, Status};
+pub use record::{CellStatus, Curve, Record, RecordError};
 pub use report::Report;
 pub use roster::{Entry, Roster};
 pub use shown::{Order, ReportedSplit};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::member::Member;
-use super::record::{Record, Status};
+use super::record::{CellStatus, Record};
 use super::roster::{Entry, Roster};
 use super::table::seeds_text;
 
@@ -34,8 +34,8 @@ pub(super) fn without_metrics(members: &[Member]) -> impl Iterator<Item = String
 /// What ended the runs that diverged.
 pub(super) fn diverged(records: &[Record]) -> impl Iterator<Item = String> {
     records.iter().filter_map(|record| match &record.status {
-        Status::Completed => None,
-        Status::Diverged(problem) => {
+        CellStatus::Completed => None,
+        CellStatus::Diverged(problem) => {
             let Record { method, task_title, seed, .. } = record;
             Some(format!("{method} on {task_title}, seed {seed}: {problem}"))
         }

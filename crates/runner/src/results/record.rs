@@ -6,7 +6,7 @@ use crate::train::Scores;
 
 /// How a cell ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
+pub enum CellStatus {
     Completed,
     /// The loss stopped being finite; the message says when.
     Diverged(String),
@@ -28,7 +28,7 @@ pub struct Record {
     /// Name of the method in this suite's tables.
     pub method: String,
     pub seed: u64,
-    pub status: Status,
+    pub status: CellStatus,
     /// Metric in tables, and its value on the test split, in percent.
     pub metric: String,
     pub score: Option<f64>,
@@ -118,8 +118,8 @@ impl Record {
             )
         };
         let (status, problem) = match &self.status {
-            Status::Completed => ("completed", None),
-            Status::Diverged(problem) => ("diverged", Some(problem.as_str())),
+            CellStatus::Completed => ("completed", None),
+            CellStatus::Diverged(problem) => ("diverged", Some(problem.as_str())),
         };
         df!(
             "cell" => [self.cell.as_str()],
@@ -198,8 +198,8 @@ impl Record {
             Ok(steps.u64()?.into_no_null_iter().zip(values.f64()?.into_no_null_iter()).collect())
         };
         let status = match optional_text(frame, "problem")? {
-            None => Status::Completed,
-            Some(problem) => Status::Diverged(problem),
+            None => CellStatus::Completed,
+            Some(problem) => CellStatus::Diverged(problem),
         };
         Ok(Self {
             cell: text("cell")?,
@@ -281,7 +281,7 @@ mod tests {
             group: text("Group"),
             method: text("lora"),
             seed: u64::MAX,
-            status: Status::Completed,
+            status: CellStatus::Completed,
             metric: text("accuracy"),
             score: Some(100.0 / 3.0),
             selection_metric: text("mean of accuracy and f1"),
@@ -319,7 +319,7 @@ mod tests {
     fn a_record_is_read_back_to_the_bit() {
         let completed = record();
         let diverged = Record {
-            status: Status::Diverged("the loss was NaN by step 10".into()),
+            status: CellStatus::Diverged("the loss was NaN by step 10".into()),
             score: None,
             selection_score: None,
             best_step: None,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use comfy_table::{CellAlignment, Table, presets};
 use polars::prelude::*;
 
-use super::record::{Record, Status};
+use super::record::{CellStatus, Record};
 use super::shown::ReportedSplit;
 use crate::task::Reference;
 
@@ -124,7 +124,7 @@ fn compare_cells(cells: &[&Record], score: impl Fn(&Record) -> Option<f64>) -> O
         mean: mean(&scores),
         deviation: deviation(&scores),
         seeds: cells.len() as u32,
-        diverged: cells.iter().filter(|c| c.status != Status::Completed).count() as u32,
+        diverged: cells.iter().filter(|c| c.status != CellStatus::Completed).count() as u32,
         trainable_parameters: first.trainable_parameters,
         seconds: seconds / cells.len() as f64,
         peak_memory_bytes: cells.iter().filter_map(|c| c.peak_memory_bytes).max(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use peft_model::peft::nearest;
+use peft_model::settings::nearest;
 use peft_pocket::{self as pocket, Part, PocketTask};
 
 use super::error::{TaskError, shown};

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use burn::tensor::{Tensor, TensorData};
-use peft_model::peft::Parameter;
+use peft_model::Parameter;
 use serde::{Deserialize, Serialize};
 
 use super::training::{Training, to_host};
 use super::{
-    Best, Criterion, Job, LOSS_INTERVAL, RunOutcome, Snapshot, State, StateError, StateFile, Status,
+    Best, Criterion, Job, LOSS_INTERVAL, RunOutcome, RunStatus, Snapshot, State, StateError, StateFile,
+    TrainError,
 };
 
 /// What a state file says beside the tensors.
@@ -35,9 +36,9 @@ impl<'a> Training<'a> {
     /// Sets a training up, from its state file where there is one; the number is that of updates done.
     ///
     /// # Errors
-    /// When there is a state file that cannot be read.
-    pub fn start(job: &'a Job<'a>, file: &StateFile) -> Result<(Self, u64), StateError> {
-        let mut training = Self::new(job);
+    /// When there is a state file that cannot be read, or the method does not fit the backbone.
+    pub fn start(job: &'a Job<'a>, file: &StateFile) -> Result<(Self, u64), TrainError> {
+        let mut training = Self::new(job)?;
         let (parameters, optimizer) = (&training.parameters, &training.optimizer);
         let saved = file.read(parameters, optimizer, |saved| check(job, saved))?;
         let step = saved.map_or(0, |saved| training.resume(saved));
@@ -117,7 +118,7 @@ fn check(job: &Job, saved: &State<Meta>) -> Result<(), String> {
     for (run, outcome) in meta.outcomes.iter().enumerate() {
         let problem = |problem: &str| format!("seed {}: {problem}", outcome.seed);
         let points = [points(step, LOSS_INTERVAL, steps), validations];
-        if meta.alive.contains(&run) != (outcome.status == Status::Completed) {
+        if meta.alive.contains(&run) != (outcome.status == RunStatus::Completed) {
             return Err(problem("it has diverged or is in the list of runs, not both or neither"));
         }
         check_outcome(job, outcome, points).map_err(problem)?;
@@ -151,7 +152,7 @@ fn points(step: u64, every: u64, steps: u64) -> u64 {
 /// `points` are those that the curves of a living run have, of losses and of scores.
 fn check_outcome(job: &Job, outcome: &RunOutcome, points: [u64; 2]) -> Result<(), &'static str> {
     let RunOutcome { status, best, losses, validation, .. } = outcome;
-    let is_alive = *status == Status::Completed;
+    let is_alive = *status == RunStatus::Completed;
     let intervals = [LOSS_INTERVAL, job.validation_interval()];
     for ((curve, every), points) in [losses, validation].into_iter().zip(intervals).zip(points) {
         let found = curve.len() as u64;

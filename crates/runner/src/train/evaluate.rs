@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use peft_model::t5::{Pass, generate, pad_ids};
+use peft_model::{Adaptation, Backbone, Rows};
 
 use crate::data::Split;
 use crate::metric::{Answer, Metric, MetricError};
@@ -22,22 +22,22 @@ pub struct Generation {
 /// # Errors
 /// Those of `done`.
 pub fn predict<E>(
-    pass: &Pass,
+    backbone: &dyn Backbone,
+    adaptation: &Adaptation,
     split: &Split,
     tokenizer: &Tokenizer,
     generation: Generation,
     mut done: impl FnMut(usize) -> Result<(), E>,
 ) -> Result<Vec<Vec<String>>, E> {
-    let runs = pass.runs();
+    let runs = adaptation.parameters.runs();
     // Rows of similar length together pad least.
     let mut order: Vec<usize> = (0..split.len()).collect();
     order.sort_by_key(|&row| std::cmp::Reverse(split.pairs[row].source.len()));
     let mut predictions = vec![vec![String::new(); split.len()]; runs];
     for rows in order.chunks(generation.batch_size) {
         let sources: Vec<&[u32]> = rows.iter().map(|&row| split.pairs[row].source.as_slice()).collect();
-        let pad = pass.config().pad_token_id;
-        let (ids, mask) = pad_ids(&vec![sources; runs], pad, pass.backbone.device());
-        let generated = generate(pass, ids, mask, generation.max_new_tokens);
+        let sources = Rows::new(&vec![sources; runs], backbone.layout().tokens.pad, backbone.device());
+        let generated = backbone.generate(adaptation, sources, generation.max_new_tokens);
         for (run, answers) in generated.iter().enumerate() {
             for (&row, ids) in rows.iter().zip(answers) {
                 predictions[run][row] = tokenizer.decode_cleaned(ids);

@@ -10,11 +10,10 @@ mod state;
 mod training;
 
 use peft_model::optim::Rates;
-use peft_model::peft::Method;
-use peft_model::t5::Backbone;
+use peft_model::{Backbone, Method};
 
 pub use evaluate::{Generation, Scores, predict, score};
-pub use outcome::{Best, Outcome, RunOutcome, Status};
+pub use outcome::{Best, Outcome, RunOutcome, RunStatus};
 pub use selection::{Criterion, Selection};
 pub use settings::{Interval, NamedInterval, TrainSettings};
 pub use state::{Snapshot, State, StateError, StateFile, owner, set_aside};
@@ -35,7 +34,7 @@ pub struct RunSettings {
 
 /// Everything that a training needs.
 pub struct Job<'a> {
-    pub backbone: &'a Backbone,
+    pub backbone: &'a dyn Backbone,
     pub tokenizer: &'a Tokenizer,
     pub method: &'a dyn Method,
     pub data: &'a TaskData,
@@ -63,6 +62,8 @@ impl Job<'_> {
 pub enum TrainError {
     #[error(transparent)]
     Metric(#[from] MetricError),
+    #[error("{0}")]
+    Method(String),
     #[error(transparent)]
     State(#[from] StateError),
     #[error("{0}")]

@@ -6,7 +6,7 @@ use super::Scores;
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Status {
+pub enum RunStatus {
     Completed,
     /// The loss was no longer finite at this step; as text, since JSON has neither NaN nor infinity.
     Diverged {
@@ -19,7 +19,7 @@ pub enum Status {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunOutcome {
     pub seed: u64,
-    pub status: Status,
+    pub status: RunStatus,
     /// Update of the best checkpoint, its validation and its test scores.
     pub best: Option<Best>,
     /// Mean training loss since the previous point, by update, as long as it was finite.
@@ -53,7 +53,7 @@ pub struct Outcome {
 
 impl RunOutcome {
     pub(super) fn new(seed: u64) -> Self {
-        Self { seed, status: Status::Completed, best: None, losses: Vec::new(), validation: Vec::new() }
+        Self { seed, status: RunStatus::Completed, best: None, losses: Vec::new(), validation: Vec::new() }
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_run_is_read_back_from_a_state_to_the_bit() {
         let mut outcome = RunOutcome::new(7);
-        outcome.status = Status::Diverged { step: 10, loss: f64::NAN.to_string() };
+        outcome.status = RunStatus::Diverged { step: 10, loss: f64::NAN.to_string() };
         // Scores of which serde_json reads some one unit in the last place off, and numbers of all sizes.
         let scores = (0..=878).map(|right| 100.0 * f64::from(right) / 878.0);
         let mut rng = keyed_rng(1, "numbers in a state");

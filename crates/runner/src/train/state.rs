@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Tensor, TensorData};
+use peft_model::Parameters;
 use peft_model::optim::AdamW;
-use peft_model::peft::Parameters;
 use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::files::tensors::{self, Lazy};
+use crate::files::tensors::{self, TensorEntry};
 use crate::files::{self, atomic, checksum};
 
 /// What can go wrong with a state file.
@@ -135,12 +135,12 @@ pub fn owner(path: &Path) -> std::io::Result<Option<String>> {
     Ok(tensors::peek(path)?.remove(OWNER))
 }
 
-fn tensors<'a, M>(snapshot: &'a Snapshot<M>) -> Vec<Lazy<'a>> {
+fn tensors<'a, M>(snapshot: &'a Snapshot<M>) -> Vec<TensorEntry<'a>> {
     let (first, second) = snapshot.optimizer.moments();
     let kinds = [("value", snapshot.parameters.values()), ("first", first), ("second", second)];
     let trained = kinds.into_iter().flat_map(|(kind, list)| {
         let declared = snapshot.parameters.declared().iter().zip(list);
-        declared.map(move |(parameter, tensor)| Lazy {
+        declared.map(move |(parameter, tensor)| TensorEntry {
             name: format!("{kind}/{}", parameter.name),
             shape: tensor.dims().to_vec(),
             values: Box::new(|| Cow::Owned(tensor.clone().try_into_vec_as().expect("values are floats"))),
@@ -148,7 +148,7 @@ fn tensors<'a, M>(snapshot: &'a Snapshot<M>) -> Vec<Lazy<'a>> {
     });
     let extra = snapshot.extra.iter();
     trained
-        .chain(extra.map(|(name, values)| Lazy::of(format!("extra/{name}"), &[values.len()], values)))
+        .chain(extra.map(|(name, values)| TensorEntry::of(format!("extra/{name}"), &[values.len()], values)))
         .collect()
 }
 

@@ -3,11 +3,10 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Tensor, TensorData};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update, linear};
-use peft_model::peft::Parameters;
-use peft_model::t5::{Batch, Pass};
+use peft_model::{Adaptation, Batch, Parameters, Progress as Updates};
 
 use super::{
-    Best, Criterion, Generation, Job, Outcome, RunOutcome, Scores, Status, TrainError, predict, score,
+    Best, Criterion, Generation, Job, Outcome, RunOutcome, RunStatus, Scores, TrainError, predict, score,
 };
 use crate::data::Split;
 use crate::data::{Batches, EpochCache};
@@ -31,11 +30,13 @@ pub(super) struct Training<'a> {
 
 impl<'a> Training<'a> {
     /// Sets a training up that has done nothing yet.
-    pub fn new(job: &'a Job<'a>) -> Self {
+    ///
+    /// # Errors
+    /// When a setting of the method asks for what the backbone does not have.
+    pub fn new(job: &'a Job<'a>) -> Result<Self, TrainError> {
         let seeds: Vec<u64> = job.runs.iter().map(|r| r.seed).collect();
-        let declared = job.method.parameters(job.backbone.config());
         let tokenize = |text: &str| job.tokenizer.encode(text, usize::MAX).ids;
-        let parameters = Parameters::init(declared, &seeds, job.backbone, &tokenize);
+        let parameters = job.backbone.start(job.method, &seeds, &tokenize).map_err(TrainError::Method)?;
         let settings = job.settings;
         let optimizer = AdamW::new(
             &parameters,
@@ -47,7 +48,7 @@ impl<'a> Training<'a> {
         );
         let lengths: Vec<usize> = job.data.train.pairs.iter().map(|p| p.source.len()).collect();
         let batches = Batches::new(settings.batching, &lengths, settings.rows_per_batch());
-        Self {
+        Ok(Self {
             job,
             parameters,
             optimizer,
@@ -57,7 +58,7 @@ impl<'a> Training<'a> {
             recent: Vec::new(),
             train_time: Duration::ZERO,
             evaluate_time: Duration::ZERO,
-        }
+        })
     }
 
     /// Whether every run has diverged.
@@ -82,7 +83,7 @@ impl<'a> Training<'a> {
         let update = Update {
             backbone: self.job.backbone,
             method: self.job.method,
-            step: step + 1,
+            progress: Updates { step: step + 1, steps: settings.steps },
             rates: &rates,
             factor: linear(step, settings.warmup_steps, settings.steps),
         };
@@ -105,7 +106,7 @@ impl<'a> Training<'a> {
             .collect();
         let rows = runs.iter().map(Vec::len).sum();
         let backbone = self.job.backbone;
-        (Batch::new(&runs, backbone.config().pad_token_id, backbone.device()), rows)
+        (Batch::new(&runs, backbone.layout().tokens.pad, backbone.device()), rows)
     }
 
     /// Records the mean loss since the last look, and ends the runs whose loss is not finite.
@@ -118,7 +119,7 @@ impl<'a> Training<'a> {
         for (&run, &loss) in self.alive.iter().zip(&means) {
             match loss.is_finite() {
                 true => self.outcomes[run].losses.push((step, loss)),
-                false => self.outcomes[run].status = Status::Diverged { step, loss: loss.to_string() },
+                false => self.outcomes[run].status = RunStatus::Diverged { step, loss: loss.to_string() },
             }
         }
         progress.loss(means.iter().sum::<f64>() / means.len() as f64);
@@ -127,7 +128,8 @@ impl<'a> Training<'a> {
 
     /// Goes on with the living runs that have not diverged.
     fn leave_diverged(&mut self) {
-        let completed = |&position: &usize| self.outcomes[self.alive[position]].status == Status::Completed;
+        let completed =
+            |&position: &usize| self.outcomes[self.alive[position]].status == RunStatus::Completed;
         let positions: Vec<usize> = (0..self.alive.len()).filter(completed).collect();
         if positions.len() == self.alive.len() {
             return;
@@ -170,7 +172,7 @@ impl<'a> Training<'a> {
                 let values = self.parameters.run_to_host(position);
                 // No later loss would tell of what the last update made.
                 if !values.iter().flatten().all(|value| value.is_finite()) {
-                    outcome.status = Status::Diverged { step, loss: f64::NAN.to_string() };
+                    outcome.status = RunStatus::Diverged { step, loss: f64::NAN.to_string() };
                     continue;
                 }
                 outcome.best = Some(Best { step, validation: scores, test: Scores::new(), values });
@@ -223,9 +225,9 @@ fn score_split(
 ) -> Result<Vec<Scores>, TrainError> {
     let generation =
         Generation { batch_size: job.settings.eval_batch_size, max_new_tokens: job.data.max_new_tokens };
-    let pass = Pass { backbone: job.backbone, method: job.method, parameters, dropout: None };
+    let adaptation = Adaptation::new(job.method, parameters);
     let mut done = 0;
-    let predictions = predict(&pass, split, job.tokenizer, generation, |rows| {
+    let predictions = predict(job.backbone, &adaptation, split, job.tokenizer, generation, |rows| {
         done += rows;
         progress.scoring(what, done, split.len());
         interrupt::check()

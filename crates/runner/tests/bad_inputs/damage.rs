@@ -8,8 +8,8 @@ use burn::tensor::{DType, Device};
 use peft_bench::results::Store;
 use peft_bench::task;
 use peft_bench::tokenizer::Tokenizer;
+use peft_model::families;
 use peft_model::random::keyed_rng;
-use peft_model::t5::Backbone;
 use rand::Rng;
 
 use crate::common::{Workspace, assert_success, files};
@@ -51,7 +51,7 @@ fn damaged_models_do_not_panic() {
     let w = Workspace::new();
     let folder = w.path("model");
     for name in ["config.json", "model.safetensors"] {
-        survives(&folder.join(name), || drop(Backbone::load(&folder, &Device::flex(), DType::F32)));
+        survives(&folder.join(name), || drop(families::load(&folder, &Device::flex(), DType::F32)));
     }
     let path = folder.join("tokenizer.json");
     survives(&path, || drop(Tokenizer::from_bytes(&fs::read(&path).unwrap(), &path, 1, 24)));

@@ -60,9 +60,17 @@ fn setting(method: &'static str, key: &str, value: &str) -> Case<'static> {
 fn settings() -> Vec<(&'static str, String, Value)> {
     let settings = |name: &'static str| {
         let settings = peft::build(name, &Map::new()).unwrap().settings;
-        settings.into_iter().map(move |(key, value)| (name, key, value))
+        settings.into_iter().flat_map(flat).map(move |(key, value)| (name, key, value))
     };
     METHODS.iter().flat_map(|method| settings(method.name)).collect()
+}
+
+/// A setting, or those of a table, as `table.key`.
+fn flat((key, value): (String, Value)) -> Vec<(String, Value)> {
+    match value {
+        Value::Object(inner) => inner.into_iter().map(|(k, v)| (format!("{key}.{k}"), v)).collect(),
+        value => vec![(key, value)],
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use burn::tensor::{DType, Device};
-use peft_model::t5::{Backbone, T5Config};
+use peft_model::Configuration;
+use peft_model::t5::{T5Config, T5Configuration};
 use serde_json::json;
 
 pub(crate) struct Workspace {
@@ -119,7 +120,8 @@ impl Workspace {
         };
         let folder = self.path("model");
         fs::create_dir_all(&folder).unwrap();
-        Backbone::random(&config, 1, &Device::flex()).save(&folder, DType::F32).unwrap();
+        let configuration = T5Configuration::new(config).unwrap();
+        configuration.random(1, &Device::flex()).save(&folder, DType::F32).unwrap();
         let vocabulary: serde_json::Map<String, serde_json::Value> =
             WORDS.iter().enumerate().map(|(id, word)| (word.to_string(), id.into())).collect();
         let special = |id: usize| {
@@ -186,7 +188,7 @@ alpha = 2.0
 learning_rate = 0.01
 
 [methods.prompt-tuning]
-prompt_length = 3
+prompt.length = 3
 "#,
         );
         for (name, count) in [("train", 40), ("validation", 12), ("test", 12)] {

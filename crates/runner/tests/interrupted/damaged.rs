@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device};
 use peft_bench::results::Adapter;
-use peft_model::t5::T5Config;
+use peft_model::families;
 use polars::prelude::*;
 
 use crate::common::{Workspace, assert_refused, assert_success, files, stderr};
@@ -139,7 +139,7 @@ fn an_adapter_with_any_byte_changed_is_refused() {
     let w = Workspace::new();
     assert_success(&w.train("prompt-tuning", &["--seed", "1", "--out", "out"]));
     let folder = w.path("out/adapters").join(&files(&w.path("out/adapters"))[0]);
-    let config = T5Config::from_folder(&w.path("model")).unwrap();
+    let config = families::configuration(&w.path("model")).unwrap();
     let load = || {
         Adapter::load(&folder, &config, &Device::flex(), DType::F32)
             .map(|(config, ..)| config)

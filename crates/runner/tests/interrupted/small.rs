@@ -14,11 +14,11 @@ use peft_bench::task::Example;
 use peft_bench::terminal::progress::{Progress, Silent};
 use peft_bench::tokenizer::Tokenizer;
 use peft_bench::train::{
-    Generation, Interval, Job, Outcome, RunSettings, Selection, StateFile, Status, TrainError, TrainSettings,
-    predict, train,
+    Generation, Interval, Job, Outcome, RunSettings, RunStatus, Selection, StateFile, TrainError,
+    TrainSettings, predict, train,
 };
-use peft_model::peft::{Built, Parameters, build};
-use peft_model::t5::{Backbone, Pass};
+use peft_model::peft::{ConfiguredMethod, build};
+use peft_model::{Adaptation, Backbone, families};
 use serde_json::{Value, json};
 
 use crate::common::Workspace;
@@ -30,9 +30,9 @@ pub(crate) const EVALUATE_EVERY: u64 = 4;
 /// Two seeds of LoRA in one batched pass, for [`STEPS`] steps of two batches each.
 pub(crate) struct Small {
     workspace: Workspace,
-    backbone: Backbone,
+    backbone: Box<dyn Backbone>,
     tokenizer: Tokenizer,
-    method: Built,
+    method: ConfiguredMethod,
     data: TaskData,
     metrics: Vec<Metric>,
     /// Factor of the method's learning rate, for each run.
@@ -41,14 +41,14 @@ pub(crate) struct Small {
 }
 
 /// The exact results of a training, except times.
-pub(crate) type Bits = Vec<(u64, Status, Vec<(u64, u64)>, Vec<(u64, u64)>, Option<BestBits>)>;
+pub(crate) type Bits = Vec<(u64, RunStatus, Vec<(u64, u64)>, Vec<(u64, u64)>, Option<BestBits>)>;
 type BestBits = (u64, Vec<(String, u64)>, Vec<(String, u64)>, Vec<Vec<u32>>);
 
 impl Small {
     pub(crate) fn new() -> Self {
         let workspace = Workspace::new();
         let folder = workspace.path("model");
-        let backbone = Backbone::load(&folder, &Device::flex(), DType::F32).unwrap();
+        let backbone = families::load(&folder, &Device::flex(), DType::F32).unwrap();
         let config = backbone.config();
         let path = folder.join("tokenizer.json");
         let tokenizer = Tokenizer::load(&path, config.eos_token_id, config.vocab_size).unwrap();
@@ -79,17 +79,13 @@ impl Small {
     pub(crate) fn standing_still(right: usize, rows: usize) -> Self {
         let mut small = Self { method: lora(1e-30), metrics: vec![Metric::Accuracy], ..Self::new() };
         let mut validation = split(rows, &small.tokenizer);
-        let declared = small.method.method.parameters(small.backbone.config());
-        let parameters = Parameters::init(declared, &SEEDS, &small.backbone, &|_| vec![1]);
-        let pass = Pass {
-            backbone: &small.backbone,
-            method: small.method.method.as_ref(),
-            parameters: &parameters,
-            dropout: None,
-        };
+        let method = small.method.method.as_ref();
+        let parameters = small.backbone.start(method, &SEEDS, &|_| vec![1]).unwrap();
+        let adaptation = Adaptation::new(method, &parameters);
         let generation = Generation { batch_size: 16, max_new_tokens: 2 };
+        let backbone = small.backbone.as_ref();
         let predictions: Result<_, ()> =
-            predict(&pass, &validation, &small.tokenizer, generation, |_| Ok(()));
+            predict(backbone, &adaptation, &validation, &small.tokenizer, generation, |_| Ok(()));
         for (row, (example, prediction)) in
             validation.examples.iter_mut().zip(&predictions.unwrap()[0]).enumerate()
         {
@@ -131,7 +127,7 @@ impl Small {
         let runs: Vec<RunSettings> =
             SEEDS.into_iter().zip(rates).map(|(seed, rates)| RunSettings { seed, rates }).collect();
         let job = Job {
-            backbone: &self.backbone,
+            backbone: self.backbone.as_ref(),
             tokenizer: &self.tokenizer,
             method: self.method.method.as_ref(),
             data: &self.data,
@@ -167,7 +163,7 @@ impl Progress for Kill {
     fn finish(&mut self) {}
 }
 
-fn lora(learning_rate: f64) -> Built {
+fn lora(learning_rate: f64) -> ConfiguredMethod {
     let settings = json!({"rank": 2, "alpha": 2.0, "learning_rate": learning_rate});
     build("lora", settings.as_object().unwrap()).unwrap()
 }

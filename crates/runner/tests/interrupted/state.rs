@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use peft_bench::train::{StateError, Status, TrainError};
+use peft_bench::train::{RunStatus, StateError, TrainError};
 use peft_model::random::keyed_rng;
 use rand::Rng;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ fn a_run_that_diverges_between_loss_checks_does_not_affect_its_neighbor() {
     let undisturbed = small.train().unwrap();
     assert_eq!(undisturbed[0], Small::new().train().unwrap()[0]);
     let (_, status, losses, ..) = &undisturbed[1];
-    assert!(matches!(status, Status::Diverged { step: EVALUATE_EVERY, .. }), "{status:?}");
+    assert!(matches!(status, RunStatus::Diverged { step: EVALUATE_EVERY, .. }), "{status:?}");
     assert!(losses.is_empty());
     small.die_in(EVALUATE_EVERY - 1);
     for _ in 0..6 {

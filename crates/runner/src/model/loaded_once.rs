@@ -1,20 +1,20 @@
 use std::cell::OnceCell;
 
 use burn::tensor::Device;
-use peft_model::t5::Backbone;
+use peft_model::Backbone;
 
 use super::error::ModelError;
 use super::files::ModelFiles;
 
 /// A backbone whose weights are loaded when somebody asks for them: where all results are there, nobody does.
 #[derive(Debug)]
-pub struct LazyBackbone<'a> {
+pub struct LoadedOnce<'a> {
     files: &'a ModelFiles,
     device: Device,
-    loaded: OnceCell<Backbone>,
+    loaded: OnceCell<Box<dyn Backbone>>,
 }
 
-impl<'a> LazyBackbone<'a> {
+impl<'a> LoadedOnce<'a> {
     /// The backbone of a model's files on a device.
     pub fn new(files: &'a ModelFiles, device: Device) -> Self {
         Self { files, device, loaded: OnceCell::new() }
@@ -24,11 +24,11 @@ impl<'a> LazyBackbone<'a> {
     ///
     /// # Errors
     /// When its weights cannot be loaded.
-    pub fn get(&self) -> Result<&Backbone, ModelError> {
+    pub fn get(&self) -> Result<&dyn Backbone, ModelError> {
         if let Some(backbone) = self.loaded.get() {
-            return Ok(backbone);
+            return Ok(backbone.as_ref());
         }
         let backbone = self.files.load(&self.device)?;
-        Ok(self.loaded.get_or_init(|| backbone))
+        Ok(self.loaded.get_or_init(|| backbone).as_ref())
     }
 }

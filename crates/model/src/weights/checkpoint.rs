@@ -16,7 +16,7 @@ use crate::files;
 const LARGEST_INDEX: u64 = 64 << 20;
 
 /// The tensors of a model, by the names they have in its files.
-pub(super) struct Checkpoint {
+pub struct Checkpoint {
     /// The file, or the index of the shards.
     path: PathBuf,
     tensors: BTreeMap<String, Shard>,
@@ -38,6 +38,9 @@ struct Mapped {
 
 impl Checkpoint {
     /// Opens the weights of a folder, in the first format of safetensors and PyTorch that is there.
+    ///
+    /// # Errors
+    /// When there are none, or a file cannot be read.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         for single in ["model.safetensors", "pytorch_model.bin"] {
             let (path, index) = (folder.join(single), folder.join(format!("{single}.index.json")));
@@ -54,7 +57,7 @@ impl Checkpoint {
     }
 
     /// Weights that are in memory: the bytes of a safetensors file.
-    pub fn embedded(path: PathBuf, bytes: &'static [u8]) -> Result<Self, Error> {
+    pub(crate) fn embedded(path: PathBuf, bytes: &'static [u8]) -> Result<Self, Error> {
         let shard = Shard::Safetensors(Mapped { path: path.clone(), bytes: Arc::new(bytes) });
         let tensors = shard.names()?.into_iter().map(|name| (name, shard.clone())).collect();
         Ok(Self { path, tensors })
@@ -90,22 +93,22 @@ impl Checkpoint {
     }
 
     /// The file, or the index of the shards.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Names of all tensors, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
     /// Whether there is a tensor of this name.
-    pub fn contains(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
     /// Reads one tensor as finite f32 and checks its shape; norms may be stored without their leading 1.
-    pub fn read(&self, name: &str, shape: &[usize; 2]) -> Result<Vec<f32>, Error> {
+    pub(crate) fn read(&self, name: &str, shape: &[usize; 2]) -> Result<Vec<f32>, Error> {
         let shard = self
             .tensors
             .get(name)
@@ -227,7 +230,7 @@ fn check_shape(path: &Path, name: &str, found: &[usize], expected: &[usize; 2]) 
 }
 
 /// The error of a file that is not what its name promises.
-pub(super) fn unreadable(path: &Path, error: impl std::fmt::Display) -> Error {
+pub(crate) fn unreadable(path: &Path, error: impl std::fmt::Display) -> Error {
     Error::Checkpoint { path: path.into(), problem: error.to_string() }
 }
 

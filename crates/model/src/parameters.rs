@@ -1,12 +1,16 @@
+//! The tensors that a method adds to a backbone or trains in it.
+
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::Rng;
 use rand::seq::index;
 use rand_distr::{Distribution, Normal, Uniform};
 
+use crate::layout::Layout;
 use crate::random::keyed_rng;
-use crate::t5::Backbone;
+use crate::weights::Weights;
 
 /// Parameters that share a learning rate, by the setting that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,12 +18,12 @@ pub struct Group(pub &'static str);
 
 impl Group {
     /// Soft prompts, which want learning rates of 0.3 and more.
-    pub const PROMPT: Self = Self("prompt_learning_rate");
+    pub const PROMPT: Self = Self("prompt.learning_rate");
     /// Everything else.
     pub const NETWORK: Self = Self("learning_rate");
 }
 
-/// One trainable tensor, as a method declares it.
+/// One tensor of a method, as it declares it.
 #[derive(Debug, Clone)]
 pub struct Parameter {
     /// Its name in adapters and checkpoints.
@@ -30,12 +34,20 @@ pub struct Parameter {
     pub group: Group,
     /// Where training starts.
     pub init: Init,
+    /// Whether gradients change it. What does not train is kept in checkpoints all the same: fixed projections, or what
+    /// a method remembers from one update to the next.
+    pub trains: bool,
 }
 
 impl Parameter {
     /// Declares a parameter of [`Group::NETWORK`].
     pub fn new(name: impl Into<String>, shape: &[usize], init: Init) -> Self {
-        Self { name: name.into(), shape: shape.to_vec(), group: Group::NETWORK, init }
+        Self { name: name.into(), shape: shape.to_vec(), group: Group::NETWORK, init, trains: true }
+    }
+
+    /// The same parameter, which no gradient changes.
+    pub fn frozen(self) -> Self {
+        Self { trains: false, ..self }
     }
 
     /// The same parameter in another group.
@@ -44,7 +56,7 @@ impl Parameter {
     }
 
     /// Declares that a backbone tensor trains, starting from its pretrained value.
-    pub fn backbone(name: String, shape: [usize; 2]) -> Self {
+    pub fn backbone(name: &str, shape: [usize; 2]) -> Self {
         Self::new(name, &shape, Init::Backbone)
     }
 
@@ -76,9 +88,30 @@ pub enum Init {
     Text(String),
     /// Distinct random rows among this many first ones of the embedding table.
     SampledEmbeddingRows(usize),
+    /// What a function of the backbone's tensors gives.
+    Computed(Computed),
 }
 
-/// The trainable tensors of several runs of one method.
+/// A function from the backbone's tensors to the values of a parameter, row after row.
+#[derive(Clone)]
+pub struct Computed(Arc<Function>);
+
+type Function = dyn Fn(&Weights) -> Vec<f32> + Send + Sync;
+
+impl Computed {
+    /// Wraps a function.
+    pub fn new(function: impl Fn(&Weights) -> Vec<f32> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(function))
+    }
+}
+
+impl std::fmt::Debug for Computed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Computed")
+    }
+}
+
+/// The tensors of several runs of one method.
 ///
 /// Values are kept flat, `[runs, elements]` in f32, so that the optimizer, the gradient norm and
 /// checkpoints treat all of them alike.
@@ -107,19 +140,21 @@ impl Parameters {
     pub fn init(
         declared: Vec<Parameter>,
         seeds: &[u64],
-        backbone: &Backbone,
+        layout: &Layout,
+        weights: &Weights,
         tokenize: &dyn Fn(&str) -> Vec<u32>,
     ) -> Self {
+        let source = Source { layout, weights, tokenize };
         let values = declared
             .iter()
             .map(|parameter| {
-                let values = |&seed: &u64| initial_values(parameter, seed, backbone, tokenize);
+                let values = |&seed: &u64| source.values(parameter, seed);
                 let flat: Vec<f32> = seeds.iter().flat_map(values).collect();
                 let shape = [seeds.len(), parameter.len()];
-                Tensor::from_data(TensorData::new(flat, shape), backbone.device())
+                Tensor::from_data(TensorData::new(flat, shape), weights.device())
             })
             .collect();
-        Self::from_values(declared, values, seeds.len(), backbone.dtype())
+        Self::from_values(declared, values, seeds.len(), weights.dtype())
     }
 
     /// No parameters, for so many runs.
@@ -147,7 +182,7 @@ impl Parameters {
         &self.values
     }
 
-    /// Whether the method trains a tensor of this name.
+    /// Whether the method has a tensor of this name.
     pub fn contains(&self, name: &str) -> bool {
         self.index.contains_key(name)
     }
@@ -157,7 +192,7 @@ impl Parameters {
     /// # Panics
     /// When the method declared no such parameter, or one of another rank.
     pub fn get<const D: usize>(&self, name: &str) -> Tensor<D> {
-        let &i = self.index.get(name).unwrap_or_else(|| panic!("no trainable parameter `{name}`"));
+        let &i = self.index.get(name).unwrap_or_else(|| panic!("the method declared no parameter `{name}`"));
         let mut shape = [self.runs; D];
         shape[1..].copy_from_slice(&self.declared[i].shape);
         self.values[i].clone().reshape(shape).cast(self.dtype)
@@ -165,13 +200,20 @@ impl Parameters {
 
     /// A copy whose tensors record what is done with them, for one training step.
     pub fn tracked(&self) -> Self {
-        let values = self.values.iter().map(|v| v.clone().autodiff().require_grad()).collect();
-        Self { values, ..self.clone() }
+        let tracked = |(parameter, value): (&Parameter, &Tensor<2>)| match parameter.trains {
+            true => value.clone().autodiff().require_grad(),
+            false => value.clone().autodiff(),
+        };
+        Self { values: self.declared.iter().zip(&self.values).map(tracked).collect(), ..self.clone() }
     }
 
     /// Takes the gradients of tracked parameters out of a backward pass.
     pub fn take_gradients(&self, gradients: &mut burn::tensor::Gradients) -> Gradients {
-        self.values.iter().map(|v| v.grad_remove(gradients)).collect()
+        let taken = |(parameter, value): (&Parameter, &Tensor<2>)| match parameter.trains {
+            true => value.grad_remove(gradients),
+            false => None,
+        };
+        self.declared.iter().zip(&self.values).map(taken).collect()
     }
 
     /// Changes each value, given its place in the declaration.
@@ -225,34 +267,53 @@ pub fn select_runs(tensors: &[Tensor<2>], runs: &[usize]) -> Vec<Tensor<2>> {
         .collect()
 }
 
-fn initial_values(
-    parameter: &Parameter,
-    seed: u64,
-    backbone: &Backbone,
-    tokenize: &dyn Fn(&str) -> Vec<u32>,
-) -> Vec<f32> {
-    let count = parameter.len();
-    let mut rng = keyed_rng(seed, &parameter.name);
-    match &parameter.init {
-        Init::Zeros => vec![0.0; count],
-        Init::Ones => vec![1.0; count],
-        Init::Uniform(bound) => draw(Uniform::new_inclusive(-bound, bound), count, &mut rng),
-        Init::Normal(deviation) => draw(Normal::new(0.0, *deviation), count, &mut rng),
-        Init::Backbone => to_host(backbone.tensor(&parameter.name).clone()),
-        Init::Text(text) => {
-            let ids: Vec<u32> = tokenize(text).iter().copied().cycle().take(parameter.shape[0]).collect();
-            embedding_rows(&ids, backbone)
+/// What initial values are made from.
+struct Source<'a> {
+    layout: &'a Layout,
+    weights: &'a Weights,
+    tokenize: &'a dyn Fn(&str) -> Vec<u32>,
+}
+
+impl Source<'_> {
+    fn values(&self, parameter: &Parameter, seed: u64) -> Vec<f32> {
+        let count = parameter.len();
+        let mut rng = keyed_rng(seed, &parameter.name);
+        match &parameter.init {
+            Init::Zeros => vec![0.0; count],
+            Init::Ones => vec![1.0; count],
+            Init::Uniform(bound) => draw(Uniform::new_inclusive(-bound, bound), count, &mut rng),
+            Init::Normal(deviation) => draw(Normal::new(0.0, *deviation), count, &mut rng),
+            Init::Backbone => to_host(self.weights.get(&parameter.name).clone()),
+            Init::Text(text) => {
+                let ids = (self.tokenize)(text);
+                self.embedding_rows(ids.iter().copied().cycle().take(parameter.shape[0]).collect())
+            }
+            Init::SampledEmbeddingRows(first) => {
+                let first = (*first).min(self.layout.vocab_size);
+                let rows = parameter.shape[0];
+                self.embedding_rows(if rows <= first {
+                    index::sample(&mut rng, first, rows).iter().map(|i| i as u32).collect()
+                } else {
+                    (0..rows).map(|_| rng.random_range(0..first) as u32).collect()
+                })
+            }
+            Init::Computed(Computed(function)) => {
+                let values = function(self.weights);
+                assert_eq!(values.len(), count, "values computed for `{}`", parameter.name);
+                values
+            }
         }
-        Init::SampledEmbeddingRows(first) => {
-            let first = (*first).min(backbone.config().vocab_size);
-            let rows = parameter.shape[0];
-            let ids: Vec<u32> = if rows <= first {
-                index::sample(&mut rng, first, rows).iter().map(|i| i as u32).collect()
-            } else {
-                (0..rows).map(|_| rng.random_range(0..first) as u32).collect()
-            };
-            embedding_rows(&ids, backbone)
+    }
+
+    fn embedding_rows(&self, ids: Vec<u32>) -> Vec<f32> {
+        if ids.is_empty() {
+            return Vec::new();
         }
+        let ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
+        let count = ids.len();
+        let ids =
+            Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(ids, [count]), self.weights.device());
+        to_host(self.weights.get(&self.layout.embedding).clone().select(0, ids))
     }
 }
 
@@ -263,16 +324,6 @@ fn draw<D: Distribution<f64>, E: std::fmt::Debug>(
 ) -> Vec<f32> {
     let distribution = distribution.expect("methods declare finite bounds");
     (0..count).map(|_| distribution.sample(rng) as f32).collect()
-}
-
-fn embedding_rows(ids: &[u32], backbone: &Backbone) -> Vec<f32> {
-    if ids.is_empty() {
-        return Vec::new();
-    }
-    let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-    let count = ids.len();
-    let ids = Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(ids, [count]), backbone.device());
-    to_host(backbone.tensor("shared.weight").clone().select(0, ids))
 }
 
 fn to_host(tensor: Tensor<2>) -> Vec<f32> {

@@ -1,16 +1,15 @@
-//! Writes a backbone in the hub's layout, so that any T5 loader reads it.
-
 use std::path::Path;
 
 use burn::tensor::DType;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::Backbone;
+use super::Weights;
+use super::checkpoint::unreadable;
 use crate::Error;
 
-impl Backbone {
-    /// Writes `config.json` and `model.safetensors`, in f32, f16 or bf16.
+impl Weights {
+    /// Writes `model.safetensors` into a folder, in f32, f16 or bf16.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -18,12 +17,9 @@ impl Backbone {
     /// # Panics
     /// When `dtype` is none of the three.
     pub fn save(&self, folder: &Path, dtype: DType) -> Result<(), Error> {
-        let write = |name: &str, bytes: &[u8]| {
-            let path = folder.join(name);
-            std::fs::write(&path, bytes).map_err(|source| Error::Write { path, source })
-        };
+        let path = folder.join("model.safetensors");
         let mut tensors: Vec<(&str, Vec<usize>, Vec<u8>)> = self
-            .tensors()
+            .iter()
             .map(|(name, tensor)| {
                 let values: Vec<f32> = tensor.clone().try_into_vec_as().expect("converted to f32");
                 let [rows, columns] = tensor.dims();
@@ -37,12 +33,8 @@ impl Backbone {
             let view = TensorView::new(stored(dtype), shape.clone(), bytes);
             (*name, view.expect("sizes follow from the tensor"))
         });
-        let bytes = safetensors::serialize(views, None).map_err(|e| Error::Checkpoint {
-            path: folder.join("model.safetensors"),
-            problem: e.to_string(),
-        })?;
-        write("model.safetensors", &bytes)?;
-        write("config.json", self.config().to_json().as_bytes())
+        let bytes = safetensors::serialize(views, None).map_err(|e| unreadable(&path, e))?;
+        std::fs::write(&path, bytes).map_err(|source| Error::Write { path, source })
     }
 }
 

@@ -1,0 +1,261 @@
+//! What every family of backbones gives: a configuration, and with weights the losses and answers of an adapted model.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+use crate::Error;
+use crate::batch::{Batch, Rows};
+use crate::context::Context;
+use crate::dropout::Dropout;
+use crate::generation_config;
+use crate::layout::Layout;
+use crate::method::Method;
+use crate::ops;
+use crate::parameters::Parameters;
+use crate::pass::Pass;
+use crate::weights::{Checkpoint, Weights};
+
+/// What a model folder's `config.json` says, read and checked: a backbone without its weights.
+pub trait Configuration: Debug + Send + Sync {
+    /// The places and tensors of the backbone.
+    fn layout(&self) -> &Layout;
+
+    /// The fields that decide what the backbone computes, by their names in `config.json`.
+    fn fields(&self) -> serde_json::Value;
+
+    /// The text of a `config.json` that transformers reads too.
+    fn to_json(&self) -> String;
+
+    /// Probability with which the backbone's dropout drops an element.
+    fn dropout_rate(&self) -> f64;
+
+    /// The same configuration with another dropout rate.
+    fn with_dropout_rate(&self, rate: f64) -> Arc<dyn Configuration>;
+
+    /// The backbone with these weights, which are of this layout.
+    fn build(&self, weights: Weights) -> Box<dyn Backbone>;
+
+    /// Takes the weights out of a checkpoint, and says what they are of: where a head is its own is told by its values.
+    ///
+    /// # Errors
+    /// When a tensor is missing, is not finite, or does not fit the configuration.
+    fn read(
+        &self,
+        checkpoint: &Checkpoint,
+        device: &Device,
+        dtype: DType,
+    ) -> Result<(Arc<dyn Configuration>, Weights), Error>;
+
+    /// Adds a bias to relative position biases, so that the encoder's first heads look at the token before, the token
+    /// after and the token itself; `false` where the family has no such biases.
+    fn favor_neighbors(&self, weights: &mut Weights, bias: f32) -> bool {
+        let _ = (weights, bias);
+        false
+    }
+
+    /// The backbone with random weights, for pretraining and for measurements that do not need trained ones.
+    fn random(&self, seed: u64, device: &Device) -> Box<dyn Backbone> {
+        self.build(Weights::random(self.layout(), seed, device))
+    }
+
+    /// The backbone with the weights of a model folder in the hub's layout.
+    ///
+    /// Weights are read from `model.safetensors` or `pytorch_model.bin`, whole or in the shards of `*.index.json`,
+    /// whichever is there first; f16, bf16 and f64 are converted to `dtype`. What the files hold and the backbone does
+    /// not use is in [`Weights::notes`].
+    ///
+    /// # Errors
+    /// When a file is missing or truncated, or a tensor is missing, is not finite, or does not fit the configuration.
+    fn load(&self, folder: &Path, device: &Device, dtype: DType) -> Result<Box<dyn Backbone>, Error> {
+        let (configuration, mut weights) = self.read(&Checkpoint::open(folder)?, device, dtype)?;
+        weights.note(generation_config::not_heeded(folder)?);
+        Ok(configuration.build(weights))
+    }
+
+    /// The backbone with weights that are in memory: the bytes of a `model.safetensors`, which `name` names in
+    /// messages.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and when the bytes are no safetensors.
+    fn read_safetensors(
+        &self,
+        bytes: &'static [u8],
+        name: &str,
+        device: &Device,
+        dtype: DType,
+    ) -> Result<Box<dyn Backbone>, Error> {
+        let checkpoint = Checkpoint::embedded(name.into(), bytes)?;
+        let (configuration, weights) = self.read(&checkpoint, device, dtype)?;
+        Ok(configuration.build(weights))
+    }
+
+    /// The backbone that full fine-tuning or pretraining made, from its first run.
+    ///
+    /// # Panics
+    /// When a tensor of the layout is not among the parameters.
+    fn trained(&self, parameters: &Parameters, device: &Device) -> Box<dyn Backbone> {
+        let names = parameters.declared().iter().map(|parameter| parameter.name.clone());
+        let mut values: HashMap<String, Vec<f32>> = names.zip(parameters.run_to_host(0)).collect();
+        let taken = |name: &str, _: &[usize; 2]| values.remove(name).ok_or_else(|| name.to_string());
+        let weights = Weights::try_new(self.layout(), device, DType::F32, taken);
+        self.build(weights.unwrap_or_else(|name| panic!("tensor `{name}` was not trained")))
+    }
+}
+
+/// A frozen model of some family: loaded once, never changed, shared by every run of every method.
+pub trait Backbone: Debug + Send + Sync {
+    /// What it is, without its weights.
+    fn configuration(&self) -> &dyn Configuration;
+
+    /// Its tensors.
+    fn weights(&self) -> &Weights;
+
+    /// Logits of each target token given those before it, `[runs, batch, target length, vocab_size]`.
+    fn logits(&self, pass: &Pass, batch: &Batch) -> Tensor<4>;
+
+    /// Reads the sources, to answer them step by step.
+    fn decoding<'a>(&'a self, pass: &'a Pass<'a>, source: Rows) -> Box<dyn Decoding + 'a>;
+}
+
+/// An answer to each source on its way.
+pub trait Decoding {
+    /// Takes the next token of each answer, `[runs, batch, 1]`, and gives the logits of the one after it,
+    /// `[runs, batch, 1, vocab_size]`.
+    fn step(&mut self, ids: Tensor<3, Int>) -> Tensor<4>;
+}
+
+/// What makes a backbone another model: a method, the values of its tensors, and dropout in training.
+#[derive(Clone, Copy)]
+pub struct Adaptation<'a> {
+    /// The method.
+    pub method: &'a dyn Method,
+    /// Its tensors.
+    pub parameters: &'a Parameters,
+    /// Where dropout masks come from; `None` evaluates.
+    pub dropout: Option<&'a Dropout>,
+}
+
+impl<'a> Adaptation<'a> {
+    /// A trained method, to evaluate it.
+    pub fn new(method: &'a dyn Method, parameters: &'a Parameters) -> Self {
+        Self { method, parameters, dropout: None }
+    }
+}
+
+impl dyn Backbone + '_ {
+    /// Its places and tensors.
+    pub fn layout(&self) -> &Layout {
+        self.configuration().layout()
+    }
+
+    /// The device that holds its tensors.
+    pub fn device(&self) -> &Device {
+        self.weights().device()
+    }
+
+    /// The type in which it computes.
+    pub fn dtype(&self) -> DType {
+        self.weights().dtype()
+    }
+
+    /// Writes `config.json` and `model.safetensors`, in f32, f16 or bf16, which transformers reads too.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    ///
+    /// # Panics
+    /// When `dtype` is none of the three.
+    pub fn save(&self, folder: &Path, dtype: DType) -> Result<(), Error> {
+        self.weights().save(folder, dtype)?;
+        let path = folder.join("config.json");
+        std::fs::write(&path, self.configuration().to_json()).map_err(|source| Error::Write { path, source })
+    }
+
+    /// The parameters of a method before training, one run per seed; `tokenize` gives the ids of a text, EOS token
+    /// included. What a run starts from depends on its own seed alone.
+    ///
+    /// # Errors
+    /// When a setting of the method asks for what the backbone does not have.
+    pub fn start(
+        &self,
+        method: &dyn Method,
+        seeds: &[u64],
+        tokenize: &dyn Fn(&str) -> Vec<u32>,
+    ) -> Result<Parameters, String> {
+        let declared = method.parameters(self.layout())?;
+        Ok(Parameters::init(declared, seeds, self.layout(), self.weights(), tokenize))
+    }
+
+    /// Teacher-forced logits: `[runs, batch, target length, vocab_size]`.
+    pub fn target_logits(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<4> {
+        self.logits(&self.pass(adaptation, &batch.source), batch)
+    }
+
+    /// The training loss, the mean negative log-probability of each run's target tokens: `[runs]`.
+    pub fn target_loss(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<1> {
+        let log_probabilities = self.token_log_probabilities(adaptation, batch);
+        let total = ops::sum_rows(ops::sum_tokens(log_probabilities));
+        let tokens = ops::sum_rows(ops::sum_tokens(batch.target.mask.clone()));
+        (total / tokens).neg()
+    }
+
+    /// What the method adds to the training loss, `[runs]`.
+    pub fn penalty(&self, adaptation: &Adaptation, batch: &Batch) -> Option<Tensor<1>> {
+        adaptation.method.penalty(self.pass(adaptation, &batch.source).context())
+    }
+
+    /// Log-probability of each whole target, EOS token included: `[runs, batch]`.
+    pub fn target_log_probabilities(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<2> {
+        ops::sum_tokens(self.token_log_probabilities(adaptation, batch))
+    }
+
+    /// Log-probability of each target token, 0 for padding: `[runs, batch, target length]`.
+    fn token_log_probabilities(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<3> {
+        let logits = self.target_logits(adaptation, batch);
+        ops::log_probabilities(logits, batch.target.ids.clone()) * batch.target.mask.clone()
+    }
+
+    /// Greedy decoding: for each run and row the ids after the start token, up to and including the EOS token, at most
+    /// `max_new_tokens` of them. Rows stop at their EOS token, the loop when all have stopped.
+    pub fn generate(
+        &self,
+        adaptation: &Adaptation,
+        source: Rows,
+        max_new_tokens: usize,
+    ) -> Vec<Vec<Vec<u32>>> {
+        let [runs, batch, _] = source.ids.dims();
+        let (tokens, device) = (self.layout().tokens, source.ids.device());
+        let pass = self.pass(adaptation, &source);
+        let mut decoding = self.decoding(&pass, source.clone());
+        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); runs * batch];
+        let mut last = vec![i64::from(tokens.decoder_start); runs * batch];
+        let mut stopped = vec![false; runs * batch];
+        for _ in 0..max_new_tokens {
+            let ids = Tensor::from_data(TensorData::new(last.clone(), [runs, batch, 1]), &device);
+            let next: Vec<i64> = decoding.step(ids).argmax(3).try_into_vec_as().expect("ids as i64");
+            for ((row, stopped), &id) in rows.iter_mut().zip(&mut stopped).zip(&next) {
+                if !*stopped {
+                    row.push(id as u32);
+                    *stopped = id == i64::from(tokens.eos);
+                }
+            }
+            if stopped.iter().all(|&s| s) {
+                break;
+            }
+            last = next;
+        }
+        let mut rows = rows.into_iter();
+        (0..runs).map(|_| rows.by_ref().take(batch).collect()).collect()
+    }
+
+    fn pass<'a>(&'a self, adaptation: &Adaptation<'a>, source: &'a Rows) -> Pass<'a> {
+        let &Adaptation { method, parameters, dropout } = adaptation;
+        let (layout, weights, tasks) = (self.layout(), self.weights(), source.tasks.as_ref());
+        let context = Context { layout, weights, parameters, dropout, tasks };
+        Pass::new(method, context, self.configuration().dropout_rate())
+    }
+}

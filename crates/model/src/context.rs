@@ -1,0 +1,56 @@
+use burn::tensor::{Int, Tensor};
+
+use crate::dropout::Dropout;
+use crate::layout::Layout;
+use crate::ops;
+use crate::parameters::Parameters;
+use crate::weights::Weights;
+
+/// What a method sees of a forward pass.
+///
+/// Every activation has the shape `[runs, batch, length, width]`.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The places and tensors of the backbone.
+    pub layout: &'a Layout,
+    /// The frozen backbone's tensors.
+    pub weights: &'a Weights,
+    /// The method's own tensors.
+    pub parameters: &'a Parameters,
+    /// Where dropout masks come from; `None` evaluates.
+    pub dropout: Option<&'a Dropout>,
+    /// Which task each row is of, `[runs, batch]`, where the batch says.
+    pub tasks: Option<&'a Tensor<2, Int>>,
+}
+
+/// A weight as a forward pass sees it.
+pub enum Weight {
+    /// Frozen and the same for every run: `[rows, columns]`.
+    Shared(Tensor<2>),
+    /// Trained, one per run: `[runs, rows, columns]`.
+    PerRun(Tensor<3>),
+}
+
+impl Context<'_> {
+    /// A backbone tensor by name, or what the method trains in its place.
+    pub fn weight(&self, name: &str) -> Weight {
+        if self.parameters.contains(name) {
+            Weight::PerRun(self.parameters.get(name))
+        } else {
+            Weight::Shared(self.weights.get(name).clone())
+        }
+    }
+
+    /// Dropout at a rate of the method's own. A site has one mask per step, so methods name sites of their own.
+    pub fn dropout(&self, site: &str, input: Tensor<4>, rate: f64) -> Tensor<4> {
+        match self.dropout.and_then(|dropout| dropout.mask(site, &input.dims(), rate)) {
+            Some(mask) => ops::dropout(input, mask),
+            None => input,
+        }
+    }
+
+    /// A number in [0, 1) for each run, drawn anew at each training step; `None` evaluates.
+    pub fn draws(&self, site: &str) -> Option<Vec<f64>> {
+        self.dropout.map(|dropout| dropout.draws(site))
+    }
+}

@@ -1,0 +1,151 @@
+use std::fmt::Debug;
+
+use burn::tensor::Tensor;
+
+use crate::context::Context;
+use crate::layout::{Branch, Layout, Linear, Norm, Stack};
+use crate::parameters::{Gradients, Group, Parameter, Parameters};
+
+/// Embeddings on their way into a stack.
+pub struct Input {
+    /// `[runs, batch, length, d_model]`.
+    pub embeddings: Tensor<4>,
+    /// 1 for real positions, 0 for padding: `[runs, batch, length]`.
+    pub mask: Tensor<3>,
+}
+
+/// Keys and values of one attention.
+#[derive(Clone)]
+pub struct KeysValues {
+    /// `[runs, batch, length, inner_dim]`.
+    pub keys: Tensor<4>,
+    /// `[runs, batch, length, inner_dim]`.
+    pub values: Tensor<4>,
+}
+
+impl KeysValues {
+    /// Appends later positions.
+    pub fn append(self, later: Self) -> Self {
+        Self {
+            keys: Tensor::cat(vec![self.keys, later.keys], 2),
+            values: Tensor::cat(vec![self.values, later.values], 2),
+        }
+    }
+
+    /// Number of positions.
+    pub fn length(&self) -> usize {
+        self.keys.dims()[2]
+    }
+}
+
+/// A way to adapt a frozen backbone. Every hook defaults to "unchanged".
+///
+/// A parameter that has the name of a backbone tensor replaces it.
+pub trait Method: Debug + Send + Sync {
+    /// The tensors that the method trains or keeps, without the runs axis.
+    ///
+    /// # Errors
+    /// When a setting asks for what the backbone does not have.
+    fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String>;
+
+    /// The learning rate of each parameter group.
+    fn learning_rates(&self) -> Vec<(Group, f64)>;
+
+    /// Longest source that the method can take, in tokens; `None` where any length will do.
+    fn max_source_length(&self) -> Option<usize> {
+        None
+    }
+
+    /// Positions that the method puts before the source, or before the keys of an attention.
+    fn prompt_length(&self) -> usize {
+        0
+    }
+
+    /// The setting that holds [`Method::prompt_length`], for messages.
+    fn prompt_setting(&self) -> &'static str {
+        "prompt.length"
+    }
+
+    /// Whether runs side by side share the backbone; those that do not gain nothing from company.
+    fn side_by_side(&self) -> bool {
+        true
+    }
+
+    /// Changes the embeddings that enter a stack.
+    fn input(&self, context: &Context, stack: Stack, input: Input) -> Input {
+        let _ = (context, stack);
+        input
+    }
+
+    /// Changes what enters a linear map: `[runs, batch, length, in]`.
+    fn projection_input(&self, context: &Context, linear: &Linear, input: Tensor<4>) -> Tensor<4> {
+        let _ = (context, linear);
+        input
+    }
+
+    /// Changes what a linear map makes of `input` `[runs, batch, length, in]`.
+    fn projection(
+        &self,
+        context: &Context,
+        linear: &Linear,
+        input: &Tensor<4>,
+        output: Tensor<4>,
+    ) -> Tensor<4> {
+        let _ = (context, linear, input);
+        output
+    }
+
+    /// Puts positions before the keys and values of an attention. They are visible to every query, have no position
+    /// bias, and do not count as decoded.
+    fn keys_values(&self, context: &Context, branch: &Branch, own: KeysValues) -> KeysValues {
+        let _ = (context, branch);
+        own
+    }
+
+    /// Changes what a norm gives, `[runs, batch, length, d_model]`.
+    fn norm(&self, context: &Context, norm: &Norm, output: Tensor<4>) -> Tensor<4> {
+        let _ = (context, norm);
+        output
+    }
+
+    /// Changes a sub-layer's output `[runs, batch, length, d_model]` before it joins the residual stream.
+    fn sublayer(&self, context: &Context, branch: &Branch, output: Tensor<4>) -> Tensor<4> {
+        let _ = (context, branch);
+        output
+    }
+
+    /// Whether [`Method::output`] asks for the states between the blocks, which cost memory.
+    fn traces(&self) -> bool {
+        false
+    }
+
+    /// Changes what the last block of a stack gives, `[runs, batch, length, d_model]`, before the final norm. `trace`
+    /// holds what entered the first block and what each block gave, or nothing unless the method
+    /// [`traces`](Method::traces). In step-by-step decoding, the length is that of the new positions.
+    fn output(&self, context: &Context, stack: Stack, output: Tensor<4>, trace: &[Tensor<4>]) -> Tensor<4> {
+        let _ = (context, stack, trace);
+        output
+    }
+
+    /// Added to each run's training loss, `[runs]`; reported losses leave it out.
+    fn penalty(&self, context: &Context) -> Option<Tensor<1>> {
+        let _ = context;
+        None
+    }
+
+    /// Changes the parameters after an update, given the gradients that it took. What is to be remembered until the next
+    /// one goes into parameters that do not train.
+    fn after_update(&self, parameters: Parameters, gradients: &Gradients, progress: Progress) -> Parameters {
+        let _ = (gradients, progress);
+        parameters
+    }
+}
+
+/// How far a training has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Updates so far.
+    pub step: u64,
+    /// Updates in all.
+    pub steps: u64,
+}
