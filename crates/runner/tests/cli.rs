@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 
 use common::{Workspace, assert_refused, assert_success, files, stderr, stdout};
-use peft_bench::results::{Curve, Status, Store};
+use peft_bench::results::{CellStatus, Curve, Store};
 use serde_json::Value;
 
 #[test]
@@ -24,7 +24,7 @@ fn a_suite_runs_and_leaves_whole_files() {
     let store = Store::open(&w.path("out")).unwrap();
     for cell in &cells {
         let record = store.read(cell.trim_end_matches(".parquet")).unwrap().unwrap();
-        assert_eq!(record.status, Status::Completed);
+        assert_eq!(record.status, CellStatus::Completed);
         assert!(record.score.unwrap() >= 0.0 && record.losses.last().unwrap().0 == 12);
         assert_eq!(record.validation_curve.iter().map(|p| p.0).collect::<Vec<_>>(), [6, 12]);
         assert_eq!((record.train_rows, record.validation_rows, record.test_rows), (40, 12, 12));
@@ -216,8 +216,8 @@ fn a_diverged_run_does_not_stop_the_others() {
     for cell in files(&w.path("out/cells")) {
         let record = store.read(cell.trim_end_matches(".parquet")).unwrap().unwrap();
         match record.method.as_str() {
-            "lora" => assert!(record.score.is_none() && matches!(record.status, Status::Diverged(_))),
-            _ => assert!(record.score.is_some() && record.status == Status::Completed),
+            "lora" => assert!(record.score.is_none() && matches!(record.status, CellStatus::Diverged(_))),
+            _ => assert!(record.score.is_some() && record.status == CellStatus::Completed),
         }
     }
 }

@@ -141,7 +141,7 @@ fn an_adapter_with_any_byte_changed_is_refused() {
     let folder = w.path("out/adapters").join(&files(&w.path("out/adapters"))[0]);
     let config = families::configuration(&w.path("model")).unwrap();
     let load = || {
-        Adapter::load(&folder, &config, &Device::flex(), DType::F32)
+        Adapter::load(&folder, config.layout(), &Device::flex(), DType::F32)
             .map(|(config, ..)| config)
             .map_err(|problem| problem.to_string())
     };

@@ -49,9 +49,9 @@ impl Small {
         let workspace = Workspace::new();
         let folder = workspace.path("model");
         let backbone = families::load(&folder, &Device::flex(), DType::F32).unwrap();
-        let config = backbone.config();
+        let layout = backbone.layout();
         let path = folder.join("tokenizer.json");
-        let tokenizer = Tokenizer::load(&path, config.eos_token_id, config.vocab_size).unwrap();
+        let tokenizer = Tokenizer::load(&path, layout.tokens.eos, layout.vocab_size).unwrap();
         let settings = TrainSettings {
             steps: STEPS,
             batch_size: 4,
