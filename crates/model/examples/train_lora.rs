@@ -13,7 +13,7 @@ use serde_json::json;
 const STEPS: u64 = 20;
 
 /// The losses before and after training, and after loading.
-pub fn train(model: &Path, file: &Path) -> Result<[f32; 3], Box<dyn std::error::Error>> {
+pub(crate) fn train(model: &Path, file: &Path) -> Result<[f32; 3], Box<dyn std::error::Error>> {
     let device = Device::flex();
     let backbone = families::load(model, &device, DType::F32)?;
     let settings = json!({"rank": 4, "learning_rate": 1e-2});

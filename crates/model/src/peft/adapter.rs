@@ -14,7 +14,7 @@ pub(super) const REGISTERED: Registered =
 /// `h + up(activation(down(h)))` on sub-layer outputs, before they join the residual stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Adapter {
+pub(super) struct Adapter {
     pub bottleneck: usize,
     pub placement: Placement,
     pub activation: Nonlinearity,
@@ -26,7 +26,7 @@ pub struct Adapter {
 /// Which sub-layers have an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Placement {
+pub(super) enum Placement {
     /// After self-attention and after the feed-forward layer (Houlsby et al. 2019).
     Houlsby,
     /// After the feed-forward layer only (Pfeiffer et al. 2021).
@@ -36,7 +36,7 @@ pub enum Placement {
 /// The bottleneck's non-linearity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Nonlinearity {
+pub(super) enum Nonlinearity {
     /// GELU's tanh approximation.
     GeluNew,
     Relu,

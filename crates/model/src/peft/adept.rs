@@ -15,7 +15,7 @@ pub(super) const REGISTERED: Registered = Registered::new::<Adept>("adept", "ADe
 /// A soft prompt, and `f(e) = ReLU(e A + a) B + b` added to each embedding e.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Adept {
+pub(super) struct Adept {
     pub prompt: Prompt,
     pub bottleneck: usize,
     /// Dropout before the ReLU: 0.1 in the authors' code, absent from the paper's equation.

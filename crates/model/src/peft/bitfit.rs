@@ -17,7 +17,7 @@ pub(super) const REGISTERED: Registered =
 /// Biases on every linear map, the head included, and on norms.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BitFit {
+pub(super) struct BitFit {
     pub learning_rate: f64,
     pub norms: Norms,
 }
@@ -25,7 +25,7 @@ pub struct BitFit {
 /// What trains of the norms inside the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Norms {
+pub(super) enum Norms {
     /// A bias after each, as in ATTEMPT's code.
     Bias,
     /// The scale of each.

@@ -15,7 +15,7 @@ pub(super) const REGISTERED: Registered = Registered::new::<Dept>("dept", "DePT"
 /// A soft prompt, and `scaling (A B)[i]` added to the embedding at position i.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Dept {
+pub(super) struct Dept {
     pub prompt: Prompt,
     pub rank: usize,
     /// Longest source, in tokens: A has one row per position. Left out, it is the task's limit.
@@ -30,7 +30,7 @@ pub struct Dept {
 /// What the offsets depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Offsets {
+pub(super) enum Offsets {
     /// The position, as published.
     Position,
     /// The token, through a bias-free ReLU network: what ADePT's code runs under the name DePT.

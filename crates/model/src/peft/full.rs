@@ -12,7 +12,7 @@ pub(super) const REGISTERED: Registered =
 /// Full fine-tuning. Runs side by side share no backbone: each has its own copy of every tensor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FullFineTuning {
+pub(super) struct FullFineTuning {
     pub learning_rate: f64,
 }
 

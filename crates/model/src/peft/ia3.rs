@@ -14,7 +14,7 @@ pub(super) const REGISTERED: Registered = Registered::new::<Ia3>("ia3", "(IA)^3"
 /// One factor per key, value and hidden unit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ia3 {
+pub(super) struct Ia3 {
     pub learning_rate: f64,
 }
 

@@ -12,7 +12,7 @@ pub(super) const REGISTERED: Registered =
 /// The scale of every norm trains, the final ones included; T5's norms have no bias.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LayerNormTuning {
+pub(super) struct LayerNormTuning {
     pub learning_rate: f64,
 }
 

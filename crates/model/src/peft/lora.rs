@@ -15,7 +15,7 @@ pub(super) const REGISTERED: Registered = Registered::new::<Lora>("lora", "LoRA"
 /// The products with A and B stay apart: the merged weight is never formed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Lora {
+pub(super) struct Lora {
     pub rank: usize,
     pub alpha: f64,
     /// Dropout on the low-rank branch's input.

@@ -18,7 +18,7 @@ pub(super) const REGISTERED: Registered =
 /// network for each of the three kinds of attention.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PrefixTuning {
+pub(super) struct PrefixTuning {
     pub prefix_length: usize,
     /// Hidden units of the network; 0 trains keys and values themselves.
     pub hidden: usize,

@@ -13,7 +13,7 @@ pub(super) const REGISTERED: Registered =
 /// A soft prompt before the encoder's input embeddings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PromptTuning {
+pub(super) struct PromptTuning {
     pub prompt: Prompt,
     /// Whether the shared embedding table trains too, as it does in the authors' code.
     pub train_embeddings: bool,

@@ -17,7 +17,7 @@ pub(super) struct Cache {
 
 impl Cache {
     /// An empty cache for a decoder of so many layers.
-    pub fn new(layers: usize) -> Self {
+    pub(super) fn new(layers: usize) -> Self {
         Self { own: vec![None; layers], source: vec![None; layers] }
     }
 

@@ -80,11 +80,11 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    pub fn new(pass: &Pass) -> Self {
+    pub(super) fn new(pass: &Pass) -> Self {
         Self { kept: pass.method.traces(), states: Vec::new() }
     }
 
-    pub fn push(&mut self, states: &Tensor<4>) {
+    pub(super) fn push(&mut self, states: &Tensor<4>) {
         if self.kept {
             self.states.push(states.clone());
         }

@@ -18,12 +18,12 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader of a checkpoint, in which the name of `anchor`, a tensor of every model of the family, tells what
     /// stands before all names.
-    pub fn new(checkpoint: &'a Checkpoint, anchor: &str) -> Result<Self, Error> {
+    pub(crate) fn new(checkpoint: &'a Checkpoint, anchor: &str) -> Result<Self, Error> {
         Ok(Self { prefix: prefix(checkpoint, anchor)?, checkpoint, read: BTreeSet::new() })
     }
 
     /// The values of a tensor.
-    pub fn tensor(&mut self, name: &str, shape: &[usize; 2]) -> Result<Vec<f32>, Error> {
+    pub(crate) fn tensor(&mut self, name: &str, shape: &[usize; 2]) -> Result<Vec<f32>, Error> {
         let stored = format!("{}{name}", self.prefix);
         let values = self.checkpoint.read(&stored, shape)?;
         self.read.insert(stored);
@@ -31,17 +31,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether the checkpoint has a tensor.
-    pub fn contains(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.checkpoint.contains(&format!("{}{name}", self.prefix))
     }
 
     /// The checkpoint's file.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.checkpoint.path()
     }
 
     /// A line that names the tensors which nothing has read, but for `relics` that nothing ever used.
-    pub fn unused(&self, relics: &[&str]) -> Option<String> {
+    pub(crate) fn unused(&self, relics: &[&str]) -> Option<String> {
         let relics: Vec<String> = relics.iter().map(|relic| format!("{}{relic}", self.prefix)).collect();
         let names = self
             .checkpoint

@@ -10,45 +10,45 @@ use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 
-pub const VARIANTS: [&str; 2] = ["original", "v1_1"];
+pub(crate) const VARIANTS: [&str; 2] = ["original", "v1_1"];
 
-pub fn folder(variant: &str) -> PathBuf {
+pub(crate) fn folder(variant: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(variant)
 }
 
-pub fn backbone(variant: &str) -> Box<dyn Backbone> {
+pub(crate) fn backbone(variant: &str) -> Box<dyn Backbone> {
     families::load(&folder(variant), &Device::flex(), DType::F32).unwrap()
 }
 
 /// The reference's numbers by name: of transformers and peft, and of the script for scales and prefixes.
-pub struct Expected([Vec<u8>; 2]);
+pub(crate) struct Expected([Vec<u8>; 2]);
 
 impl Expected {
-    pub fn read(variant: &str) -> Self {
+    pub(crate) fn read(variant: &str) -> Self {
         let files = ["expected.safetensors", "scales_prefixes.safetensors"];
         Self(files.map(|file| std::fs::read(folder(variant).join(file)).unwrap()))
     }
 
-    pub fn contains(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|file| SafeTensors::deserialize(file).unwrap().tensor(name).is_ok())
     }
 
-    pub fn floats(&self, name: &str) -> Vec<f32> {
+    pub(crate) fn floats(&self, name: &str) -> Vec<f32> {
         let bytes = self.tensor(name).data().to_vec();
         bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
     }
 
-    pub fn ints(&self, name: &str) -> Vec<i32> {
+    pub(crate) fn ints(&self, name: &str) -> Vec<i32> {
         let bytes = self.tensor(name).data().to_vec();
         bytes.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap())).collect()
     }
 
-    pub fn shape(&self, name: &str) -> Vec<usize> {
+    pub(crate) fn shape(&self, name: &str) -> Vec<usize> {
         self.tensor(name).shape().to_vec()
     }
 
     /// `(source, target)` ids of each row, without padding.
-    pub fn rows(&self) -> Vec<(Vec<u32>, Vec<u32>)> {
+    pub(crate) fn rows(&self) -> Vec<(Vec<u32>, Vec<u32>)> {
         let split = |name: &str, padding: i32| -> Vec<Vec<u32>> {
             let width = self.shape(name)[1];
             let rows = self.ints(name);
@@ -59,7 +59,7 @@ impl Expected {
     }
 
     /// The fixture's batch, the same for each of so many runs.
-    pub fn batch(&self, runs: usize) -> Batch {
+    pub(crate) fn batch(&self, runs: usize) -> Batch {
         let rows = self.rows();
         let run: Vec<(&[u32], &[u32])> = rows.iter().map(|(s, t)| (&s[..], &t[..])).collect();
         Batch::new(&vec![run; runs], 0, &Device::flex())
@@ -72,23 +72,23 @@ impl Expected {
 }
 
 /// Builds a method from settings written as JSON.
-pub fn method(name: &str, settings: Value) -> ConfiguredMethod {
+pub(crate) fn method(name: &str, settings: Value) -> ConfiguredMethod {
     let settings: Map<String, Value> = settings.as_object().unwrap().clone();
     peft::build(name, &settings).unwrap()
 }
 
 /// Gives the bytes of a text as ids of a vocabulary of 96 tokens.
-pub fn tokenize(text: &str) -> Vec<u32> {
+pub(crate) fn tokenize(text: &str) -> Vec<u32> {
     text.bytes().map(|b| u32::from(b) % 96).collect()
 }
 
 /// A method's parameters before training, one run per seed.
-pub fn initial(built: &ConfiguredMethod, seeds: &[u64], backbone: &dyn Backbone) -> Parameters {
+pub(crate) fn initial(built: &ConfiguredMethod, seeds: &[u64], backbone: &dyn Backbone) -> Parameters {
     backbone.start(built.method.as_ref(), seeds, &tokenize).unwrap()
 }
 
 /// Settings under which the fixtures were made.
-pub fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
+pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
     let dept = |offsets| json!({"prompt": {"length": 3}, "rank": 4, "max_length": 20, "offsets": offsets});
     vec![
         ("full", "full", json!({})),
@@ -110,13 +110,13 @@ pub fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 /// Every registered method as it comes, and settings that take its other paths.
-pub fn every_method() -> Vec<(&'static str, &'static str, Value)> {
+pub(crate) fn every_method() -> Vec<(&'static str, &'static str, Value)> {
     let registered = METHODS.iter().map(|method| (method.name, method.name, json!({})));
     registered.chain(fixtures()).chain(other_paths()).collect()
 }
 
 /// Every path of every registered method, in small.
-pub fn every_path() -> Vec<(&'static str, &'static str, Value)> {
+pub(crate) fn every_path() -> Vec<(&'static str, &'static str, Value)> {
     let small: Vec<_> = fixtures().into_iter().chain(other_paths()).collect();
     let registered = METHODS.iter().map(|method| (method.name, method.name, json!({})));
     let without = registered.filter(|(name, ..)| small.iter().all(|(_, other, _)| other != name));
@@ -140,26 +140,26 @@ fn other_paths() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 /// A method that trains nothing that matters: the backbone as it is.
-pub fn identity(backbone: &dyn Backbone) -> (ConfiguredMethod, Parameters) {
+pub(crate) fn identity(backbone: &dyn Backbone) -> (ConfiguredMethod, Parameters) {
     let built = method("bitfit", serde_json::json!({}));
     let parameters = initial(&built, &[0], backbone);
     (built, parameters)
 }
 
-pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as().unwrap()
 }
 
 /// The largest difference, relative to the largest expected magnitude.
-pub fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
+pub(crate) fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
     largest_difference(found, expected) / largest(expected).max(1e-12)
 }
 
-pub fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
+pub(crate) fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     found.iter().zip(expected).fold(0f32, |m, (a, b)| m.max((a - b).abs()))
 }
 
-pub fn largest(values: &[f32]) -> f32 {
+pub(crate) fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0f32, |m, x| m.max(x.abs()))
 }

@@ -3,7 +3,7 @@ use crate::tokenizer::Tokenizer;
 
 /// How long the answers of a task may be, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AnswerLimits {
+pub(super) struct AnswerLimits {
     /// Longest target, with its EOS token.
     pub target: usize,
     /// Most tokens to generate.
@@ -18,7 +18,7 @@ impl AnswerLimits {
     ///
     /// # Errors
     /// When the model cannot write the word of a class.
-    pub fn of(task: &Task, tokenizer: &Tokenizer) -> Result<Self, TaskError> {
+    pub(super) fn of(task: &Task, tokenizer: &Tokenizer) -> Result<Self, TaskError> {
         let Some(labels) = &task.spec.labels else {
             let target = task.spec.limits.target_tokens;
             return Ok(Self { target, generated: target - 1 });

@@ -11,7 +11,7 @@ use crate::files::{self, atomic};
 use crate::task::TaskSpec;
 
 /// Where the cache is, instead of the user's cache folder; empty for none.
-pub const VARIABLE: &str = "PEFT_BENCH_CACHE";
+pub(super) const VARIABLE: &str = "PEFT_BENCH_CACHE";
 
 /// Bytes of the checksum that a file begins with.
 const CHECKSUM: usize = 32;

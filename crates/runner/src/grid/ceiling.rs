@@ -18,7 +18,7 @@ const NOTHING: f64 = 1e-6;
 /// When a metric cannot take the answers or takes two labels for the same, when all answers are one that no training
 /// row has, or when the metric that selects or the one in tables gets nothing for perfect answers or everything for
 /// empty ones.
-pub fn check(task: &Task, role: Role, split: &Split, data: &TaskData) -> Result<(), TaskError> {
+pub(super) fn check(task: &Task, role: Role, split: &Split, data: &TaskData) -> Result<(), TaskError> {
     check_only_answer(task, role, split, &data.train)?;
     let (name, rows) = (role.name(), split.len());
     let wrong = |problem: String| task.wrong(format!("`metrics`: {problem}"));

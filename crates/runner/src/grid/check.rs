@@ -17,7 +17,7 @@ const SAMPLE: usize = 1000;
 ///
 /// # Errors
 /// When its targets or its metrics make scores meaningless; the message names the key.
-pub fn check(task: &Task, data: &TaskData, tokenizer: &Tokenizer) -> Result<()> {
+pub(super) fn check(task: &Task, data: &TaskData, tokenizer: &Tokenizer) -> Result<()> {
     for (role, split) in
         [(Role::Train, &data.train), (Role::Validation, &data.validation), (Role::Test, &data.test)]
     {

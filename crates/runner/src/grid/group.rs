@@ -3,7 +3,7 @@ use crate::results::Cell;
 
 /// Cells that differ in their seed alone.
 #[derive(Debug)]
-pub struct Group {
+pub(super) struct Group {
     /// One for each seed of the suite, in its order; at least one.
     pub cells: Vec<Cell>,
     /// Whether seeds train side by side.
@@ -31,13 +31,13 @@ pub struct PlannedCell {
 
 impl Group {
     /// The cell of a seed, which need not be the suite's: a state on disk may be of an earlier run with others.
-    pub fn cell(&self, seed: u64) -> Cell {
+    pub(super) fn cell(&self, seed: u64) -> Cell {
         let own = self.cells.iter().find(|cell| cell.seed == seed);
         own.cloned().unwrap_or_else(|| Cell { seed, ..self.cells[0].clone() })
     }
 
     /// Numbers of training rows; `None` for all of them.
-    pub fn shots(&self) -> Option<usize> {
+    pub(super) fn shots(&self) -> Option<usize> {
         self.cells[0].shots
     }
 }

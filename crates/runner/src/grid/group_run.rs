@@ -30,7 +30,7 @@ pub(super) enum Progressed {
 
 impl GroupRun<'_> {
     /// Trains the cells that lack a result, as many side by side as can be.
-    pub fn run(&self, watcher: &mut dyn Watcher) -> Result<Progressed> {
+    pub(super) fn run(&self, watcher: &mut dyn Watcher) -> Result<Progressed> {
         loop {
             let (records, missing) = self.done()?;
             watcher.finished(&records)?;
@@ -51,7 +51,7 @@ impl GroupRun<'_> {
         }
     }
 
-    pub fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         format!("{} on {}", self.method.instance.name, self.rows.task.name)
     }
 

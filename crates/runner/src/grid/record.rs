@@ -26,7 +26,7 @@ pub(super) struct Making<'a> {
 
 impl Making<'_> {
     /// Writes the results that the store lacks, each after its adapter, and gives their records.
-    pub fn write(&self, cells: &[Cell], store: &Store) -> Result<Vec<Record>> {
+    pub(super) fn write(&self, cells: &[Cell], store: &Store) -> Result<Vec<Record>> {
         let declared = self.instance.built.method.parameters(self.layout).map_err(anyhow::Error::msg)?;
         let trainable = declared.iter().filter(|p| p.trains).map(Parameter::len).sum::<usize>() as u64;
         let mut records = Vec::new();

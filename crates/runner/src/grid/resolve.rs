@@ -215,7 +215,7 @@ impl ResolvedMethod {
     ///
     /// # Errors
     /// When a setting of the method asks for what the backbone does not have.
-    pub fn demand(
+    pub(super) fn demand(
         &self,
         task: &Task,
         data: &TaskData,

@@ -13,7 +13,7 @@ use crate::tokenizer::Tokenizer;
 /// They are read when cells are resolved and looked at again when those train. In between, most are on disk, in the
 /// cache of tokens: all tasks of a suite would take gigabytes.
 #[derive(Debug)]
-pub struct TaskRows {
+pub(super) struct TaskRows {
     pub task: Task,
     pub source: Source,
     data: OnceCell<TaskData>,
@@ -34,7 +34,7 @@ pub struct Library<'a> {
 
 impl TaskRows {
     /// The rows of a task at this source.
-    pub fn new(task: Task, source: Source) -> Self {
+    pub(super) fn new(task: Task, source: Source) -> Self {
         Self { task, source, data: OnceCell::new(), stay: false }
     }
 
@@ -42,7 +42,7 @@ impl TaskRows {
     ///
     /// # Errors
     /// When they cannot be read or do not fit the task's specification.
-    pub fn read(&mut self, library: Library) -> Result<&TaskData> {
+    pub(super) fn read(&mut self, library: Library) -> Result<&TaskData> {
         let data = self.load(library)?;
         let cached = TaskData::is_cached(&self.task, &self.source, library.tokenizer, library.tokens);
         self.stay = !cached && data.bytes() <= memory::available_bytes() / PART_OF_MEMORY;
@@ -53,7 +53,7 @@ impl TaskRows {
     ///
     /// # Errors
     /// When they are neither in memory nor in the cache, and where they came from has changed.
-    pub fn data(&self, library: Library) -> Result<&TaskData> {
+    pub(super) fn data(&self, library: Library) -> Result<&TaskData> {
         if let Some(data) = self.data.get() {
             return Ok(data);
         }
@@ -67,7 +67,7 @@ impl TaskRows {
     }
 
     /// Lets go of what the cache has.
-    pub fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         if !self.stay {
             self.data.take();
         }

@@ -23,7 +23,7 @@ const FREE_TEXT_PART: usize = 100;
 /// # Errors
 /// When scores would be of something else: where most targets lose characters, or where targets vanish or
 /// become alike, one among labels or 1 % of free text.
-pub fn check(task: &Task, role: Role, split: &Split, tokenizer: &Tokenizer) -> Result<(), TaskError> {
+pub(super) fn check(task: &Task, role: Role, split: &Split, tokenizer: &Tokenizer) -> Result<(), TaskError> {
     // The words of classes are checked one by one.
     if task.spec.labels.is_some() {
         return Ok(());

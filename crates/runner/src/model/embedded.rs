@@ -15,7 +15,7 @@ pub(super) struct EmbeddedModel {
 }
 
 impl EmbeddedModel {
-    pub fn find(name: &str) -> Option<Self> {
+    pub(super) fn find(name: &str) -> Option<Self> {
         let folder = format!("models/{name}");
         Some(Self {
             config: embedded::text(&format!("{folder}/config.json"))?,
@@ -25,7 +25,7 @@ impl EmbeddedModel {
         })
     }
 
-    pub fn config(&self) -> Result<Arc<dyn Configuration>, peft_model::Error> {
+    pub(super) fn config(&self) -> Result<Arc<dyn Configuration>, peft_model::Error> {
         let path = self.folder.join("config.json");
         families::parse_configuration(self.config)
             .map_err(|problem| peft_model::Error::Config { path, problem })

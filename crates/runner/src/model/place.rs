@@ -13,7 +13,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    pub fn of(name: &str) -> Self {
+    pub(super) fn of(name: &str) -> Self {
         match (Path::new(name).is_dir(), EmbeddedModel::find(name)) {
             (true, _) => Self::Folder(name.into()),
             (false, Some(files)) => Self::Embedded(files),

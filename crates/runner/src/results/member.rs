@@ -56,7 +56,7 @@ fn in_order(members: &mut [Member], order: &Order) {
 
 impl Member<'_> {
     /// The record in the suite's words, with the score that its table shows, under this name of the method.
-    pub fn shown(&self, method: String, split: ReportedSplit) -> Record {
+    pub(super) fn shown(&self, method: String, split: ReportedSplit) -> Record {
         let Self { entry, record } = self;
         let Record { status, score, selection_score, selection_metric, .. } = record;
         let (metric, score) = match (split, entry.metrics.first()) {
@@ -79,7 +79,7 @@ impl Member<'_> {
     }
 
     /// Metrics that its task names today, and that the result was made without.
-    pub fn lacks(&self) -> Vec<&str> {
+    pub(super) fn lacks(&self) -> Vec<&str> {
         let scores = self.record.test_scores();
         let named = self.entry.metrics.iter().filter(|metric| !scores.contains_key(*metric));
         // What diverged before its first checkpoint has no scores at all.
@@ -87,7 +87,7 @@ impl Member<'_> {
     }
 
     /// All that makes the record but its seed.
-    pub fn kind(&self) -> String {
+    pub(super) fn kind(&self) -> String {
         match self.record.kind.as_str() {
             "" => described(self.record),
             kind => kind.into(),

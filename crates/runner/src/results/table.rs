@@ -168,7 +168,7 @@ fn seeds(records: &[&Record], method: &str, task: &str) -> BTreeSet<u64> {
 }
 
 /// What keeps methods from being compared: cells that one has and another lacks.
-pub fn notes(records: &[Record], rows: &[Comparison]) -> Vec<String> {
+pub(super) fn notes(records: &[Record], rows: &[Comparison]) -> Vec<String> {
     let mut notes = Vec::new();
     for group in distinct(records, |r| &r.group) {
         let records: Vec<&Record> = records.iter().filter(|r| r.group == group).collect();

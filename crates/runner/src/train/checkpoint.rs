@@ -37,7 +37,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// When there is a state file that cannot be read, or the method does not fit the backbone.
-    pub fn start(job: &'a Job<'a>, file: &StateFile) -> Result<(Self, u64), TrainError> {
+    pub(super) fn start(job: &'a Job<'a>, file: &StateFile) -> Result<(Self, u64), TrainError> {
         let mut training = Self::new(job)?;
         let (parameters, optimizer) = (&training.parameters, &training.optimizer);
         let saved = file.read(parameters, optimizer, |saved| check(job, saved))?;
@@ -71,7 +71,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// When the disk is full or the folder not writable.
-    pub fn save(&self, step: u64, file: &mut StateFile) -> Result<(), StateError> {
+    pub(super) fn save(&self, step: u64, file: &mut StateFile) -> Result<(), StateError> {
         let recent = self.recent.iter().cloned().flat_map(to_host);
         let mut extra = vec![(RECENT.to_string(), Cow::Owned(recent.collect()))];
         for (run, outcome) in self.outcomes.iter().enumerate() {

@@ -4,7 +4,7 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub fn serialize<'a, C, K, S>(values: &'a C, serializer: S) -> Result<S::Ok, S::Error>
+pub(super) fn serialize<'a, C, K, S>(values: &'a C, serializer: S) -> Result<S::Ok, S::Error>
 where
     &'a C: IntoIterator,
     <&'a C as IntoIterator>::Item: Entry<Key = K>,
@@ -18,7 +18,7 @@ where
     serializer.collect_seq(entries)
 }
 
-pub fn deserialize<'de, C, K, D>(deserializer: D) -> Result<C, D::Error>
+pub(super) fn deserialize<'de, C, K, D>(deserializer: D) -> Result<C, D::Error>
 where
     C: FromIterator<(K, f64)>,
     K: Deserialize<'de>,
@@ -29,7 +29,7 @@ where
 }
 
 /// What lists of pairs and maps give when they are iterated over.
-pub trait Entry {
+pub(super) trait Entry {
     type Key;
 
     fn parts(self) -> (Self::Key, f64);

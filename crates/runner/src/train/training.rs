@@ -33,7 +33,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// When a setting of the method asks for what the backbone does not have.
-    pub fn new(job: &'a Job<'a>) -> Result<Self, TrainError> {
+    pub(super) fn new(job: &'a Job<'a>) -> Result<Self, TrainError> {
         let seeds: Vec<u64> = job.runs.iter().map(|r| r.seed).collect();
         let tokenize = |text: &str| job.tokenizer.encode(text, usize::MAX).ids;
         let parameters = job.backbone.start(job.method, &seeds, &tokenize).map_err(TrainError::Method)?;
@@ -62,12 +62,12 @@ impl<'a> Training<'a> {
     }
 
     /// Whether every run has diverged.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.alive.is_empty()
     }
 
     /// One update of every living run.
-    pub fn update(&mut self, step: u64, progress: &mut dyn Progress) {
+    pub(super) fn update(&mut self, step: u64, progress: &mut dyn Progress) {
         let started = Instant::now();
         let settings = self.job.settings;
         let seeds: Vec<u64> = self.alive.iter().map(|&run| self.job.runs[run].seed).collect();
@@ -110,7 +110,7 @@ impl<'a> Training<'a> {
     }
 
     /// Records the mean loss since the last look, and ends the runs whose loss is not finite.
-    pub fn look_at_losses(&mut self, step: u64, progress: &mut dyn Progress) {
+    pub(super) fn look_at_losses(&mut self, step: u64, progress: &mut dyn Progress) {
         let recent: Vec<Vec<f32>> = self.recent.drain(..).map(to_host).collect();
         let mean = |position: usize| {
             recent.iter().map(|losses| f64::from(losses[position])).sum::<f64>() / recent.len() as f64
@@ -149,7 +149,7 @@ impl<'a> Training<'a> {
     }
 
     /// Whether the validation after so many updates is still to come; one that was interrupted is.
-    pub fn owes_validation(&self, step: u64) -> bool {
+    pub(super) fn owes_validation(&self, step: u64) -> bool {
         let last = self.alive.first().and_then(|&run| self.outcomes[run].validation.last());
         self.job.is_validation_due(step) && !self.is_over() && last.is_none_or(|&(last, _)| last < step)
     }
@@ -158,7 +158,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// When a metric cannot take the task's targets, or a signal came; then nothing has changed.
-    pub fn validate(&mut self, step: u64, progress: &mut dyn Progress) -> Result<(), TrainError> {
+    pub(super) fn validate(&mut self, step: u64, progress: &mut dyn Progress) -> Result<(), TrainError> {
         let started = Instant::now();
         let all = score_split(self.job, &self.parameters, &self.job.data.validation, "validation", progress)?;
         let criterion = self.job.criterion;
@@ -187,7 +187,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// When a metric cannot take the task's targets, or a signal came.
-    pub fn test(&self, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
+    pub(super) fn test(&self, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
         let started = Instant::now();
         let job = self.job;
         let mut outcomes = self.outcomes.clone();

@@ -9,7 +9,13 @@ use crate::ops::AdamWStep;
 const BLOCK: usize = 1 << 14;
 
 /// Updates values and moments of `[runs, elements]` in place.
-pub fn update(values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamWStep) {
+pub(super) fn update(
+    values: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    gradient: &[f32],
+    step: &AdamWStep,
+) {
     let runs = step.runs.len();
     // Subtracted in f64: 1 - 0.999 keeps only four digits in f32.
     let [beta1, rest1] = [step.beta1, 1.0 - step.beta1].map(|b| b as f32);
@@ -42,7 +48,7 @@ pub fn update(values: &mut [f32], first: &mut [f32], second: &mut [f32], gradien
 }
 
 /// Sum of squares of each run's elements, in blocks of fixed size: the same on any number of threads.
-pub fn sum_of_squares(gradient: &[f32], runs: usize) -> Vec<f32> {
+pub(super) fn sum_of_squares(gradient: &[f32], runs: usize) -> Vec<f32> {
     let elements = gradient.len() / runs.max(1);
     gradient
         .chunks(elements)

@@ -9,7 +9,7 @@ use crate::dropout::Mask;
 /// Sizes of an attention. Queries are `[runs, batch, queries, heads x size]`, keys and values
 /// `[runs, batch, keys, heads x size]`.
 #[derive(Debug, Clone, Copy)]
-pub struct Sizes {
+pub(super) struct Sizes {
     pub runs: usize,
     pub batch: usize,
     pub heads: usize,
@@ -36,7 +36,7 @@ impl Sizes {
 
 /// What an attention mixes, beside its sizes.
 #[derive(Clone, Copy)]
-pub struct Inputs<'a> {
+pub(super) struct Inputs<'a> {
     pub queries: &'a [f32],
     pub keys: &'a [f32],
     pub values: &'a [f32],
@@ -121,7 +121,7 @@ impl Sentence<'_> {
 
 /// The mixed values `[runs, batch, queries, heads x size]`, and the log of each softmax's normalizer,
 /// `[runs, batch, heads, queries]`.
-pub fn forward(inputs: Inputs, sizes: Sizes) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn forward(inputs: Inputs, sizes: Sizes) -> (Vec<f32>, Vec<f32>) {
     let sentences = sizes.runs * sizes.batch;
     let mut out = vec![0.0; sentences * sizes.queries * sizes.inner()];
     let mut normalizers = vec![0.0; sentences * sizes.heads * sizes.queries];
@@ -164,7 +164,7 @@ fn softmax(scores: &mut [f32], keys: usize, normalizers: &mut [f32]) {
 }
 
 /// Gradients with respect to an attention's inputs.
-pub struct Gradients {
+pub(super) struct Gradients {
     pub queries: Vec<f32>,
     pub keys: Vec<f32>,
     pub values: Vec<f32>,
@@ -177,7 +177,7 @@ pub struct Gradients {
 const BIAS_PARTS: usize = 4;
 
 /// The gradients. Weights are computed again from the scores rather than kept.
-pub fn backward(
+pub(super) fn backward(
     gradient: &[f32],
     inputs: Inputs,
     normalizers: &[f32],

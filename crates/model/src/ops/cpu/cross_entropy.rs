@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::simd::{exp, max, sum, vectorize};
 
 /// Log-probability of each row's target, and the log of each row's normalizer.
-pub fn forward(logits: &[f32], targets: &[i64], vocabulary: usize) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn forward(logits: &[f32], targets: &[i64], vocabulary: usize) -> (Vec<f32>, Vec<f32>) {
     logits
         .par_chunks(vocabulary)
         .zip(targets)
@@ -20,7 +20,7 @@ pub fn forward(logits: &[f32], targets: &[i64], vocabulary: usize) -> (Vec<f32>,
 }
 
 /// The gradient with respect to the logits.
-pub fn backward(
+pub(super) fn backward(
     gradient: &[f32],
     logits: &[f32],
     targets: &[i64],

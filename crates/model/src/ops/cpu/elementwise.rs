@@ -21,7 +21,7 @@ fn for_rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync)
 }
 
 /// `x` where it is kept, 0 where it is dropped; scaled. Its own gradient too.
-pub fn dropout(x: &mut [f32], mask: &Mask) {
+pub(super) fn dropout(x: &mut [f32], mask: &Mask) {
     for_rows(
         x,
         mask.width(),
@@ -36,7 +36,7 @@ pub fn dropout(x: &mut [f32], mask: &Mask) {
 }
 
 /// `residual += dropout(update)`.
-pub fn add_dropout(residual: &mut [f32], update: &[f32], mask: &Mask) {
+pub(super) fn add_dropout(residual: &mut [f32], update: &[f32], mask: &Mask) {
     let width = mask.width();
     for_rows(
         residual,
@@ -53,7 +53,7 @@ pub fn add_dropout(residual: &mut [f32], update: &[f32], mask: &Mask) {
 }
 
 /// `dropout(max(x, 0))`.
-pub fn relu_dropout(x: &mut [f32], mask: &Mask) {
+pub(super) fn relu_dropout(x: &mut [f32], mask: &Mask) {
     for_rows(
         x,
         mask.width(),
@@ -69,7 +69,7 @@ pub fn relu_dropout(x: &mut [f32], mask: &Mask) {
 }
 
 /// The gradient of [`relu_dropout`], from its output: what is positive there was kept and positive.
-pub fn relu_dropout_backward(gradient: &mut [f32], output: &[f32], scale: f32) {
+pub(super) fn relu_dropout_backward(gradient: &mut [f32], output: &[f32], scale: f32) {
     let blocks = gradient.par_chunks_mut(BLOCK).zip(output.par_chunks(BLOCK));
     blocks.for_each(|(gradient, output)| {
         vectorize(|| {

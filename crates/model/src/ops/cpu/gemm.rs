@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 /// A matrix inside a slice: element `(i, j)` is at `offset + i * rows + j * columns`.
 #[derive(Clone, Copy)]
-pub struct View<'a> {
+pub(super) struct View<'a> {
     data: &'a [f32],
     shape: [usize; 2],
     strides: [usize; 2],
@@ -20,14 +20,14 @@ impl<'a> View<'a> {
     ///
     /// # Panics
     /// When the matrix reaches beyond the slice.
-    pub fn new(data: &'a [f32], shape: [usize; 2], row_stride: usize) -> Self {
+    pub(super) fn new(data: &'a [f32], shape: [usize; 2], row_stride: usize) -> Self {
         let view = Self { data, shape, strides: [row_stride, 1] };
         assert!(view.extent() <= data.len());
         view
     }
 
     /// The transposed matrix.
-    pub fn transposed(self) -> Self {
+    pub(super) fn transposed(self) -> Self {
         let ([rows, columns], [down, right]) = (self.shape, self.strides);
         Self { shape: [columns, rows], strides: [right, down], ..self }
     }
@@ -51,7 +51,7 @@ const DEPTH: usize = 512;
 ///
 /// # Panics
 /// When the shapes do not fit, or the product reaches beyond `out`.
-pub fn multiply(out: &mut [f32], row_stride: usize, lhs: View, rhs: View, parallel: bool) {
+pub(super) fn multiply(out: &mut [f32], row_stride: usize, lhs: View, rhs: View, parallel: bool) {
     // SAFETY: f32 and MaybeUninit<f32> have one layout, and the product writes f32 only.
     let out = unsafe { &mut *(out as *mut [f32] as *mut [MaybeUninit<f32>]) };
     run(out, row_stride, lhs, rhs, parallel);
@@ -61,7 +61,7 @@ pub fn multiply(out: &mut [f32], row_stride: usize, lhs: View, rhs: View, parall
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub fn products<'a>(
+pub(super) fn products<'a>(
     count: usize,
     [rows, columns]: [usize; 2],
     factors: impl Fn(usize) -> [View<'a>; 2] + Sync,

@@ -5,7 +5,7 @@ use super::gemm::{View, products};
 /// Sizes of a linear map: inputs `[runs, rows, width]`, weights `[weights, out, width]`, where `weights` is 1 or
 /// the number of runs.
 #[derive(Debug, Clone, Copy)]
-pub struct Sizes {
+pub(super) struct Sizes {
     pub runs: usize,
     pub rows: usize,
     pub width: usize,
@@ -31,21 +31,21 @@ impl Sizes {
 }
 
 /// `input x weight'`: `[runs, rows, out]`.
-pub fn forward(input: &[f32], weights: &[f32], s: Sizes) -> Vec<f32> {
+pub(super) fn forward(input: &[f32], weights: &[f32], s: Sizes) -> Vec<f32> {
     products(s.weights, [s.rows_per_weight(), s.out], |n| {
         [s.rows(input, n, s.width), s.weight(weights, n).transposed()]
     })
 }
 
 /// The gradient with respect to the input: `[runs, rows, width]`.
-pub fn backward_input(gradient: &[f32], weights: &[f32], s: Sizes) -> Vec<f32> {
+pub(super) fn backward_input(gradient: &[f32], weights: &[f32], s: Sizes) -> Vec<f32> {
     products(s.weights, [s.rows_per_weight(), s.width], |n| {
         [s.rows(gradient, n, s.out), s.weight(weights, n)]
     })
 }
 
 /// The gradient with respect to the weights: `[weights, out, width]`.
-pub fn backward_weight(gradient: &[f32], input: &[f32], s: Sizes) -> Vec<f32> {
+pub(super) fn backward_weight(gradient: &[f32], input: &[f32], s: Sizes) -> Vec<f32> {
     // Padding has no gradient. Left out, it cannot shift where the sums over rows are cut.
     let real: Vec<usize> = (0..s.runs * s.rows)
         .filter(|row| gradient[row * s.out..][..s.out].iter().any(|&g| g != 0.0))

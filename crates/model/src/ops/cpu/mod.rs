@@ -25,13 +25,13 @@ use super::AdamWStep;
 use crate::dropout::Mask;
 
 /// Whether the kernels here can take a tensor: it is on the CPU, in f32.
-pub fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
+pub(super) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && tensor.device().inner() == Device::flex()
 }
 
 /// How an attention is to be computed.
 #[derive(Debug, Clone)]
-pub struct AttentionPlan {
+pub(super) struct AttentionPlan {
     pub heads: usize,
     /// `[runs, batch, keys]`, row after row.
     pub mask: Option<Vec<f32>>,
@@ -40,7 +40,7 @@ pub struct AttentionPlan {
 
 /// The fused operations; shapes as in [`crate::ops`].
 #[backend_extension(Autodiff, Flex)]
-pub trait CpuOps: Backend {
+pub(super) trait CpuOps: Backend {
     /// `input x weight'`: `[runs, rows, in]` and `[1 or runs, out, in]` to `[runs, rows, out]`.
     fn linear(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
     /// `[runs, 1, 1 or length, width]` to `[runs, batch, length, width]`.
@@ -63,7 +63,7 @@ pub trait CpuOps: Backend {
 
 /// The optimizer's pass over memory; it needs no gradients.
 #[backend_extension(Flex)]
-pub trait CpuOptimizer: Backend {
+pub(super) trait CpuOptimizer: Backend {
     fn adamw(
         value: FloatTensor<Self>,
         first: FloatTensor<Self>,

@@ -9,13 +9,13 @@ use super::simd::{sum, vectorize};
 const COLUMNS: usize = 1 << 10;
 
 /// Sum of each row of `[rows, columns]`.
-pub fn sum_rows(data: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(super) fn sum_rows(data: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let row = |n: usize| &data[n * columns..][..columns];
     vectorize(|| (0..rows).map(|n| sum(columns, |i| row(n)[i])).collect())
 }
 
 /// Sums the blocks of each run: `[runs, blocks, size]` to `[runs, size]`.
-pub fn sum_blocks(data: &[f32], runs: usize, size: usize) -> Vec<f32> {
+pub(super) fn sum_blocks(data: &[f32], runs: usize, size: usize) -> Vec<f32> {
     let mut out = vec![0.0; runs * size];
     if out.is_empty() {
         return out;

@@ -10,7 +10,7 @@ const BLOCK: usize = 32;
 /// Sizes of a norm's input: `runs` blocks of `rows` rows of `width` elements, one scale per run or one
 /// for all.
 #[derive(Debug, Clone, Copy)]
-pub struct Sizes {
+pub(super) struct Sizes {
     pub runs: usize,
     pub rows: usize,
     pub width: usize,
@@ -25,7 +25,7 @@ impl Sizes {
 }
 
 /// The normed rows, and the reciprocal root mean square of each.
-pub fn forward(x: &[f32], scales: &[f32], sizes: Sizes, epsilon: f32) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn forward(x: &[f32], scales: &[f32], sizes: Sizes, epsilon: f32) -> (Vec<f32>, Vec<f32>) {
     let width = sizes.width;
     let mut out = vec![0.0; x.len()];
     let mut reciprocals = vec![0.0; sizes.runs * sizes.rows];
@@ -47,7 +47,7 @@ pub fn forward(x: &[f32], scales: &[f32], sizes: Sizes, epsilon: f32) -> (Vec<f3
 }
 
 /// The gradient with respect to the input.
-pub fn backward_input(
+pub(super) fn backward_input(
     gradient: &[f32],
     x: &[f32],
     scales: &[f32],
@@ -73,7 +73,7 @@ pub fn backward_input(
 }
 
 /// The gradient with respect to the scales: `[scales, width]`.
-pub fn backward_scale(gradient: &[f32], x: &[f32], reciprocals: &[f32], sizes: Sizes) -> Vec<f32> {
+pub(super) fn backward_scale(gradient: &[f32], x: &[f32], reciprocals: &[f32], sizes: Sizes) -> Vec<f32> {
     let width = sizes.width;
     let rows_per_scale = sizes.runs * sizes.rows / sizes.scales;
     let mut out = vec![0.0; sizes.scales * width];

@@ -5,7 +5,7 @@
 /// Runs a closure compiled for the widest vectors that the processor has.
 ///
 /// What it calls must be `#[inline(always)]` to be compiled that way too.
-pub fn vectorize<R>(f: impl FnOnce() -> R) -> R {
+pub(super) fn vectorize<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
 }
 
@@ -13,7 +13,7 @@ const LANES: usize = 32;
 
 /// Sum of `f(i)` over `0..n`.
 #[inline(always)]
-pub fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
+pub(super) fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let whole = n - n % LANES;
     let mut start = 0;
@@ -38,7 +38,7 @@ pub fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
 
 /// The largest element; negative infinity for none.
 #[inline(always)]
-pub fn max(values: &[f32]) -> f32 {
+pub(super) fn max(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let mut chunks = values.chunks_exact(LANES);
     for chunk in &mut chunks {
@@ -58,7 +58,7 @@ pub fn max(values: &[f32]) -> f32 {
 /// Cody and Waite's range reduction and a polynomial on [-ln 2 / 2, ln 2 / 2]; unlike the library's
 /// function it vectorizes.
 #[inline(always)]
-pub fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
