@@ -7,11 +7,11 @@ use burn::tensor::{Tensor, TensorData};
 use peft_model::Parameter;
 use serde::{Deserialize, Serialize};
 
+use super::job::{Job, LOSS_INTERVAL, TrainError};
+use super::outcome::{Best, RunOutcome, RunStatus};
+use super::selection::Criterion;
+use super::state::{Snapshot, State, StateError, StateFile};
 use super::training::{Training, to_host};
-use super::{
-    Best, Criterion, Job, LOSS_INTERVAL, RunOutcome, RunStatus, Snapshot, State, StateError, StateFile,
-    TrainError,
-};
 
 /// What a state file says beside the tensors.
 #[derive(Serialize, Deserialize)]

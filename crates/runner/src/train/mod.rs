@@ -3,80 +3,29 @@
 mod checkpoint;
 mod evaluate;
 mod exact;
+mod job;
 mod outcome;
 mod selection;
 mod settings;
 mod state;
 mod training;
 
-use peft_model::optim::Rates;
-use peft_model::{Backbone, Method};
-
 pub use evaluate::{Generation, Scores, predict, score};
+pub use job::{Job, RunSettings, TrainError};
 pub use outcome::{Best, Outcome, RunOutcome, RunStatus};
 pub use selection::{Criterion, Selection};
 pub use settings::{Interval, NamedInterval, TrainSettings};
 pub use state::{Snapshot, State, StateError, StateFile, owner, set_aside};
 
-use crate::data::TaskData;
-use crate::host::interrupt::{self, Interrupted};
-use crate::metric::{Metric, MetricError};
+use crate::host::interrupt;
 use crate::terminal::progress::Progress;
-use crate::tokenizer::Tokenizer;
+use job::LOSS_INTERVAL;
 use training::Training;
-
-/// What differs between runs side by side.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunSettings {
-    pub seed: u64,
-    pub rates: Rates,
-}
-
-/// Everything that a training needs.
-pub struct Job<'a> {
-    pub backbone: &'a dyn Backbone,
-    pub tokenizer: &'a Tokenizer,
-    pub method: &'a dyn Method,
-    pub data: &'a TaskData,
-    pub metrics: &'a [Metric],
-    /// Chooses the checkpoint by some of the metrics.
-    pub criterion: &'a Criterion,
-    pub settings: &'a TrainSettings,
-    pub runs: &'a [RunSettings],
-}
-
-impl Job<'_> {
-    /// Updates between scores of the validation split.
-    fn validation_interval(&self) -> u64 {
-        self.settings.evaluate_every.updates(self.settings.updates_per_epoch(self.data.train.len()))
-    }
-
-    /// Whether the validation split is scored after so many updates.
-    fn is_validation_due(&self, step: u64) -> bool {
-        step > 0 && (step.is_multiple_of(self.validation_interval()) || step == self.settings.steps)
-    }
-}
-
-/// What ends a training early.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    #[error(transparent)]
-    Metric(#[from] MetricError),
-    #[error("{0}")]
-    Method(String),
-    #[error(transparent)]
-    State(#[from] StateError),
-    #[error("{0}")]
-    Interrupted(#[from] Interrupted),
-}
 
 /// "1 run", "3 runs".
 fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
-
-/// Updates between looks at the loss; each look waits for the device.
-const LOSS_INTERVAL: u64 = 10;
 
 /// Trains, keeps each run's best checkpoint on the validation split, and scores it once on the test
 /// split. A run whose loss is no longer finite ends; its neighbors go on.

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Scores;
+use super::evaluate::Scores;
 use crate::metric::Metric;
 use crate::task::Metrics;
 

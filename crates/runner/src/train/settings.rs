@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Selection;
+use super::selection::Selection;
 use crate::data::Batching;
 
 /// Most updates of a training, and most of what else is counted here.

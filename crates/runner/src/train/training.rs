@@ -5,9 +5,10 @@ use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update, linear};
 use peft_model::{Adaptation, Batch, Parameters, Progress as Updates};
 
-use super::{
-    Best, Criterion, Generation, Job, Outcome, RunOutcome, RunStatus, Scores, TrainError, predict, score,
-};
+use super::evaluate::{Generation, Scores, predict, score};
+use super::job::{Job, TrainError};
+use super::outcome::{Best, Outcome, RunOutcome, RunStatus};
+use super::selection::Criterion;
 use crate::data::Split;
 use crate::data::{Batches, EpochCache};
 use crate::host::interrupt;
