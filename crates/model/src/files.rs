@@ -1,7 +1,7 @@
 //! Opening the files of a model folder, which may be anything.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::Error;
@@ -9,19 +9,30 @@ use crate::Error;
 /// What a Git LFS pointer begins with.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
-/// Opens a regular file: a FIFO would block, a device never ends.
+/// Opens a regular file, or a link to one: a FIFO would block, a device never ends.
 ///
 /// # Errors
-/// When there is none, it is something else, or it is a Git LFS pointer in place of the file.
+/// When there is none; a directory, a device, a pipe and a socket are none.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let found = std::fs::metadata(path)?;
+    if found.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory, not a file"));
+    }
+    if !found.is_file() {
+        let problem = "it is a device, a pipe or a socket, not a regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    }
+    File::open(path)
+}
+
+/// Opens a regular file of a model folder.
+///
+/// # Errors
+/// As [`open_regular`], and when it is a Git LFS pointer in place of the file.
 pub fn open(path: &Path) -> Result<File, Error> {
     let failed = |source| Error::Read { path: path.into(), source };
-    let kind = std::fs::metadata(path).map_err(failed)?.file_type();
-    if !kind.is_file() {
-        let what = if kind.is_dir() { "a folder" } else { "a pipe or a device" };
-        return Err(failed(std::io::Error::other(format!("it is {what}, not a file"))));
-    }
     let mut start = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    let file = open_regular(path).map_err(failed)?;
     (&file).take(LFS_POINTER.len() as u64).read_to_end(&mut start).map_err(failed)?;
     if start == LFS_POINTER {
         return Err(Error::GitLfsPointer { path: path.into() });
@@ -38,7 +49,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     open(path)?.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > most {
-        return Err(failed(std::io::Error::other(format!("it is larger than {} MiB", most >> 20))));
+        return Err(failed(io::Error::other(format!("it is larger than {} MiB", most >> 20))));
     }
     Ok(bytes)
 }
@@ -49,7 +60,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
 /// As [`read`], and when the bytes are not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> Result<String, Error> {
     String::from_utf8(read(path, most)?)
-        .map_err(|_| Error::Read { path: path.into(), source: std::io::Error::other("it is not UTF-8 text") })
+        .map_err(|_| Error::Read { path: path.into(), source: io::Error::other("it is not UTF-8 text") })
 }
 
 /// Refuses a folder that Python's peft wrote: transformers would load another model for it, and put the adapter on

@@ -1,8 +1,9 @@
 //! Files that users name: only regular ones are opened and sizes are bounded, so that no read blocks or never ends.
 
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+pub use peft_model::files::open_regular as open;
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -18,22 +19,6 @@ impl FileError {
     pub fn content(path: &Path, problem: String) -> Self {
         Self::Content { path: path.into(), problem }
     }
-}
-
-/// Opens a regular file, or a link to one.
-///
-/// # Errors
-/// When there is none; a directory, a device, a pipe and a socket are none.
-pub fn open(path: &Path) -> io::Result<File> {
-    let found = fs::metadata(path)?;
-    if found.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory, not a file"));
-    }
-    if !found.is_file() {
-        let problem = "it is a device, a pipe or a socket, not a regular file";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
-    }
-    File::open(path)
 }
 
 /// All bytes of a regular file.

@@ -230,8 +230,10 @@ impl Suite {
             Some(Value::String(method)) => method,
             Some(other) => return Err(wrong(format!("`method` is {other}; it must be text"))),
         };
-        let built = peft_model::peft::build_for(&method, &settings, source_tokens)
-            .map_err(|e| wrong(e.to_string()))?;
+        let built = peft_model::peft::build_for(&method, &settings, source_tokens).map_err(|e| match e {
+            peft_model::Error::InvalidSetting { problem, .. } => wrong(problem),
+            other => wrong(other.to_string()),
+        })?;
         Ok(Instance { name: name.into(), method, built })
     }
 
