@@ -121,7 +121,7 @@ fn resolved(w: &Workspace, overrides: &Overrides) -> Vec<PlannedCell> {
     let model = ModelFiles::find(&plan.suite.model, &hub).unwrap();
     let tokens = TokenCache::none();
     let library = Library { hub: &hub, tokenizer: &model.tokenizer, tokens: &tokens };
-    grid::resolve(plan, &model, library, DeviceName::Cpu).unwrap().cells()
+    grid::resolve(plan, &model, library, DeviceName::CPU).unwrap().cells()
 }
 
 fn ids(w: &Workspace) -> BTreeSet<String> {

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod devices;
 mod error_text;
 mod fetch;
 mod json_lines;
@@ -26,7 +27,7 @@ use crate::host::interrupt::{self, Interrupted};
 use crate::host::threads;
 use crate::terminal::progress::say;
 
-/// Compares parameter-efficient fine-tuning methods on T5.
+/// Compares parameter-efficient fine-tuning methods.
 #[derive(Debug, Parser)]
 #[command(name = "peft-bench", version)]
 struct Arguments {
@@ -48,6 +49,8 @@ enum Command {
     Suites(suites::Suites),
     /// List the methods and their trainable parameters
     Methods(methods::Methods),
+    /// List the devices of this machine that runs can use
+    Devices(devices::Devices),
     /// Pretrain a T5 from a recipe
     Pretrain(pretrain::Pretrain),
     /// Score source-target pairs: log-probabilities and greedy generations
@@ -110,6 +113,7 @@ impl Command {
             Command::Report(_)
             | Command::Suites(_)
             | Command::Fetch(_)
+            | Command::Devices(_)
             | Command::Pretrain(_)
             | Command::Metric(_) => None,
         }
@@ -124,6 +128,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Fetch(fetch) => fetch.execute(),
         Command::Tasks(tasks) => tasks.execute(),
         Command::Methods(methods) => methods.execute(),
+        Command::Devices(devices) => devices.execute(),
         Command::Pretrain(pretrain) => pretrain.execute(),
         Command::Score(score) => score.execute(),
         Command::Metric(metric) => metric.execute(),

@@ -19,7 +19,7 @@ pub(super) struct Pretrain {
     /// Output folder [default: results/pretrain/<title>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Device: cpu or cuda
+    /// Device: cpu, cuda, cuda:1, vulkan, metal or wgpu; `peft-bench devices` lists this machine's
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
     /// Seconds between the checkpoints from which an interrupted pretraining resumes

@@ -52,7 +52,7 @@ pub(super) struct Run {
     /// Results folder [default: results/<suite>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Device: cpu or cuda
+    /// Device: cpu, cuda, cuda:1, vulkan, metal or wgpu; `peft-bench devices` lists this machine's
     #[arg(long, default_value = "cpu")]
     device: Option<DeviceName>,
     /// Seconds between the checkpoints from which an interrupted run resumes

@@ -50,7 +50,7 @@ pub(super) struct Score {
     /// Longest source in tokens; longer ones are truncated [default: 256, or the adapter's limit if lower]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(2..=LONGEST_SOURCE))]
     max_source_length: Option<u32>,
-    /// Device: cpu or cuda
+    /// Device: cpu, cuda, cuda:1, vulkan, metal or wgpu; `peft-bench devices` lists this machine's
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
 }

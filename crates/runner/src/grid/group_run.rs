@@ -80,7 +80,7 @@ impl GroupRun<'_> {
         let seeds = match () {
             () if !self.group.together => &missing[..1],
             () if !first.company.is_empty() => &first.company,
-            () if self.execution.device == DeviceName::Cpu => &missing[..self.side_by_side(missing.len())?],
+            () if self.execution.device == DeviceName::CPU => &missing[..self.side_by_side(missing.len())?],
             () => missing,
         };
         let cells: Vec<Cell> = seeds.iter().map(|&seed| self.group.cell(seed)).collect();

@@ -85,7 +85,7 @@ impl Making<'_> {
             evaluate_seconds: outcome.evaluate_time.as_secs_f64() / runs as f64,
             runs_side_by_side: runs as u32,
             // What a GPU has in use is not counted.
-            peak_memory_bytes: memory::peak_bytes().filter(|_| self.device == DeviceName::Cpu),
+            peak_memory_bytes: memory::peak_bytes().filter(|_| self.device == DeviceName::CPU),
             losses: run.losses.clone(),
             validation_curve: run.validation.clone(),
             train_rows: data.train.len() as u64,

@@ -171,7 +171,7 @@ impl Resolver<'_> {
         let seeds = &self.suite.seeds;
         let company = match self.device {
             // Here a run has the same bits alone and in company.
-            DeviceName::Cpu => Vec::new(),
+            DeviceName::CPU => Vec::new(),
             _ if !together || seeds.len() == 1 => Vec::new(),
             _ => seeds.clone(),
         };
@@ -198,7 +198,7 @@ impl Resolver<'_> {
 
     /// Refuses trainings that do not fit into memory. What a GPU has is not known.
     fn check_memory(&self, task: &ResolvedTask) -> Result<()> {
-        if self.device != DeviceName::Cpu {
+        if self.device != DeviceName::CPU {
             return Ok(());
         }
         for method in &task.methods {
