@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor};
 
 use crate::Error;
 use crate::batch::{Batch, Rows};
@@ -128,6 +128,43 @@ pub trait Decoding {
     fn step(&mut self, ids: Tensor<3, Int>) -> Tensor<4>;
 }
 
+/// Steps after which answers are read: each read waits for a device, and steps after the last EOS token are in vain.
+fn steps_between_reads(device: &Device) -> usize {
+    match device.clone().inner() == Device::flex() {
+        true => 1,
+        false => 8,
+    }
+}
+
+/// The answers to rows, as far as they have been read.
+struct Answers {
+    rows: Vec<Vec<u32>>,
+    eos: u32,
+}
+
+impl Answers {
+    fn new(rows: usize, eos: u32) -> Self {
+        Self { rows: vec![Vec::new(); rows], eos }
+    }
+
+    /// Appends the next ids, `[runs, batch, steps]`, up to the EOS token of each row.
+    fn append(&mut self, ids: Tensor<3, Int>) {
+        let [.., steps] = ids.dims();
+        let ids: Vec<i64> = ids.try_into_vec_as().expect("ids as i64");
+        for (row, ids) in self.rows.iter_mut().zip(ids.chunks(steps)) {
+            for &id in ids {
+                if row.last() != Some(&self.eos) {
+                    row.push(id as u32);
+                }
+            }
+        }
+    }
+
+    fn are_over(&self) -> bool {
+        self.rows.iter().all(|row| row.last() == Some(&self.eos))
+    }
+}
+
 /// What makes a backbone another model: a method, the values of its tensors, and dropout in training.
 #[derive(Clone, Copy)]
 pub struct Adaptation<'a> {
@@ -231,24 +268,21 @@ impl dyn Backbone + '_ {
         let (tokens, device) = (self.layout().tokens, source.ids.device());
         let pass = self.pass(adaptation, &source);
         let mut decoding = self.decoding(&pass, source.clone());
-        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); runs * batch];
-        let mut last = vec![i64::from(tokens.decoder_start); runs * batch];
-        let mut stopped = vec![false; runs * batch];
-        for _ in 0..max_new_tokens {
-            let ids = Tensor::from_data(TensorData::new(last.clone(), [runs, batch, 1]), &device);
-            let next: Vec<i64> = decoding.step(ids).argmax(3).try_into_vec_as().expect("ids as i64");
-            for ((row, stopped), &id) in rows.iter_mut().zip(&mut stopped).zip(&next) {
-                if !*stopped {
-                    row.push(id as u32);
-                    *stopped = id == i64::from(tokens.eos);
+        let mut answers = Answers::new(runs * batch, tokens.eos);
+        let start = Tensor::<1, Int>::from_data([i64::from(tokens.decoder_start)], &device);
+        let mut last: Tensor<3, Int> = start.unsqueeze().repeat(&[runs, batch, 1]);
+        let (mut unread, interval) = (Vec::new(), steps_between_reads(&device));
+        for step in 1..=max_new_tokens {
+            last = decoding.step(last).argmax(3).reshape([runs, batch, 1]);
+            unread.push(last.clone());
+            if step.is_multiple_of(interval) || step == max_new_tokens {
+                answers.append(Tensor::cat(std::mem::take(&mut unread), 2));
+                if answers.are_over() {
+                    break;
                 }
             }
-            if stopped.iter().all(|&s| s) {
-                break;
-            }
-            last = next;
         }
-        let mut rows = rows.into_iter();
+        let mut rows = answers.rows.into_iter();
         (0..runs).map(|_| rows.by_ref().take(batch).collect()).collect()
     }
 

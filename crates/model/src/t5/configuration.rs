@@ -4,7 +4,7 @@ use burn::tensor::{DType, Device};
 
 use super::layout::{layout, position_bias};
 use super::load::load;
-use super::position::relative_position_bucket;
+use super::position::{PositionCache, relative_position_bucket};
 use super::{T5, T5Config};
 use crate::Error;
 use crate::backbone::{Backbone, Configuration};
@@ -56,7 +56,7 @@ impl Configuration for T5Configuration {
     }
 
     fn build(&self, weights: Weights) -> Box<dyn Backbone> {
-        Box::new(T5 { configuration: self.clone(), weights })
+        Box::new(T5 { configuration: self.clone(), weights, positions: PositionCache::default() })
     }
 
     fn read(

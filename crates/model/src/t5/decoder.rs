@@ -1,10 +1,10 @@
 use burn::tensor::{Int, Tensor};
 
-use super::T5Config;
 use super::attention::{attend, project};
 use super::encoder::{Encoded, Trace, finish, residual};
 use super::feed_forward::feed_forward;
 use super::position::self_attention_bias;
+use super::{T5, T5Config};
 use crate::layout::{Branch, Site, Stack, Sublayer, SublayerKind};
 use crate::method::{Input, KeysValues};
 use crate::pass::Pass;
@@ -33,17 +33,18 @@ impl Cache {
 /// With a cache, the ids continue the positions that the cache holds.
 pub(super) fn decode(
     pass: &Pass,
-    config: &T5Config,
+    model: &T5,
     ids: Tensor<3, Int>,
     encoded: &Encoded,
     mut cache: Option<&mut Cache>,
 ) -> Tensor<4> {
+    let config = &model.configuration.config;
     let [runs, batch, length] = ids.dims();
     let mask = Tensor::ones([runs, batch, length], &ids.device());
     let embeddings = pass.embed(ids);
     let input = pass.method.input(pass, Stack::Decoder, Input { embeddings, mask });
     let past = cache.as_ref().map_or(0, |c| c.length());
-    let bias = self_attention_bias(pass, config, Stack::Decoder, past, length, past + length);
+    let bias = self_attention_bias(pass, model, Stack::Decoder, past, length, past + length);
 
     let mut states = pass.dropout("decoder.input", input.embeddings);
     let mut trace = Trace::new(pass);

@@ -1,9 +1,9 @@
 use burn::tensor::Tensor;
 
-use super::T5Config;
 use super::attention::{HIDDEN, attend, project};
 use super::feed_forward::feed_forward;
 use super::position::self_attention_bias;
+use super::{T5, T5Config};
 use crate::batch::Rows;
 use crate::layout::{Branch, NormSite, Stack, Sublayer, SublayerKind};
 use crate::method::Input;
@@ -18,12 +18,13 @@ pub(super) struct Encoded {
 }
 
 /// Encodes sources.
-pub(super) fn encode(pass: &Pass, config: &T5Config, source: Rows) -> Encoded {
+pub(super) fn encode(pass: &Pass, model: &T5, source: Rows) -> Encoded {
+    let config = &model.configuration.config;
     let input = Input { embeddings: pass.embed(source.ids), mask: source.mask };
     let Input { embeddings, mask } = pass.method.input(pass, Stack::Encoder, input);
     let mask = (mask.neg() + 1.0) * HIDDEN;
     let length = embeddings.dims()[2];
-    let bias = self_attention_bias(pass, config, Stack::Encoder, 0, length, length);
+    let bias = self_attention_bias(pass, model, Stack::Encoder, 0, length, length);
 
     let mut states = pass.dropout("encoder.input", embeddings);
     let mut trace = Trace::new(pass);

@@ -2,6 +2,7 @@ use burn::tensor::{Int, Tensor};
 
 use super::decoder::{Cache, decode};
 use super::encoder::{Encoded, encode};
+use super::position::PositionCache;
 use super::{T5Config, T5Configuration};
 use crate::backbone::{Backbone, Configuration, Decoding};
 use crate::batch::{Batch, Rows};
@@ -13,6 +14,7 @@ use crate::weights::Weights;
 pub struct T5 {
     pub(super) configuration: T5Configuration,
     pub(super) weights: Weights,
+    pub(super) positions: PositionCache,
 }
 
 impl Backbone for T5 {
@@ -26,28 +28,28 @@ impl Backbone for T5 {
 
     fn logits(&self, pass: &Pass, batch: &Batch) -> Tensor<4> {
         let config = &self.configuration.config;
-        let encoded = encode(pass, config, batch.source.clone());
-        decode(pass, config, shift_right(config, &batch.target.ids), &encoded, None)
+        let encoded = encode(pass, self, batch.source.clone());
+        decode(pass, self, shift_right(config, &batch.target.ids), &encoded, None)
     }
 
     fn decoding<'a>(&'a self, pass: &'a Pass<'a>, source: Rows) -> Box<dyn Decoding + 'a> {
         let config = &self.configuration.config;
-        let encoded = encode(pass, config, source);
-        Box::new(T5Decoding { pass, config, encoded, cache: Cache::new(config.decoder_layers()) })
+        let encoded = encode(pass, self, source);
+        Box::new(T5Decoding { pass, model: self, encoded, cache: Cache::new(config.decoder_layers()) })
     }
 }
 
 /// The source is encoded once, and keys and values are cached.
 struct T5Decoding<'a> {
     pass: &'a Pass<'a>,
-    config: &'a T5Config,
+    model: &'a T5,
     encoded: Encoded,
     cache: Cache,
 }
 
 impl Decoding for T5Decoding<'_> {
     fn step(&mut self, ids: Tensor<3, Int>) -> Tensor<4> {
-        decode(self.pass, self.config, ids, &self.encoded, Some(&mut self.cache))
+        decode(self.pass, self.model, ids, &self.encoded, Some(&mut self.cache))
     }
 }
 

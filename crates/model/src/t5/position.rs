@@ -1,10 +1,13 @@
 //! Relative position bias (Raffel et al. 2020, section 2.1): one learned scalar per head and bucket.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::T5Config;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
 use super::attention::HIDDEN;
 use super::layout::position_bias;
+use super::{T5, T5Config};
 use crate::context::Weight;
 use crate::layout::Stack;
 use crate::pass::Pass;
@@ -15,45 +18,85 @@ use crate::pass::Pass;
 /// earlier positions. The decoder's bias hides the keys after each query.
 pub(super) fn self_attention_bias(
     pass: &Pass,
-    config: &T5Config,
+    model: &T5,
     stack: Stack,
     first_query: usize,
     queries: usize,
     keys: usize,
 ) -> Tensor<4> {
-    let bidirectional = stack == Stack::Encoder;
-    let mut buckets = Vec::with_capacity(queries * keys);
-    for query in first_query..first_query + queries {
-        for key in 0..keys {
-            buckets.push(relative_position_bucket(
-                key as i64 - query as i64,
-                bidirectional,
-                config.relative_attention_num_buckets,
-                config.relative_attention_max_distance,
-            ));
-        }
-    }
-    let device = pass.weights.device();
-    let buckets = Tensor::<1, Int>::from_data(TensorData::new(buckets, [queries * keys]), device);
+    let config = &model.configuration.config;
+    let shape = Shape { stack, first_query, queries, keys };
+    let new = || Positions::new(shape, config, pass.weights.device());
+    let Positions { buckets, causal_mask } = model.positions.get(shape, new);
     let bias: Tensor<3> = match pass.weight(&position_bias(stack)) {
         Weight::Shared(table) => table.select(0, buckets).unsqueeze(),
         Weight::PerRun(tables) => tables.select(1, buckets),
     };
     let runs = bias.dims()[0];
     let bias = bias.swap_dims(1, 2).reshape([runs, config.num_heads, queries, keys]);
-    match stack {
-        Stack::Encoder => bias,
-        Stack::Decoder if queries == 1 => bias,
-        Stack::Decoder => bias + causal_mask(first_query, queries, keys, device).unsqueeze(),
+    match causal_mask {
+        Some(mask) => bias + mask.unsqueeze(),
+        None => bias,
     }
 }
 
-/// 0 where a query may look, a large negative number where the key comes later: `[queries, keys]`.
-fn causal_mask(first_query: usize, queries: usize, keys: usize, device: &burn::tensor::Device) -> Tensor<2> {
-    let mask: Vec<f32> = (first_query..first_query + queries)
-        .flat_map(|query| (0..keys).map(move |key| if key > query { HIDDEN } else { 0.0 }))
-        .collect();
-    Tensor::from_data(TensorData::new(mask, [queries, keys]), device)
+/// Which positions of a stack look at which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Shape {
+    stack: Stack,
+    first_query: usize,
+    queries: usize,
+    keys: usize,
+}
+
+/// What depends on the positions alone.
+#[derive(Debug, Clone)]
+struct Positions {
+    /// The bucket of each pair, query after query: `[queries x keys]`.
+    buckets: Tensor<1, Int>,
+    /// 0 where a query may look, [`HIDDEN`] where the key comes later: `[queries, keys]`. A single query of the decoder
+    /// is the last position and may look everywhere, as the encoder's may.
+    causal_mask: Option<Tensor<2>>,
+}
+
+impl Positions {
+    fn new(shape: Shape, config: &T5Config, device: &Device) -> Self {
+        let Shape { stack, first_query, queries, keys } = shape;
+        let (count, distance) =
+            (config.relative_attention_num_buckets, config.relative_attention_max_distance);
+        let pairs = || (first_query..first_query + queries).flat_map(|q| (0..keys).map(move |k| (q, k)));
+        let bucket = |(query, key)| {
+            relative_position_bucket(key as i64 - query as i64, stack == Stack::Encoder, count, distance)
+        };
+        let buckets: Vec<i64> = pairs().map(bucket).collect();
+        let mask = || {
+            let mask: Vec<f32> = pairs().map(|(query, key)| if key > query { HIDDEN } else { 0.0 }).collect();
+            Tensor::from_data(TensorData::new(mask, [queries, keys]), device)
+        };
+        Self {
+            buckets: Tensor::from_data(TensorData::new(buckets, [queries * keys]), device),
+            causal_mask: (stack == Stack::Decoder && queries > 1).then(mask),
+        }
+    }
+}
+
+/// The positions of the shapes that were asked for last, on the device.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PositionCache(Arc<Mutex<HashMap<Shape, Positions>>>);
+
+/// Pairs of positions that are kept at most, some 100 MB.
+const MOST_PAIRS: usize = 1 << 23;
+
+impl PositionCache {
+    fn get(&self, shape: Shape, new: impl FnOnce() -> Positions) -> Positions {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pairs = |shape: &Shape| shape.queries * shape.keys;
+        let all = kept.keys().map(pairs).sum::<usize>() + pairs(&shape);
+        if all > MOST_PAIRS && !kept.contains_key(&shape) {
+            kept.clear();
+        }
+        kept.entry(shape).or_insert_with(new).clone()
+    }
 }
 
 /// The bucket of a relative position (key - query): exact for small distances, logarithmic beyond.

@@ -112,7 +112,9 @@ impl<'a> Training<'a> {
 
     /// Records the mean loss since the last look, and ends the runs whose loss is not finite.
     pub(super) fn look_at_losses(&mut self, step: u64, progress: &mut dyn Progress) {
-        let recent: Vec<Vec<f32>> = self.recent.drain(..).map(to_host).collect();
+        let runs = self.alive.len();
+        let recent = to_host(Tensor::cat(std::mem::take(&mut self.recent), 0));
+        let recent: Vec<&[f32]> = recent.chunks(runs).collect();
         let mean = |position: usize| {
             recent.iter().map(|losses| f64::from(losses[position])).sum::<f64>() / recent.len() as f64
         };
