@@ -69,9 +69,14 @@ impl Resolved {
 /// task is known before the first one trains.
 ///
 /// # Errors
-/// When a task's rows cannot be loaded, or no score of them would mean anything.
+/// When a method asks for what the backbone does not have, a task's rows cannot be loaded, or no score of them would
+/// mean anything.
 pub fn resolve(plan: Plan, model: &ModelFiles, library: Library, device: DeviceName) -> Result<Resolved> {
     let Plan { suite, tasks } = plan;
+    for (instance, _) in tasks.iter().flat_map(|(_, methods)| methods) {
+        let fits = instance.built.method.parameters(model.config.layout());
+        fits.map_err(|problem| suite.wrong(format!("methods.{}: {problem}", instance.name)))?;
+    }
     let resolved = tasks.into_iter().map(|(task, methods)| {
         let resolver = Resolver { suite: &suite, model, library, device };
         let mut resolved = resolver.task(task, methods)?;
