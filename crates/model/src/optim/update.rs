@@ -47,7 +47,11 @@ impl Update<'_> {
                 Some(penalty) => loss + penalty,
                 None => loss,
             };
-            let new = tracked.take_gradients(&mut (objective.sum() * share).backward());
+            // What depends on no parameter has no gradients.
+            let new = match objective.is_tracked() {
+                true => tracked.take_gradients(&mut (objective.sum() * share).backward()),
+                false => vec![None; tracked.declared().len()],
+            };
             gradients = Some(add(gradients, new));
         }
         drop(tracked);
