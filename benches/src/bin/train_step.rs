@@ -5,9 +5,10 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Result;
-use burn::tensor::{DType, Device};
+use anyhow::{Result, anyhow};
+use burn::tensor::DType;
 use clap::Parser;
+use peft_bench::host::device::DeviceName;
 use peft_benches::{BatchSize, batch};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings};
@@ -20,9 +21,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of a T5 in the hub's layout
+    /// Folder of a model in the hub's layout [default: T5-base with random weights]
     #[arg(long)]
-    model: PathBuf,
+    model: Option<PathBuf>,
+    /// Device: cpu, cuda, cuda:1, vulkan, metal or wgpu
+    #[arg(long, default_value = "cpu")]
+    device: DeviceName,
     /// Methods; all where left out
     #[arg(long = "method")]
     methods: Vec<String>,
@@ -42,7 +46,11 @@ const SETTINGS: AdamWSettings = AdamWSettings { epsilon: 1e-6, weight_decay: 0.0
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let backbone = families::load(&arguments.model, &Device::flex(), DType::F32)?;
+    let device = arguments.device.open()?;
+    let backbone = match &arguments.model {
+        Some(folder) => families::load(folder, &device, DType::F32)?,
+        None => families::reference().random(1, &device),
+    };
     let all = METHODS.iter().map(|m| m.name.to_string());
     let methods: Vec<String> =
         if arguments.methods.is_empty() { all.collect() } else { arguments.methods.clone() };
@@ -62,7 +70,7 @@ fn measure(name: &str, backbone: &dyn Backbone, arguments: &Arguments) -> Result
     let &Arguments { runs, rows, source, target, .. } = arguments;
     let batch = batch(backbone.layout(), BatchSize { runs, rows, source, target }, backbone.device());
     let mut milliseconds = Vec::new();
-    // The first step warms caches and is not counted.
+    // The first steps warm caches, and compile kernels on a GPU; the first is not counted.
     for step in 0..=arguments.steps {
         let started = Instant::now();
         let dropout = Dropout::new(&seeds, step);
@@ -72,6 +80,7 @@ fn measure(name: &str, backbone: &dyn Backbone, arguments: &Arguments) -> Result
         let gradients = tracked.take_gradients(&mut loss.backward());
         drop(tracked);
         parameters = optimizer.step(parameters, &gradients, step + 1, &rates, 1e-3);
+        backbone.device().sync().map_err(|e| anyhow!("{e:?}"))?;
         if step > 0 {
             milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
         }
@@ -79,6 +88,7 @@ fn measure(name: &str, backbone: &dyn Backbone, arguments: &Arguments) -> Result
     milliseconds.sort_by(f64::total_cmp);
     Ok(json!({
         "method": name,
+        "device": arguments.device.to_string(),
         "ms_per_step": milliseconds[milliseconds.len() / 2],
         "ms_min": milliseconds[0],
         "peak_mib": peak_resident_mib(),
