@@ -344,7 +344,7 @@ fn what_is_not_the_file_itself_is_recognized() {
         assert_says(&load(folder.path()), &[file, "Git LFS pointer", "git lfs pull"]);
         fs::remove_file(folder.path().join(file)).unwrap();
         fs::create_dir(folder.path().join(file)).unwrap();
-        assert_says(&load(folder.path()), &[file, "folder"]);
+        assert_says(&load(folder.path()), &[file, "directory"]);
         fs::remove_dir(folder.path().join(file)).unwrap();
         let made = std::process::Command::new("mkfifo").arg(folder.path().join(file)).status();
         if made.is_ok_and(|status| status.success()) {
