@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::{DType, Device};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Update, linear};
-use peft_model::{Adaptation, Batch, Progress, adapter, families, peft};
+use peft_model::{Adaptation, Batch, StepCount, adapter, families, peft};
 use serde_json::json;
 
 const STEPS: u64 = 20;
@@ -32,7 +32,7 @@ pub(crate) fn train(model: &Path, file: &Path) -> Result<[f32; 3], Box<dyn std::
         let update = Update {
             backbone: backbone.as_ref(),
             method: lora.as_ref(),
-            progress: Progress { step: step + 1, steps: STEPS },
+            count: StepCount { step: step + 1, steps: STEPS },
             rates: &[lora.learning_rates()],
             factor: linear(step, 0, STEPS),
         };

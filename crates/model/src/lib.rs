@@ -56,7 +56,7 @@ pub use backbone::{Adaptation, Backbone, Configuration, Decoding};
 pub use batch::{Batch, Rows};
 pub use context::{Context, Weight};
 pub use error::Error;
-pub use method::{Input, KeysValues, Method, Progress};
+pub use method::{Input, KeysValues, Method, StepCount};
 pub use parameters::{Computed, Gradients, Group, Init, Parameter, Parameters, select_runs};
 pub use pass::Pass;
 pub use peft_random as random;

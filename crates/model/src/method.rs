@@ -135,15 +135,15 @@ pub trait Method: Debug + Send + Sync {
 
     /// Changes the parameters after an update, given the gradients that it took. What is to be remembered until the next
     /// one goes into parameters that do not train.
-    fn after_update(&self, parameters: Parameters, gradients: &Gradients, progress: Progress) -> Parameters {
-        let _ = (gradients, progress);
+    fn after_update(&self, parameters: Parameters, gradients: &Gradients, count: StepCount) -> Parameters {
+        let _ = (gradients, count);
         parameters
     }
 }
 
 /// How far a training has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct StepCount {
     /// Updates so far.
     pub step: u64,
     /// Updates in all.

@@ -9,7 +9,7 @@ use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update};
 use peft_model::peft::ConfiguredMethod;
 use peft_model::random::mix;
 use peft_model::t5::{FeedForward, T5Config, T5Configuration};
-use peft_model::{Adaptation, Backbone, Batch, Configuration, Progress, Rows};
+use peft_model::{Adaptation, Backbone, Batch, Configuration, Rows, StepCount};
 
 /// How a training is cut out.
 #[derive(Clone, Copy)]
@@ -60,8 +60,8 @@ fn train(backbone: &dyn Backbone, built: &ConfiguredMethod, seeds: &[u64], shape
         let runs: Vec<Pairs> =
             seeds.iter().map(|&seed| rows(backbone.layout().vocab_size, seed, update, shape)).collect();
         let part = Part { batch: batch(&runs), dropout: Dropout::new(seeds, update), share: 1.0 };
-        let (method, progress) = (built.method.as_ref(), Progress { step: update + 1, steps: shape.updates });
-        let update = Update { backbone, method, progress, rates: &rates, factor: 1.0 };
+        let (method, count) = (built.method.as_ref(), StepCount { step: update + 1, steps: shape.updates });
+        let update = Update { backbone, method, count, rates: &rates, factor: 1.0 };
         let loss = update.apply(&mut parameters, &mut optimizer, [part]).remove(0);
         let all: Vec<f32> = loss.try_into_vec_as().unwrap();
         losses.iter_mut().zip(all).for_each(|(losses, loss)| losses.push(loss.to_bits()));

@@ -10,7 +10,7 @@ use peft_model::ops::per_run;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Update};
 use peft_model::{
     Adaptation, Backbone, Computed, Context, Gradients, Group, Init, Input, Method, Parameter, Parameters,
-    Progress, Weights, adapter, peft,
+    StepCount, Weights, adapter, peft,
 };
 
 fn rates() -> Vec<(Group, f64)> {
@@ -30,7 +30,7 @@ fn train(backbone: &dyn Backbone, method: &dyn Method, seeds: &[u64], steps: u64
     let mut last = Vec::new();
     for step in 1..=steps {
         let update =
-            Update { backbone, method, progress: Progress { step, steps }, rates: &rates, factor: 1.0 };
+            Update { backbone, method, count: StepCount { step, steps }, rates: &rates, factor: 1.0 };
         let batch = Expected::read("original").batch(seeds.len());
         let part = Part { batch, dropout: Dropout::new(seeds, step), share: 1.0 };
         last = values(update.apply(&mut parameters, &mut optimizer, [part]).remove(0));
@@ -125,9 +125,9 @@ impl Method for Counted {
         self.penalty.then(|| pulled.powi_scalar(2).sum_dim(1).squeeze_dim(1))
     }
 
-    fn after_update(&self, parameters: Parameters, gradients: &Gradients, progress: Progress) -> Parameters {
+    fn after_update(&self, parameters: Parameters, gradients: &Gradients, count: StepCount) -> Parameters {
         assert_eq!(gradients.iter().map(Option::is_some).collect::<Vec<_>>(), [self.penalty, false]);
-        parameters.map_values(|i, value| if i == 1 { value + 10.0 / progress.steps as f64 } else { value })
+        parameters.map_values(|i, value| if i == 1 { value + 10.0 / count.steps as f64 } else { value })
     }
 }
 

@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use super::{AdamW, Rates};
 use crate::dropout::Dropout;
-use crate::{Adaptation, Backbone, Batch, Gradients, Method, Parameters, Progress};
+use crate::{Adaptation, Backbone, Batch, Gradients, Method, Parameters, StepCount};
 
 /// One update of the parameters of several runs.
 pub struct Update<'a> {
@@ -11,7 +11,7 @@ pub struct Update<'a> {
     /// The method whose parameters train.
     pub method: &'a dyn Method,
     /// Updates so far, this one included, and in all.
-    pub progress: Progress,
+    pub count: StepCount,
     /// The learning rates of each run.
     pub rates: &'a [Rates],
     /// The schedule's factor on every learning rate.
@@ -58,8 +58,8 @@ impl Update<'_> {
         if let Some(gradients) = gradients {
             // Taken out, so that the update can work in place.
             let old = std::mem::take(parameters);
-            let new = optimizer.step(old, &gradients, self.progress.step, self.rates, self.factor);
-            *parameters = self.method.after_update(new, &gradients, self.progress);
+            let new = optimizer.step(old, &gradients, self.count.step, self.rates, self.factor);
+            *parameters = self.method.after_update(new, &gradients, self.count);
         }
         losses
     }

@@ -6,7 +6,7 @@ use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Update, linear};
 use peft_model::peft::{self, ConfiguredMethod};
 use peft_model::{
-    Adaptation, Backbone, Batch, Configuration, Group, Parameters, Progress as Updates, Weights, families,
+    Adaptation, Backbone, Batch, Configuration, Group, Parameters, StepCount, Weights, families,
 };
 use peft_pocket::{Corpus, Mixture};
 use serde::{Deserialize, Serialize};
@@ -248,7 +248,7 @@ impl<'a> Pretraining<'a> {
         let update = Update {
             backbone: self.backbone.as_ref(),
             method: self.method.method.as_ref(),
-            progress: Updates { step: self.step, steps: self.recipe.steps() },
+            count: StepCount { step: self.step, steps: self.recipe.steps() },
             rates: &[vec![(Group::NETWORK, phase.learning_rate)]],
             factor: linear(within, phase.warmup_steps, phase.decay_over.unwrap_or(phase.steps)),
         };

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Tensor, TensorData};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update, linear};
-use peft_model::{Adaptation, Batch, Parameters, Progress as Updates};
+use peft_model::{Adaptation, Batch, Parameters, StepCount};
 
 use super::evaluate::{Generation, Scores, predict, score};
 use super::job::{Job, TrainError};
@@ -84,7 +84,7 @@ impl<'a> Training<'a> {
         let update = Update {
             backbone: self.job.backbone,
             method: self.job.method,
-            progress: Updates { step: step + 1, steps: settings.steps },
+            count: StepCount { step: step + 1, steps: settings.steps },
             rates: &rates,
             factor: linear(step, settings.warmup_steps, settings.steps),
         };
