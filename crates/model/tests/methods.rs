@@ -3,10 +3,10 @@
 
 mod common;
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Tensor};
 use common::{
-    Expected, VARIANTS, backbone, every_method, fixtures, initial, largest, largest_difference, method,
-    relative_error, values,
+    Expected, VARIANTS, backbone, device, every_method, fixtures, initial, largest, largest_difference,
+    method, relative_error, values,
 };
 use peft_model::dropout::Dropout;
 use peft_model::peft::ConfiguredMethod;
@@ -32,7 +32,7 @@ fn from_fixture(
             }
         })
         .collect();
-    Parameters::from_host(declared, &[&run], &Device::flex(), DType::F32)
+    Parameters::from_host(declared, &[&run], &device(), DType::F32)
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn descend(
         let adaptation = Adaptation { method, parameters: &tracked, dropout: Some(&dropout) };
         let loss = backbone.target_loss(&adaptation, &batches.batch(seeds.len())).sum();
         let gradients = tracked.take_gradients(&mut loss.backward());
-        let rates = Tensor::<1>::from_floats(rates, &Device::flex()).unsqueeze_dim(1);
+        let rates = Tensor::<1>::from_floats(rates, &device()).unsqueeze_dim(1);
         let values = parameters.values().iter().zip(gradients);
         let values = values
             .map(|(value, gradient)| match gradient {

@@ -5,8 +5,8 @@ mod common;
 use std::collections::HashSet;
 
 use burn::tensor::kind::Numeric;
-use burn::tensor::{DType, Device, Tensor};
-use common::{Expected, VARIANTS, backbone, identity, relative_error, values};
+use burn::tensor::{DType, Tensor};
+use common::{Expected, VARIANTS, backbone, device, identity, relative_error, values};
 use peft_model::dropout::Dropout;
 use peft_model::t5::relative_position_bucket;
 use peft_model::{Adaptation, Batch, Rows, families};
@@ -124,7 +124,7 @@ fn checkpoints_of_every_format_and_precision_load() {
     let reference = backbone("original");
     let folder = |name: &str| common::folder("formats").join(name);
     for (name, tolerance) in [("sharded", 0.0), ("pytorch", 0.0), ("f16", 1e-3), ("bf16", 1e-2)] {
-        let loaded = families::load(&folder(name), &Device::flex(), DType::F32).unwrap();
+        let loaded = families::load(&folder(name), &device(), DType::F32).unwrap();
         for (tensor, expected) in reference.weights().iter() {
             let error =
                 relative_error(&values(loaded.weights().get(tensor).clone()), &values(expected.clone()));
@@ -138,7 +138,7 @@ fn a_saved_backbone_loads_as_it_was() {
     for variant in VARIANTS {
         let (backbone, folder) = (backbone(variant), tempfile::tempdir().unwrap());
         backbone.save(folder.path(), DType::F32).unwrap();
-        let loaded = families::load(folder.path(), &Device::flex(), DType::F32).unwrap();
+        let loaded = families::load(folder.path(), &device(), DType::F32).unwrap();
         assert_eq!(loaded.configuration().fields(), backbone.configuration().fields());
         for (name, tensor) in backbone.weights().iter() {
             assert_eq!(values(loaded.weights().get(name).clone()), values(tensor.clone()), "{name}");

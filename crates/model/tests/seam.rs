@@ -2,8 +2,8 @@
 
 mod common;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use common::{Expected, backbone, values};
+use burn::tensor::{Int, Tensor, TensorData};
+use common::{Expected, backbone, device, values};
 use peft_model::dropout::Dropout;
 use peft_model::layout::{Layout, Stack};
 use peft_model::ops::per_run;
@@ -146,8 +146,7 @@ fn a_method_adds_to_the_loss_and_remembers_between_updates() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("counted.safetensors");
     adapter::save(&with, 1, &path).unwrap();
-    let loaded =
-        adapter::load(with.declared().to_vec(), &path, 4096, &Device::flex(), backbone.dtype()).unwrap();
+    let loaded = adapter::load(with.declared().to_vec(), &path, 4096, &device(), backbone.dtype()).unwrap();
     assert_eq!(loaded.run_to_host(0), with.run_to_host(1), "what does not train is kept too");
 }
 
@@ -182,9 +181,9 @@ fn a_method_tells_tasks_apart() {
     let adaptation = Adaptation::new(&TaskEmbeddings, &parameters);
     let scores = |tasks: Option<[i64; 2]>| {
         let row: (&[u32], &[u32]) = (&[5, 8, 13, 1], &[21, 1]);
-        let mut batch = peft_model::Batch::new(&[vec![row, row]], 0, &Device::flex());
+        let mut batch = peft_model::Batch::new(&[vec![row, row]], 0, &device());
         batch.source.tasks =
-            tasks.map(|tasks| Tensor::from_data(TensorData::new(tasks.to_vec(), [1, 2]), &Device::flex()));
+            tasks.map(|tasks| Tensor::from_data(TensorData::new(tasks.to_vec(), [1, 2]), &device()));
         let answers = backbone.generate(&adaptation, batch.source.clone(), 8);
         (values(backbone.target_log_probabilities(&adaptation, &batch)), answers)
     };

@@ -12,12 +12,24 @@ use serde_json::{Map, Value, json};
 
 pub(crate) const VARIANTS: [&str; 2] = ["original", "v1_1"];
 
+/// The device under test: the one that `PEFT_BENCH_DEVICE` names, in a build with its feature; the CPU by default.
+pub(crate) fn device() -> Device {
+    match std::env::var("PEFT_BENCH_DEVICE").as_deref() {
+        Err(_) | Ok("cpu") => Device::flex(),
+        #[cfg(feature = "vulkan")]
+        Ok("vulkan") => Device::vulkan(Default::default()),
+        #[cfg(feature = "cuda")]
+        Ok("cuda") => Device::cuda(0),
+        Ok(other) => panic!("{other} is not a device of this build"),
+    }
+}
+
 pub(crate) fn folder(variant: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(variant)
 }
 
 pub(crate) fn backbone(variant: &str) -> Box<dyn Backbone> {
-    families::load(&folder(variant), &Device::flex(), DType::F32).unwrap()
+    families::load(&folder(variant), &device(), DType::F32).unwrap()
 }
 
 /// The reference's numbers by name: of transformers and peft, and of the script for scales and prefixes.
@@ -62,7 +74,7 @@ impl Expected {
     pub(crate) fn batch(&self, runs: usize) -> Batch {
         let rows = self.rows();
         let run: Vec<(&[u32], &[u32])> = rows.iter().map(|(s, t)| (&s[..], &t[..])).collect();
-        Batch::new(&vec![run; runs], 0, &Device::flex())
+        Batch::new(&vec![run; runs], 0, &device())
     }
 
     fn tensor(&self, name: &str) -> TensorView<'_> {
