@@ -1,17 +1,24 @@
 //! The arithmetic that T5 is made of. Each operation has a form composed of Burn's own operations,
-//! which runs on every device, and a fused one for the CPU.
+//! which runs on every device, and a fused one for the CPU and for GPUs.
 
 mod adamw;
 mod attention;
+mod autodiff;
 mod cpu;
 mod dropout;
+mod fused;
 mod linear;
 mod log_probabilities;
+#[cfg(feature = "cube")]
+mod metadata;
 mod rms_norm;
 mod spread;
 mod sum;
 
-pub use adamw::{AdamWStep, Moments, RunStep, adamw, adamw_composed, sum_of_squares};
+pub use adamw::{
+    AdamWDecay, AdamWStep, Moments, RunStep, RunSteps, adamw, adamw_composed, adamw_on_device, clip_factors,
+    sum_of_squares, sums_of_squares,
+};
 pub use attention::{Attention, attention, attention_composed};
 pub use dropout::{add_dropout, dropout, dropout_composed, relu_dropout};
 pub use linear::{affine_per_run, linear, linear_per_run};
