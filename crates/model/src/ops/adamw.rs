@@ -1,8 +1,8 @@
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, TensorData};
 
-pub use super::fused::AdamWDecay;
-use super::fused::{Kernels, takes};
+pub use super::fused::AdamWNumbers;
+use super::fused::{AdamWRuns, AdamWState, Kernels, takes};
 
 /// One update's numbers.
 #[derive(Debug, Clone)]
@@ -50,8 +50,8 @@ pub struct Moments {
 }
 
 impl AdamWStep {
-    fn numbers(&self) -> AdamWDecay {
-        AdamWDecay { beta1: self.beta1, beta2: self.beta2, epsilon: self.epsilon }
+    fn numbers(&self) -> AdamWNumbers {
+        AdamWNumbers { beta1: self.beta1, beta2: self.beta2, epsilon: self.epsilon }
     }
 
     /// What differs between runs, on the device of the gradient.
@@ -72,15 +72,20 @@ pub fn adamw(state: Moments, gradient: Tensor<2>, step: &AdamWStep) -> Moments {
 }
 
 /// [`adamw`] with everything that differs between runs on the device, so that nothing is uploaded per parameter.
-pub fn adamw_on_device(state: Moments, gradient: Tensor<2>, runs: &RunSteps, numbers: AdamWDecay) -> Moments {
+pub fn adamw_on_device(
+    state: Moments,
+    gradient: Tensor<2>,
+    runs: &RunSteps,
+    numbers: AdamWNumbers,
+) -> Moments {
     if !takes(&state.value) {
         return compose(state, gradient, runs, numbers);
     }
-    let [value, first, second, gradient] =
-        [state.value, state.first, state.second, gradient].map(Tensor::into_dispatch);
+    let [value, first, second] = [state.value, state.first, state.second].map(Tensor::into_dispatch);
     let [rate, clip, decay] =
         [&runs.rate, &runs.clip, &runs.decay].map(|tensor| tensor.clone().into_dispatch());
-    let (value, first, second) = Dispatch::adamw(value, first, second, gradient, rate, clip, decay, numbers);
+    let (state, runs) = (AdamWState { value, first, second }, AdamWRuns { rate, clip, decay });
+    let AdamWState { value, first, second } = Dispatch::adamw(state, gradient.into_dispatch(), runs, numbers);
     Moments {
         value: Tensor::from_dispatch(value),
         first: Tensor::from_dispatch(first),
@@ -94,10 +99,10 @@ pub fn adamw_composed(state: Moments, gradient: Tensor<2>, step: &AdamWStep) -> 
     compose(state, gradient, &runs, step.numbers())
 }
 
-fn compose(state: Moments, gradient: Tensor<2>, runs: &RunSteps, numbers: AdamWDecay) -> Moments {
+fn compose(state: Moments, gradient: Tensor<2>, runs: &RunSteps, numbers: AdamWNumbers) -> Moments {
     let column = |tensor: &Tensor<1>| tensor.clone().unsqueeze_dim::<2>(1);
     let (rate, clip, decay) = (column(&runs.rate), column(&runs.clip), column(&runs.decay));
-    let AdamWDecay { beta1, beta2, epsilon } = numbers;
+    let AdamWNumbers { beta1, beta2, epsilon } = numbers;
     let gradient = gradient * clip;
     let first = state.first * beta1 + gradient.clone() * (1.0 - beta1);
     let second = state.second * beta2 + gradient.square() * (1.0 - beta2);

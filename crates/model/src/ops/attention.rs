@@ -1,7 +1,7 @@
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, activation};
 
-use super::fused::{AttentionPlan, FusedOps, Maybe, takes};
+use super::fused::{AttentionInputs, AttentionPlan, FusedOps, Maybe, takes};
 use crate::dropout::Mask;
 
 /// What an attention mixes.
@@ -25,10 +25,11 @@ pub fn attention(input: Attention, heads: usize, dropout: Option<Mask>) -> Tenso
     if !takes(&input.queries) {
         return attention_composed(input, heads, dropout);
     }
-    let [q, k, v] = [input.queries, input.keys, input.values].map(Tensor::into_dispatch);
-    let bias = input.bias.map_or(Maybe::None, |bias| Maybe::Some(bias.into_dispatch()));
-    let mask = input.mask.map_or(Maybe::None, |mask| Maybe::Some(mask.into_dispatch()));
-    Tensor::from_dispatch(Dispatch::attention(q, k, v, bias, mask, AttentionPlan { heads, dropout }))
+    let [queries, keys, values] = [input.queries, input.keys, input.values].map(Tensor::into_dispatch);
+    let bias = Maybe::from(input.bias.map(Tensor::into_dispatch));
+    let mask = Maybe::from(input.mask.map(Tensor::into_dispatch));
+    let inputs = AttentionInputs { queries, keys, values, bias, mask };
+    Tensor::from_dispatch(Dispatch::attention(inputs, AttentionPlan { heads, dropout }))
 }
 
 /// [`attention`] from Burn's own operations, for every device.

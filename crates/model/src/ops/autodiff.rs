@@ -4,9 +4,9 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, AutodiffBackend, Backend};
+use burn::backend::{Autodiff, AutodiffBackend, TensorMetadata};
 
-use super::fused::{AttentionPlan, FusedOps, Kernels, Maybe};
+use super::fused::{AttentionInputs, AttentionPlan, FusedOps, Kernels, Maybe};
 use crate::dropout::Mask;
 
 impl<B: Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
@@ -20,17 +20,10 @@ impl<B: Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         }
     }
 
-    fn attention(
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        bias: Maybe<Self>,
-        mask: Maybe<Self>,
-        plan: AttentionPlan,
-    ) -> FloatTensor<Self> {
+    fn attention(inputs: AttentionInputs<Self>, plan: AttentionPlan) -> FloatTensor<Self> {
         let ((queries, a), (keys, b), (values, c)) =
-            (queries.into_parts(), keys.into_parts(), values.into_parts());
-        let (bias, d) = match bias {
+            (inputs.queries.into_parts(), inputs.keys.into_parts(), inputs.values.into_parts());
+        let (bias, d) = match inputs.bias {
             Maybe::Some(bias) => {
                 let (bias, node) = bias.into_parts();
                 (Maybe::Some(B::contiguous(bias)), node)
@@ -38,12 +31,12 @@ impl<B: Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
             // A node that nothing tracks.
             Maybe::None => (Maybe::None, Self::from_inner(queries.clone()).into_parts().1),
         };
-        let mask = Maybe::from(mask.into_option().map(|mask| B::contiguous(mask.into_primitive())));
+        let mask = Maybe::from(inputs.mask.into_option().map(|mask| B::contiguous(mask.into_primitive())));
         let [queries, keys, values] = [queries, keys, values].map(B::contiguous);
-        let state = AttentionState { queries, keys, values, bias, mask, plan };
-        let (out, normalizers) = state.clone().forward();
+        let inputs = AttentionInputs { queries, keys, values, bias, mask };
+        let (out, normalizers) = B::attention_forward(inputs.clone(), plan.clone());
         match Attention.prepare::<C>([a, b, c, d]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((state, normalizers), out),
+            OpsKind::Tracked(prep) => prep.finish((inputs, normalizers, plan), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }
@@ -110,36 +103,19 @@ impl<B: Kernels> Backward<B, 2> for RmsNorm {
     }
 }
 
-/// What an attention's gradients need, beside the normalizers.
-#[derive(Debug, Clone)]
-struct AttentionState<B: Backend> {
-    queries: FloatTensor<B>,
-    keys: FloatTensor<B>,
-    values: FloatTensor<B>,
-    bias: Maybe<B>,
-    mask: Maybe<B>,
-    plan: AttentionPlan,
-}
-
-impl<B: Kernels> AttentionState<B> {
-    fn forward(self) -> (FloatTensor<B>, FloatTensor<B>) {
-        B::attention_forward(self.queries, self.keys, self.values, self.bias, self.mask, self.plan)
-    }
-}
-
 #[derive(Debug)]
 struct Attention;
 
 impl<B: Kernels> Backward<B, 4> for Attention {
-    type State = (AttentionState<B>, FloatTensor<B>);
+    /// Inputs, normalizers and plan.
+    type State = (AttentionInputs<B>, FloatTensor<B>, AttentionPlan);
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = grads.consume::<B>(&ops.node);
-        let (AttentionState { queries, keys, values, bias, mask, plan }, normalizers) = ops.state;
+        let (inputs, normalizers, plan) = ops.state;
         let with_bias = ops.parents[3].is_some();
-        let (queries, keys, values, bias) =
-            B::attention_gradients(gradient, queries, keys, values, bias, mask, normalizers, plan, with_bias);
-        let new = [Some(queries), Some(keys), Some(values), bias.into_option()];
+        let new = B::attention_gradients(gradient, inputs, normalizers, plan, with_bias);
+        let new = [Some(new.queries), Some(new.keys), Some(new.values), new.bias.into_option()];
         for (node, new) in ops.parents.into_iter().zip(new) {
             if let (Some(node), Some(new)) = (node, new) {
                 grads.register::<B>(node.id, new);

@@ -54,6 +54,63 @@ impl<B: Backend> From<Option<FloatTensor<B>>> for Maybe<B> {
     }
 }
 
+/// What an attention reads; shapes as in [`crate::ops::Attention`].
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "cube"))]
+pub struct AttentionInputs<B: Backend> {
+    /// `[runs, batch, queries, inner_dim]`.
+    pub queries: FloatTensor<B>,
+    /// `[runs, batch, keys, inner_dim]`.
+    pub keys: FloatTensor<B>,
+    /// `[runs, batch, keys, inner_dim]`.
+    pub values: FloatTensor<B>,
+    /// `[1 or runs, heads, queries, keys]`.
+    #[extension_type]
+    pub bias: Maybe<B>,
+    /// `[runs, batch, keys]`.
+    #[extension_type]
+    pub mask: Maybe<B>,
+}
+
+/// Gradients with respect to an attention's inputs.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "cube"))]
+pub struct AttentionGradients<B: Backend> {
+    /// With respect to the queries.
+    pub queries: FloatTensor<B>,
+    /// With respect to the keys.
+    pub keys: FloatTensor<B>,
+    /// With respect to the values.
+    pub values: FloatTensor<B>,
+    /// With respect to the bias, where it was asked for.
+    #[extension_type]
+    pub bias: Maybe<B>,
+}
+
+/// A parameter with its moments, `[runs, elements]` each.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "cube"))]
+pub struct AdamWState<B: Backend> {
+    /// The parameter.
+    pub value: FloatTensor<B>,
+    /// Running mean of the gradient.
+    pub first: FloatTensor<B>,
+    /// Running mean of the squared gradient.
+    pub second: FloatTensor<B>,
+}
+
+/// What differs between runs, `[runs]` each.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "cube"))]
+pub struct AdamWRuns<B: Backend> {
+    /// Learning rate, bias correction included.
+    pub rate: FloatTensor<B>,
+    /// Factor on the gradient.
+    pub clip: FloatTensor<B>,
+    /// Share of the updated value that weight decay takes.
+    pub decay: FloatTensor<B>,
+}
+
 /// How an attention is to be computed.
 #[derive(Debug, Clone)]
 pub struct AttentionPlan {
@@ -65,7 +122,7 @@ pub struct AttentionPlan {
 
 /// The same numbers for all runs of an update.
 #[derive(Debug, Clone, Copy)]
-pub struct AdamWDecay {
+pub struct AdamWNumbers {
     /// Decay of the first moment.
     pub beta1: f64,
     /// Decay of the second moment.
@@ -78,14 +135,7 @@ pub struct AdamWDecay {
 #[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
 pub trait FusedOps: Backend {
     fn rms_norm(input: FloatTensor<Self>, scale: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
-    fn attention(
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        #[extension_type] bias: Maybe<Self>,
-        #[extension_type] mask: Maybe<Self>,
-        plan: AttentionPlan,
-    ) -> FloatTensor<Self>;
+    fn attention(#[extension_type] inputs: AttentionInputs<Self>, plan: AttentionPlan) -> FloatTensor<Self>;
     fn dropout(input: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
     fn add_dropout(residual: FloatTensor<Self>, update: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
     fn relu_dropout(input: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
@@ -127,30 +177,20 @@ pub trait Kernels: Backend {
     ) -> FloatTensor<Self>;
 
     /// The mixed values, and the log of each softmax's normalizer, `[runs, batch, heads, queries]`.
-    #[fusion(meta = |queries, _, _, _, _, plan| metadata::attention(queries, plan))]
+    #[fusion(meta = metadata::attention)]
     fn attention_forward(
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        #[extension_type] bias: Maybe<Self>,
-        #[extension_type] mask: Maybe<Self>,
+        #[extension_type] inputs: AttentionInputs<Self>,
         plan: AttentionPlan,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
     /// Gradients with respect to queries, keys, values and, where it is asked for, the bias.
-    #[fusion(meta = |_, queries, keys, values, bias, _, _, _, with_bias| {
-        metadata::attention_gradients(queries, keys, values, bias, *with_bias)
-    })]
+    #[fusion(meta = |_, inputs, _, _, with_bias| metadata::attention_gradients(inputs, *with_bias))]
     fn attention_gradients(
         gradient: FloatTensor<Self>,
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        #[extension_type] bias: Maybe<Self>,
-        #[extension_type] mask: Maybe<Self>,
+        #[extension_type] inputs: AttentionInputs<Self>,
         normalizers: FloatTensor<Self>,
         plan: AttentionPlan,
         with_bias: bool,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, Maybe<Self>);
+    ) -> AttentionGradients<Self>;
 
     /// Its own gradient.
     #[fusion(dtype = input, shape = input)]
@@ -181,18 +221,14 @@ pub trait Kernels: Backend {
         normalizers: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    /// New values and moments of `[runs, elements]`; rate, clip factor and decay are `[runs]` each.
-    #[fusion(meta = |value, first, second, _, _, _, _, _| (value.clone(), first.clone(), second.clone()))]
+    /// The parameter and its moments after an update; the gradient is `[runs, elements]`.
+    #[fusion(meta = |state, _, _, _| state.clone())]
     fn adamw(
-        value: FloatTensor<Self>,
-        first: FloatTensor<Self>,
-        second: FloatTensor<Self>,
+        #[extension_type] state: AdamWState<Self>,
         gradient: FloatTensor<Self>,
-        rate: FloatTensor<Self>,
-        clip: FloatTensor<Self>,
-        decay: FloatTensor<Self>,
-        numbers: AdamWDecay,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+        #[extension_type] runs: AdamWRuns<Self>,
+        numbers: AdamWNumbers,
+    ) -> AdamWState<Self>;
     /// Sum of squares of each run's elements: `[runs, elements]` to `[runs]`.
     #[fusion(dtype = gradient, shape = [gradient[0]].into())]
     fn sum_of_squares(gradient: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -210,15 +246,8 @@ macro_rules! forward_only {
                 Self::rms_norm_forward(input, scale, epsilon).0
             }
 
-            fn attention(
-                queries: FloatTensor<Self>,
-                keys: FloatTensor<Self>,
-                values: FloatTensor<Self>,
-                bias: Maybe<Self>,
-                mask: Maybe<Self>,
-                plan: AttentionPlan,
-            ) -> FloatTensor<Self> {
-                Self::attention_forward(queries, keys, values, bias, mask, plan).0
+            fn attention(inputs: AttentionInputs<Self>, plan: AttentionPlan) -> FloatTensor<Self> {
+                Self::attention_forward(inputs, plan).0
             }
 
             fn dropout(input: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {

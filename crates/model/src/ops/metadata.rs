@@ -3,7 +3,7 @@
 use burn::backend::fusion::custom::TensorSpec;
 use burn::tensor::{DType, Shape};
 
-use super::fused::{AttentionPlan, MaybeMetadata};
+use super::fused::{AttentionGradientsMetadata, AttentionInputsMetadata, AttentionPlan, MaybeMetadata};
 
 /// A tensor of this shape and type.
 pub fn spec<const D: usize>(shape: [usize; D], dtype: DType) -> TensorSpec {
@@ -15,20 +15,15 @@ pub fn rms_norm(input: &TensorSpec, _: &TensorSpec, _: &f64) -> (TensorSpec, Ten
     (input.clone(), spec([runs * batch * length], DType::F32))
 }
 
-pub fn attention(queries: &TensorSpec, plan: &AttentionPlan) -> (TensorSpec, TensorSpec) {
-    let [runs, batch, length, _] = queries.shape.dims();
-    (queries.clone(), spec([runs, batch, plan.heads, length], DType::F32))
+pub fn attention(inputs: &AttentionInputsMetadata, plan: &AttentionPlan) -> (TensorSpec, TensorSpec) {
+    let [runs, batch, length, _] = inputs.queries.shape.dims();
+    (inputs.queries.clone(), spec([runs, batch, plan.heads, length], DType::F32))
 }
 
-pub fn attention_gradients(
-    queries: &TensorSpec,
-    keys: &TensorSpec,
-    values: &TensorSpec,
-    bias: &MaybeMetadata,
-    with_bias: bool,
-) -> (TensorSpec, TensorSpec, TensorSpec, MaybeMetadata) {
-    let bias = if with_bias { bias.clone() } else { MaybeMetadata::None };
-    (queries.clone(), keys.clone(), values.clone(), bias)
+pub fn attention_gradients(inputs: &AttentionInputsMetadata, with_bias: bool) -> AttentionGradientsMetadata {
+    let AttentionInputsMetadata { queries, keys, values, bias, .. } = inputs.clone();
+    let bias = if with_bias { bias } else { MaybeMetadata::None };
+    AttentionGradientsMetadata { queries, keys, values, bias }
 }
 
 pub fn log_probabilities(targets: &TensorSpec) -> (TensorSpec, TensorSpec) {

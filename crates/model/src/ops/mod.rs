@@ -5,6 +5,8 @@ mod adamw;
 mod attention;
 mod autodiff;
 mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 mod dropout;
 mod fused;
 mod linear;
@@ -16,8 +18,8 @@ mod spread;
 mod sum;
 
 pub use adamw::{
-    AdamWDecay, AdamWStep, Moments, RunStep, RunSteps, adamw, adamw_composed, adamw_on_device, clip_factors,
-    sum_of_squares, sums_of_squares,
+    AdamWNumbers, AdamWStep, Moments, RunStep, RunSteps, adamw, adamw_composed, adamw_on_device,
+    clip_factors, sum_of_squares, sums_of_squares,
 };
 pub use attention::{Attention, attention, attention_composed};
 pub use dropout::{add_dropout, dropout, dropout_composed, relu_dropout};

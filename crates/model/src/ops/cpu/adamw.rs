@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::simd::{sum, vectorize};
-use crate::ops::fused::AdamWDecay;
+use crate::ops::fused::AdamWNumbers;
 
 /// Elements that one task handles.
 const BLOCK: usize = 1 << 14;
@@ -26,7 +26,7 @@ pub fn update(
     second: &mut [f32],
     gradient: &[f32],
     runs: Runs,
-    numbers: AdamWDecay,
+    numbers: AdamWNumbers,
 ) {
     // Subtracted in f64: 1 - 0.999 keeps only four digits in f32.
     let [beta1, rest1] = [numbers.beta1, 1.0 - numbers.beta1].map(|b| b as f32);

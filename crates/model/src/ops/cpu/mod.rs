@@ -19,7 +19,9 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
-use super::fused::{AdamWDecay, AttentionPlan, Kernels, Maybe};
+use super::fused::{
+    AdamWNumbers, AdamWRuns, AdamWState, AttentionGradients, AttentionInputs, AttentionPlan, Kernels,
+};
 use crate::dropout::Mask;
 
 /// Whether the kernels here can take a tensor: it is on the CPU, in f32.
@@ -123,43 +125,31 @@ impl Kernels for Flex {
         from_vec(new, [scales, 1, width])
     }
 
-    fn attention_forward(
-        queries: Floats,
-        keys: Floats,
-        values: Floats,
-        bias: Maybe<Flex>,
-        mask: Maybe<Flex>,
-        plan: AttentionPlan,
-    ) -> (Floats, Floats) {
-        let saved = AttentionInputs::new(queries, keys, values, bias, mask, plan);
-        let sizes = saved.sizes();
-        let (out, normalizers) = attention::forward(saved.inputs(), sizes);
+    fn attention_forward(inputs: AttentionInputs<Flex>, plan: AttentionPlan) -> (Floats, Floats) {
+        let ordered = Ordered::new(inputs);
+        let sizes = ordered.sizes(plan.heads);
+        let (out, normalizers) = attention::forward(ordered.inputs(&plan), sizes);
         let rows = [sizes.runs, sizes.batch, sizes.heads, sizes.queries];
-        (from_vec(out, shape::<4>(&saved.queries)), from_vec(normalizers, rows))
+        (from_vec(out, shape::<4>(&ordered.queries)), from_vec(normalizers, rows))
     }
 
     fn attention_gradients(
         gradient: Floats,
-        queries: Floats,
-        keys: Floats,
-        values: Floats,
-        bias: Maybe<Flex>,
-        mask: Maybe<Flex>,
+        inputs: AttentionInputs<Flex>,
         normalizers: Floats,
         plan: AttentionPlan,
         with_bias: bool,
-    ) -> (Floats, Floats, Floats, Maybe<Flex>) {
-        let gradient = contiguous(gradient);
-        let saved = AttentionInputs::new(queries, keys, values, bias, mask, plan);
-        let (gradient, normalizers) = (slice(&gradient), slice(&normalizers));
-        let new = attention::backward(gradient, saved.inputs(), normalizers, saved.sizes(), with_bias);
-        let bias = saved.bias.as_ref().filter(|_| with_bias);
-        (
-            from_vec(new.queries, shape::<4>(&saved.queries)),
-            from_vec(new.keys, shape::<4>(&saved.keys)),
-            from_vec(new.values, shape::<4>(&saved.values)),
-            bias.map(|bias| from_vec(new.bias, shape::<4>(bias))).into(),
-        )
+    ) -> AttentionGradients<Flex> {
+        let (gradient, ordered) = (contiguous(gradient), Ordered::new(inputs));
+        let (inputs, sizes) = (ordered.inputs(&plan), ordered.sizes(plan.heads));
+        let new = attention::backward(slice(&gradient), inputs, slice(&normalizers), sizes, with_bias);
+        let bias = ordered.bias.as_ref().filter(|_| with_bias);
+        AttentionGradients {
+            queries: from_vec(new.queries, shape::<4>(&ordered.queries)),
+            keys: from_vec(new.keys, shape::<4>(&ordered.keys)),
+            values: from_vec(new.values, shape::<4>(&ordered.values)),
+            bias: bias.map(|bias| from_vec(new.bias, shape::<4>(bias))).into(),
+        }
     }
 
     fn apply_mask(input: Floats, mask: Mask) -> Floats {
@@ -200,21 +190,17 @@ impl Kernels for Flex {
     }
 
     fn adamw(
-        value: Floats,
-        first: Floats,
-        second: Floats,
+        state: AdamWState<Flex>,
         gradient: Floats,
-        rate: Floats,
-        clip: Floats,
-        decay: Floats,
-        numbers: AdamWDecay,
-    ) -> (Floats, Floats, Floats) {
-        let [mut value, mut first, mut second, gradient] = [value, first, second, gradient].map(contiguous);
-        let [rate, clip, decay] = [rate, clip, decay].map(contiguous);
+        runs: AdamWRuns<Flex>,
+        numbers: AdamWNumbers,
+    ) -> AdamWState<Flex> {
+        let [mut value, mut first, mut second] = [state.value, state.first, state.second].map(contiguous);
+        let [gradient, rate, clip, decay] = [gradient, runs.rate, runs.clip, runs.decay].map(contiguous);
         let runs = adamw::Runs { rate: slice(&rate), clip: slice(&clip), decay: slice(&decay) };
         let (v, m, s) = (value.storage_mut(), first.storage_mut(), second.storage_mut());
         adamw::update(v, m, s, slice(&gradient), runs, numbers);
-        (value, first, second)
+        AdamWState { value, first, second }
     }
 
     fn sum_of_squares(gradient: Floats) -> Floats {
@@ -240,45 +226,36 @@ fn ids(tensor: Ints) -> Vec<i64> {
     tensor.into_data().convert::<i64>().try_into_vec().expect("converted to i64")
 }
 
-/// What an attention reads.
-struct AttentionInputs {
+/// What an attention reads, in row-major order.
+struct Ordered {
     queries: Floats,
     keys: Floats,
     values: Floats,
     bias: Option<Floats>,
     mask: Option<Floats>,
-    plan: AttentionPlan,
 }
 
-impl AttentionInputs {
-    fn new(
-        queries: Floats,
-        keys: Floats,
-        values: Floats,
-        bias: Maybe<Flex>,
-        mask: Maybe<Flex>,
-        plan: AttentionPlan,
-    ) -> Self {
-        let [queries, keys, values] = [queries, keys, values].map(contiguous);
-        let [bias, mask] = [bias, mask].map(|tensor| tensor.into_option().map(contiguous));
-        Self { queries, keys, values, bias, mask, plan }
+impl Ordered {
+    fn new(inputs: AttentionInputs<Flex>) -> Self {
+        let [queries, keys, values] = [inputs.queries, inputs.keys, inputs.values].map(contiguous);
+        let [bias, mask] = [inputs.bias, inputs.mask].map(|tensor| tensor.into_option().map(contiguous));
+        Self { queries, keys, values, bias, mask }
     }
 
-    fn sizes(&self) -> attention::Sizes {
+    fn sizes(&self, heads: usize) -> attention::Sizes {
         let [runs, batch, queries, inner] = shape(&self.queries);
         let [_, _, keys, _] = shape(&self.keys);
-        let heads = self.plan.heads;
         attention::Sizes { runs, batch, heads, queries, keys, size: inner / heads }
     }
 
-    fn inputs(&self) -> attention::Inputs<'_> {
+    fn inputs<'a>(&'a self, plan: &'a AttentionPlan) -> attention::Inputs<'a> {
         attention::Inputs {
             queries: slice(&self.queries),
             keys: slice(&self.keys),
             values: slice(&self.values),
             bias: self.bias.as_ref().map(slice),
             mask: self.mask.as_ref().map(slice),
-            dropout: self.plan.dropout.as_ref(),
+            dropout: plan.dropout.as_ref(),
         }
     }
 }

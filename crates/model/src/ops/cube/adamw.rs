@@ -1,6 +1,7 @@
 //! One AdamW update in one pass over memory, in place where nobody else holds the tensors.
 
 use burn::tensor::DType;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::calculate_cube_count_elemwise;
 use cubecl::ir::ElemType;
@@ -8,7 +9,7 @@ use cubecl::prelude::*;
 
 use super::launch::{UNITS, addresses, contiguous, cubes, dims, element, empty, owned, vector_size};
 use super::reduce;
-use crate::ops::fused::AdamWDecay;
+use crate::ops::fused::{AdamWNumbers, AdamWRuns, AdamWState};
 
 /// Elements that one cube squares and sums.
 const BLOCK: usize = 1 << 14;
@@ -77,15 +78,15 @@ fn sum_kernel<F: Float>(
     }
 }
 
-/// New value and moments of `[runs, elements]`; rate, clip factor and decay are `[runs]` each.
+/// The parameter and its moments after an update.
 pub fn update(
-    state: [CubeTensor; 3],
+    state: AdamWState<CubeBackend>,
     gradient: CubeTensor,
-    runs: [CubeTensor; 3],
-    numbers: AdamWDecay,
-) -> (CubeTensor, CubeTensor, CubeTensor) {
-    let [value, first, second] = state.map(owned);
-    let ([rate, clip, decay], gradient) = (runs.map(contiguous), contiguous(gradient));
+    runs: AdamWRuns<CubeBackend>,
+    numbers: AdamWNumbers,
+) -> AdamWState<CubeBackend> {
+    let [value, first, second] = [state.value, state.first, state.second].map(owned);
+    let [gradient, rate, clip, decay] = [gradient, runs.rate, runs.clip, runs.decay].map(contiguous);
     let [runs, elements] = dims(&value);
     // Subtracted in f64: 1 - 0.999 keeps only four digits in f32.
     let [beta1, rest1] = [numbers.beta1, 1.0 - numbers.beta1].map(|b| b as f32);
@@ -119,7 +120,7 @@ pub fn update(
             element(&value),
         );
     }
-    (value, first, second)
+    AdamWState { value, first, second }
 }
 
 /// Sum of squares of each run's elements, in blocks of fixed size: `[runs, elements]` to `[runs]`.

@@ -11,7 +11,7 @@ use cubecl::prelude::*;
 
 use super::launch::{addresses, contiguous, cubes, dims, element, empty, empty_like};
 use super::mask::{DeviceMask, DeviceMaskLaunch, absent, upload};
-use crate::ops::fused::{AttentionPlan, Maybe};
+use crate::ops::fused::{AttentionInputs, AttentionPlan};
 
 /// Below every score; finite, since WGSL has no infinity.
 const LOWEST: f32 = -3.0e38;
@@ -275,16 +275,9 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    pub fn new(
-        queries: CubeTensor,
-        keys: CubeTensor,
-        values: CubeTensor,
-        bias: Maybe<CubeBackend>,
-        mask: Maybe<CubeBackend>,
-        plan: AttentionPlan,
-    ) -> Self {
-        let [queries, keys, values] = [queries, keys, values].map(contiguous);
-        let [bias, mask] = [bias, mask].map(|tensor| tensor.into_option().map(contiguous));
+    pub fn new(inputs: AttentionInputs<CubeBackend>, plan: AttentionPlan) -> Self {
+        let [queries, keys, values] = [inputs.queries, inputs.keys, inputs.values].map(contiguous);
+        let [bias, mask] = [inputs.bias, inputs.mask].map(|tensor| tensor.into_option().map(contiguous));
         Self { queries, keys, values, bias, mask, plan }
     }
 

@@ -8,9 +8,9 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::attention::{Head, Inputs, Plan, Sizes, Terms, dot, load, locate};
-use super::launch::{addresses, contiguous, cubes, dims, element, empty, empty_like};
+use super::launch::{addresses, contiguous, cubes, element, empty, empty_like};
 use super::mask::DeviceMask;
-use crate::ops::fused::Maybe;
+use crate::ops::fused::{AttentionGradients, Maybe};
 
 /// What the softmax of a query says of one key.
 #[derive(CubeType, Clone, Copy)]
@@ -356,13 +356,13 @@ pub fn gradients(
     inputs: Inputs,
     normalizers: CubeTensor,
     with_bias: bool,
-) -> (CubeTensor, CubeTensor, CubeTensor, Maybe<CubeBackend>) {
+) -> AttentionGradients<CubeBackend> {
     let saved = Saved { gradient: contiguous(gradient), inputs, normalizers };
     let means = saved.means();
     let queries = saved.queries(&means);
     let (keys, values) = saved.keys(&means);
     let bias = if with_bias { Maybe::Some(saved.bias(&means)) } else { Maybe::None };
-    (queries, keys, values, bias)
+    AttentionGradients { queries, keys, values, bias }
 }
 
 struct Saved {

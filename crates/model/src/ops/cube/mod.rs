@@ -3,6 +3,9 @@
 //! No kernel adds atomically: the same input gives the same bits, whatever runs beside. Values may be of any float
 //! type; sums and what is kept for a gradient are in f32.
 
+// The arguments of a kernel are its buffers and sizes.
+#![allow(clippy::too_many_arguments)]
+
 mod adamw;
 mod attention;
 mod attention_gradients;
@@ -16,7 +19,9 @@ mod rms_norm;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::fused::{AdamWDecay, AttentionPlan, Kernels, Maybe};
+use super::fused::{
+    AdamWNumbers, AdamWRuns, AdamWState, AttentionGradients, AttentionInputs, AttentionPlan, Kernels,
+};
 use crate::dropout::Mask;
 
 impl Kernels for CubeBackend {
@@ -42,29 +47,18 @@ impl Kernels for CubeBackend {
         rms_norm::scale_gradient(gradient, input, reciprocals, scales)
     }
 
-    fn attention_forward(
-        queries: CubeTensor,
-        keys: CubeTensor,
-        values: CubeTensor,
-        bias: Maybe<Self>,
-        mask: Maybe<Self>,
-        plan: AttentionPlan,
-    ) -> (CubeTensor, CubeTensor) {
-        attention::forward(attention::Inputs::new(queries, keys, values, bias, mask, plan))
+    fn attention_forward(inputs: AttentionInputs<Self>, plan: AttentionPlan) -> (CubeTensor, CubeTensor) {
+        attention::forward(attention::Inputs::new(inputs, plan))
     }
 
     fn attention_gradients(
         gradient: CubeTensor,
-        queries: CubeTensor,
-        keys: CubeTensor,
-        values: CubeTensor,
-        bias: Maybe<Self>,
-        mask: Maybe<Self>,
+        inputs: AttentionInputs<Self>,
         normalizers: CubeTensor,
         plan: AttentionPlan,
         with_bias: bool,
-    ) -> (CubeTensor, CubeTensor, CubeTensor, Maybe<Self>) {
-        let inputs = attention::Inputs::new(queries, keys, values, bias, mask, plan);
+    ) -> AttentionGradients<Self> {
+        let inputs = attention::Inputs::new(inputs, plan);
         attention_gradients::gradients(gradient, inputs, normalizers, with_bias)
     }
 
@@ -98,16 +92,12 @@ impl Kernels for CubeBackend {
     }
 
     fn adamw(
-        value: CubeTensor,
-        first: CubeTensor,
-        second: CubeTensor,
+        state: AdamWState<Self>,
         gradient: CubeTensor,
-        rate: CubeTensor,
-        clip: CubeTensor,
-        decay: CubeTensor,
-        numbers: AdamWDecay,
-    ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        adamw::update([value, first, second], gradient, [rate, clip, decay], numbers)
+        runs: AdamWRuns<Self>,
+        numbers: AdamWNumbers,
+    ) -> AdamWState<Self> {
+        adamw::update(state, gradient, runs, numbers)
     }
 
     fn sum_of_squares(gradient: CubeTensor) -> CubeTensor {
