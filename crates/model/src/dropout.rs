@@ -57,9 +57,11 @@ const DRAWS: f64 = (1u64 << 53) as f64;
 #[derive(Debug, Clone)]
 pub struct Mask {
     /// One key per run.
-    keys: Vec<u64>,
-    rows_per_run: usize,
-    length: usize,
+    pub(crate) keys: Vec<u64>,
+    /// Rows of each run, over all axes but the last.
+    pub(crate) rows_per_run: usize,
+    /// Size of the last axis but one.
+    pub(crate) length: usize,
     width: usize,
     keep: Keep,
 }
@@ -73,6 +75,12 @@ impl Mask {
     /// What kept elements are multiplied by: `1 / (1 - rate)`.
     pub fn scale(&self) -> f32 {
         self.keep.scale
+    }
+
+    /// Draws below this of 24 bits drop an element.
+    #[cfg(feature = "cube")]
+    pub(crate) fn threshold(&self) -> u32 {
+        self.keep.threshold
     }
 
     /// The key of one row, counted over all axes but the last.

@@ -1,41 +1,51 @@
-//! The fused CPU operations against the same arithmetic composed of Burn's own operations.
+//! The fused operations against the same arithmetic composed of Burn's own operations on the CPU.
+//!
+//! They run on the device that `PEFT_BENCH_DEVICE` names: `cpu`, the default, or `vulkan`, in a build with that feature.
 
 mod common;
 
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
-use common::{largest, largest_difference, values};
+use common::{device, largest, largest_difference, values};
 use peft_model::dropout::{Dropout, Mask};
 use peft_model::ops;
 
-fn device() -> Device {
+/// Where expected values are computed, and inputs drawn.
+fn cpu() -> Device {
     Device::flex()
 }
 
 fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
-    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device())
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &cpu())
 }
 
-/// Compares two functions of the same inputs: their values, and their gradients for a random direction.
+fn to_device<const D: usize>(tensors: &[Tensor<D>], device: &Device) -> Vec<Tensor<D>> {
+    tensors.iter().map(|tensor| tensor.clone().to_device(device)).collect()
+}
+
+/// Compares a fused function on the device under test with a composed one on the CPU: their values, and their
+/// gradients for a random direction. Both get the inputs on their device.
 fn assert_same<const D: usize>(
     inputs: Vec<Tensor<4>>,
     fused: impl Fn(&[Tensor<4>]) -> Tensor<D>,
     composed: impl Fn(&[Tensor<4>]) -> Tensor<D>,
 ) {
-    let direction = random(fused(&inputs).dims());
-    let run = |f: &dyn Fn(&[Tensor<4>]) -> Tensor<D>| {
-        let inputs: Vec<Tensor<4>> = inputs.iter().map(|t| t.clone().autodiff().require_grad()).collect();
+    let direction = random(composed(&inputs).dims());
+    let run = |f: &dyn Fn(&[Tensor<4>]) -> Tensor<D>, device: &Device| {
+        let inputs = to_device(&inputs, device);
+        let inputs: Vec<Tensor<4>> = inputs.into_iter().map(|t| t.autodiff().require_grad()).collect();
         let out = f(&inputs);
-        let mut gradients = (out.clone() * direction.clone()).sum().backward();
+        let mut gradients = (out.clone() * direction.clone().to_device(device)).sum().backward();
         let mut all = vec![values(out.inner())];
         all.extend(inputs.iter().map(|t| values(t.grad_remove(&mut gradients).unwrap())));
         all
     };
-    for (i, (a, b)) in run(&fused).iter().zip(run(&composed)).enumerate() {
-        let error = largest_difference(a, &b) / largest(&b).max(1e-6);
+    let (found, expected) = (run(&fused, &device()), run(&composed, &cpu()));
+    for (i, (a, b)) in found.iter().zip(&expected).enumerate() {
+        let error = largest_difference(a, b) / largest(b).max(1e-6);
         assert!(error < 1e-5, "part {i}: {error:.1e}");
     }
     // Without gradients the operation takes another path.
-    let (a, b) = (values(fused(&inputs)), values(composed(&inputs)));
+    let (a, b) = (values(fused(&to_device(&inputs, &device()))), values(composed(&inputs)));
     assert!(largest_difference(&a, &b) / largest(&b).max(1e-6) < 1e-5);
 }
 
@@ -77,7 +87,7 @@ fn attention() {
         let inputs = vec![rows(queries), rows(keys), rows(keys), random([biases, heads, queries, keys])];
         let hidden: Vec<f32> =
             (0..runs * batch * keys).map(|i| if i % keys > i % 3 + 1 { -1e9 } else { 0.0 }).collect();
-        let mask = Tensor::from_data(TensorData::new(hidden, [runs, batch, keys]), &device());
+        let mask = Tensor::<3>::from_data(TensorData::new(hidden, [runs, batch, keys]), &cpu());
         let seeds: Vec<u64> = (0..runs as u64).collect();
         let attend = |t: &[Tensor<4>], f: fn(ops::Attention, usize, Option<Mask>) -> Tensor<4>| {
             let input = ops::Attention {
@@ -85,7 +95,7 @@ fn attention() {
                 keys: t[1].clone(),
                 values: t[2].clone(),
                 bias: Some(t[3].clone()),
-                mask: Some(mask.clone()),
+                mask: Some(mask.clone().to_device(&t[0].device().inner())),
             };
             f(
                 input,
@@ -131,11 +141,12 @@ fn dropout_alone_and_with_its_neighbors() {
 #[test]
 fn log_probabilities() {
     let ids: Vec<i64> = (0..12).map(|i| (i * 7) % 50).collect();
-    let targets = Tensor::<3, Int>::from_data(TensorData::new(ids, [2, 3, 2]), &device());
+    let targets = Tensor::<3, Int>::from_data(TensorData::new(ids, [2, 3, 2]), &cpu());
+    let targets = |t: &Tensor<4>| targets.clone().to_device(&t.device().inner());
     assert_same(
         vec![random([2, 3, 2, 50]) * 5.0],
-        |t| ops::log_probabilities(t[0].clone(), targets.clone()),
-        |t| ops::log_probabilities_composed(t[0].clone(), targets.clone()),
+        |t| ops::log_probabilities(t[0].clone(), targets(&t[0])),
+        |t| ops::log_probabilities_composed(t[0].clone(), targets(&t[0])),
     );
 }
 
@@ -146,26 +157,59 @@ fn extreme_scores_give_no_nan() {
     assert_eq!(values(ops::log_probabilities(logits, target)), [0.0]);
 }
 
+/// The mask that a device draws, read off what it leaves of ones.
+fn assert_drawn(dims: &[usize; 4], seeds: &[u64]) {
+    let mask = Dropout::new(seeds, 3).mask("site", dims, 0.3).unwrap();
+    let ones = Tensor::<4>::ones(*dims, &device());
+    let zeros = Tensor::<4>::zeros(*dims, &device());
+    assert_eq!(values(ops::dropout(ones.clone(), mask.clone())), mask.factors());
+    assert_eq!(values(ops::relu_dropout(ones.clone(), mask.clone())), mask.factors());
+    assert_eq!(values(ops::add_dropout(zeros, ones, mask.clone())), mask.factors());
+}
+
+#[test]
+fn every_device_draws_the_same_masks() {
+    assert_drawn(&[1, 2, 7, 33], &[0]);
+    assert_drawn(&[3, 5, 60, 32], &[u64::MAX, 7, 1 << 40]);
+}
+
 #[test]
 fn adamw() {
     let (runs, elements) = (3, 40_000);
     let tensors: Vec<Tensor<2>> = (0..4).map(|_| random([runs, elements])).collect();
-    let state = || ops::Moments {
+    let state = |tensors: &[Tensor<2>]| ops::Moments {
         value: tensors[0].clone(),
         first: tensors[1].clone(),
         second: tensors[2].clone().abs(),
     };
-    let run = |i: usize| ops::RunStep { rate: 0.1 * i as f32, clip: 0.5 + i as f32, decay: 0.01 };
-    let step = ops::AdamWStep { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, runs: (0..runs).map(run).collect() };
-    let fused = ops::adamw(state(), tensors[3].clone(), &step);
-    let composed = ops::adamw_composed(state(), tensors[3].clone(), &step);
+    let numbers = ops::AdamWNumbers { beta1: 0.9, beta2: 0.999, epsilon: 1e-6 };
+    let steps = |device: &Device| ops::RunSteps {
+        rate: Tensor::from_floats([0.0, 0.1, 0.2], device),
+        clip: Tensor::from_floats([0.5, 1.5, 2.5], device),
+        decay: Tensor::from_floats([0.01, 0.01, 0.01], device),
+    };
+    let moved = to_device(&tensors, &device());
+    let fused = ops::adamw(state(&moved), moved[3].clone(), &steps(&device()), numbers);
+    let composed = ops::adamw_composed(state(&tensors), tensors[3].clone(), &steps(&cpu()), numbers);
     let pairs =
         [(fused.value, composed.value), (fused.first, composed.first), (fused.second, composed.second)];
     for (a, b) in pairs {
         let (a, b) = (values(a), values(b));
         assert!(largest_difference(&a, &b) / largest(&b) < 1e-6);
     }
-    let sums = ops::sum_of_squares(&tensors[3]);
-    let expected = values(tensors[3].clone().square().sum_dim(1));
-    assert!(largest_difference(&sums, &expected) / largest(&expected) < 1e-5);
+    assert_eq!(values(moved[0].clone()), values(tensors[0].clone()), "what others hold stays");
+}
+
+#[test]
+fn sums_of_squares_and_the_clip_factors_that_they_give() {
+    // Fewer and more elements than one block of a sum.
+    for elements in [5, 40_000] {
+        let gradient = random([3, elements]);
+        let expected = values(gradient.clone().square().sum_dim(1));
+        let sums = values(ops::sum_of_squares(gradient.clone().to_device(&device())));
+        assert!(largest_difference(&sums, &expected) / largest(&expected) < 1e-5);
+    }
+    let squares = Tensor::<1>::from_floats([4.0, 1e-4, 0.0, f32::NAN], &device());
+    let factors = values(ops::clip_factors(squares, 1.0));
+    assert!((factors[0] - 0.5).abs() < 1e-6 && factors[1..3] == [1.0, 1.0] && factors[3].is_nan());
 }

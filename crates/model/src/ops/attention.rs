@@ -1,7 +1,7 @@
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, activation};
 
-use super::cpu::{self, AttentionPlan, CpuOps};
+use super::fused::{AttentionInputs, AttentionPlan, FusedOps, Maybe, takes};
 use crate::dropout::Mask;
 
 /// What an attention mixes.
@@ -22,19 +22,14 @@ pub struct Attention {
 /// `softmax(Q K' + bias + mask) V` per head, unscaled as in T5: `[runs, batch, queries, inner_dim]`. `dropout` is for
 /// the weights, `[runs, batch, heads, queries, keys]`.
 pub fn attention(input: Attention, heads: usize, dropout: Option<Mask>) -> Tensor<4> {
-    if !cpu::takes(&input.queries) {
+    if !takes(&input.queries) {
         return attention_composed(input, heads, dropout);
     }
-    let (queries, keys) = (input.queries.dims()[2], input.keys.dims()[2]);
-    let zeros = || Tensor::zeros([1, heads, queries, keys], &input.queries.device().inner());
-    let bias = input.bias.unwrap_or_else(zeros);
-    let plan = AttentionPlan {
-        heads,
-        mask: input.mask.map(|mask| mask.try_into_vec_as().expect("masks are floats")),
-        dropout,
-    };
-    let [q, k, v] = [input.queries, input.keys, input.values].map(Tensor::into_dispatch);
-    Tensor::from_dispatch(Dispatch::attention(q, k, v, bias.into_dispatch(), plan))
+    let [queries, keys, values] = [input.queries, input.keys, input.values].map(Tensor::into_dispatch);
+    let bias = Maybe::from(input.bias.map(Tensor::into_dispatch));
+    let mask = Maybe::from(input.mask.map(Tensor::into_dispatch));
+    let inputs = AttentionInputs { queries, keys, values, bias, mask };
+    Tensor::from_dispatch(Dispatch::attention(inputs, AttentionPlan { heads, dropout }))
 }
 
 /// [`attention`] from Burn's own operations, for every device.

@@ -1,12 +1,12 @@
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, TensorData, activation};
 
-use super::cpu::{self, CpuOps};
+use super::fused::{FusedOps, takes};
 use crate::dropout::Mask;
 
 /// Drops elements and scales the others, as the mask says.
 pub fn dropout(input: Tensor<4>, mask: Mask) -> Tensor<4> {
-    if !cpu::takes(&input) {
+    if !takes(&input) {
         return dropout_composed(input, &mask);
     }
     Tensor::from_dispatch(Dispatch::dropout(input.into_dispatch(), mask))
@@ -14,7 +14,7 @@ pub fn dropout(input: Tensor<4>, mask: Mask) -> Tensor<4> {
 
 /// `residual + dropout(update)`.
 pub fn add_dropout(residual: Tensor<4>, update: Tensor<4>, mask: Mask) -> Tensor<4> {
-    if !cpu::takes(&residual) {
+    if !takes(&residual) {
         return residual + dropout_composed(update, &mask);
     }
     Tensor::from_dispatch(Dispatch::add_dropout(residual.into_dispatch(), update.into_dispatch(), mask))
@@ -22,7 +22,7 @@ pub fn add_dropout(residual: Tensor<4>, update: Tensor<4>, mask: Mask) -> Tensor
 
 /// `dropout(max(input, 0))`.
 pub fn relu_dropout(input: Tensor<4>, mask: Mask) -> Tensor<4> {
-    if !cpu::takes(&input) {
+    if !takes(&input) {
         return dropout_composed(activation::relu(input), &mask);
     }
     Tensor::from_dispatch(Dispatch::relu_dropout(input.into_dispatch(), mask))

@@ -1,12 +1,12 @@
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Int, Tensor, activation};
 
-use super::cpu::{self, CpuOps};
+use super::fused::{FusedOps, takes};
 
 /// Log-probability of each target id: logits `[runs, batch, length, vocabulary]` and ids
 /// `[runs, batch, length]` to `[runs, batch, length]`, in f32.
 pub fn log_probabilities(logits: Tensor<4>, targets: Tensor<3, Int>) -> Tensor<3> {
-    if !cpu::takes(&logits) {
+    if !takes(&logits) {
         return log_probabilities_composed(logits, targets);
     }
     let shape @ [runs, batch, length] = targets.dims();

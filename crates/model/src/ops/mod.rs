@@ -1,17 +1,23 @@
 //! The arithmetic that T5 is made of. Each operation has a form composed of Burn's own operations,
-//! which runs on every device, and a fused one for the CPU.
+//! which runs on every device, and a fused one for the CPU and for GPUs.
 
 mod adamw;
 mod attention;
+mod autodiff;
 mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 mod dropout;
+mod fused;
 mod linear;
 mod log_probabilities;
+#[cfg(feature = "cube")]
+mod metadata;
 mod rms_norm;
 mod spread;
 mod sum;
 
-pub use adamw::{AdamWStep, Moments, RunStep, adamw, adamw_composed, sum_of_squares};
+pub use adamw::{AdamWNumbers, Moments, RunSteps, adamw, adamw_composed, clip_factors, sum_of_squares};
 pub use attention::{Attention, attention, attention_composed};
 pub use dropout::{add_dropout, dropout, dropout_composed, relu_dropout};
 pub use linear::{affine_per_run, linear, linear_per_run};

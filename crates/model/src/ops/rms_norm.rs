@@ -1,13 +1,13 @@
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Tensor};
 
-use super::cpu::{self, CpuOps};
+use super::fused::{FusedOps, takes};
 
 /// `x / sqrt(mean(x^2) + epsilon) * scale` over the last axis, statistics in f32.
 ///
 /// `input` is `[runs, batch, length, width]`, `scale` `[1 or runs, 1, width]`.
 pub fn rms_norm(input: Tensor<4>, scale: Tensor<3>, epsilon: f64) -> Tensor<4> {
-    if cpu::takes(&input) {
+    if takes(&input) {
         let out = Dispatch::rms_norm(input.into_dispatch(), scale.into_dispatch(), epsilon);
         return Tensor::from_dispatch(out);
     }

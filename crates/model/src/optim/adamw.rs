@@ -1,6 +1,8 @@
-use crate::ops::{AdamWStep, Moments, RunStep, adamw, sum_of_squares};
+use std::collections::HashMap;
+
+use crate::ops::{AdamWNumbers, Moments, RunSteps, adamw, clip_factors, sum_of_squares};
 use crate::{Gradients, Group, Parameters, select_runs};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -57,7 +59,7 @@ impl AdamW {
         }
     }
 
-    /// One update; `step` counts from 1, `factor` is the schedule's.
+    /// One update; `step` counts from 1, `factor` is the schedule's. Nothing is read from the device.
     pub fn step(
         &mut self,
         parameters: Parameters,
@@ -66,41 +68,45 @@ impl AdamW {
         rates: &[Rates],
         factor: f64,
     ) -> Parameters {
-        let clip = self.clip_factors(gradients, rates.len());
+        let Some(clip) = self.clip_factors(gradients) else { return parameters };
         let correction = (1.0 - BETA2.powi(step as i32)).sqrt() / (1.0 - BETA1.powi(step as i32));
-        let groups: Vec<Group> = parameters.declared().iter().map(|p| p.group).collect();
+        let numbers = AdamWNumbers { beta1: BETA1, beta2: BETA2, epsilon: self.settings.epsilon as f32 };
+        let declared: Vec<Group> = parameters.declared().iter().map(|p| p.group).collect();
+        let mut groups: HashMap<Group, RunSteps> = HashMap::new();
         parameters.map_values(|i, value| {
             let Some(gradient) = &gradients[i] else { return value };
-            let runs = rates.iter().zip(&clip).map(|(rates, &clip)| {
-                let rate = rate_of(rates, groups[i]) * factor;
-                let decay = (rate * self.settings.weight_decay) as f32;
-                RunStep { rate: (rate * correction) as f32, clip, decay }
+            let runs = groups.entry(declared[i]).or_insert_with(|| {
+                let rates = rates.iter().map(|rates| rate_of(rates, declared[i]) * factor).collect();
+                self.run_steps(rates, correction, &clip)
             });
-            let step = AdamWStep {
-                beta1: BETA1,
-                beta2: BETA2,
-                epsilon: self.settings.epsilon as f32,
-                runs: runs.collect(),
-            };
             // Taken out, so that the update can work in place.
             let (first, second) = (take(&mut self.first[i]), take(&mut self.second[i]));
-            let updated = adamw(Moments { value, first, second }, gradient.clone(), &step);
+            let updated = adamw(Moments { value, first, second }, gradient.clone(), runs, numbers);
             (self.first[i], self.second[i]) = (updated.first, updated.second);
             updated.value
         })
     }
 
-    /// What each run's gradients are multiplied by so that their norm is at most the limit.
-    fn clip_factors(&self, gradients: &Gradients, runs: usize) -> Vec<f32> {
-        let mut squares = vec![0f32; runs];
-        for gradient in gradients.iter().flatten() {
-            for (total, sum) in squares.iter_mut().zip(sum_of_squares(gradient)) {
-                *total += sum;
-            }
+    /// The numbers of each run of a group, sent to the device together.
+    fn run_steps(&self, rates: Vec<f64>, correction: f64, clip: &Tensor<1>) -> RunSteps {
+        let runs = rates.len();
+        let corrected = rates.iter().map(|rate| (rate * correction) as f32);
+        let decays = rates.iter().map(|rate| (rate * self.settings.weight_decay) as f32);
+        let values: Vec<f32> = corrected.chain(decays).collect();
+        let both = Tensor::<1>::from_data(TensorData::new(values, [2 * runs]), &clip.device());
+        RunSteps {
+            rate: both.clone().narrow(0, 0, runs),
+            decay: both.narrow(0, runs, runs),
+            clip: clip.clone(),
         }
-        let limit = self.settings.max_gradient_norm as f32;
-        // A norm that is no number must stay none: the run then ends as diverged.
-        squares.iter().map(|s| limit / (s.sqrt() + 1e-6)).map(|f| if f > 1.0 { 1.0 } else { f }).collect()
+    }
+
+    /// What each run's gradients are multiplied by so that their norm is at most the limit, `[runs]`; `None` where
+    /// nothing has a gradient.
+    fn clip_factors(&self, gradients: &Gradients) -> Option<Tensor<1>> {
+        let squares = gradients.iter().flatten().map(|gradient| sum_of_squares(gradient.clone()));
+        let squares = squares.reduce(|sum, more| sum + more)?;
+        Some(clip_factors(squares, self.settings.max_gradient_norm as f32))
     }
 }
 

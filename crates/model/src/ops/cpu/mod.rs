@@ -1,7 +1,5 @@
-//! T5's arithmetic on the CPU: fused kernels with their own gradients, entered into Burn's dispatch.
-//!
-//! Under automatic differentiation Burn takes attention, norms and losses apart and keeps every
-//! intermediate; these keep what a gradient needs and compute the rest again.
+//! T5's arithmetic on the CPU: the kernels of the fused operations, and products and sums whose bits do not depend on
+//! the runs beside.
 
 mod adamw;
 mod attention;
@@ -21,7 +19,9 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
-use super::AdamWStep;
+use super::fused::{
+    AdamWNumbers, AdamWRuns, AdamWState, AttentionGradients, AttentionInputs, AttentionPlan, Kernels,
+};
 use crate::dropout::Mask;
 
 /// Whether the kernels here can take a tensor: it is on the CPU, in f32.
@@ -29,16 +29,7 @@ pub(super) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && tensor.device().inner() == Device::flex()
 }
 
-/// How an attention is to be computed.
-#[derive(Debug, Clone)]
-pub(super) struct AttentionPlan {
-    pub heads: usize,
-    /// `[runs, batch, keys]`, row after row.
-    pub mask: Option<Vec<f32>>,
-    pub dropout: Option<Mask>,
-}
-
-/// The fused operations; shapes as in [`crate::ops`].
+/// Operations that only the CPU has; shapes as in [`crate::ops`].
 #[backend_extension(Autodiff, Flex)]
 pub(super) trait CpuOps: Backend {
     /// `input x weight'`: `[runs, rows, in]` and `[1 or runs, out, in]` to `[runs, rows, out]`.
@@ -47,31 +38,6 @@ pub(super) trait CpuOps: Backend {
     fn spread(values: FloatTensor<Self>, batch: usize, length: usize) -> FloatTensor<Self>;
     /// Sum of each row: `[rows, columns]` to `[rows]`.
     fn sum_rows(values: FloatTensor<Self>) -> FloatTensor<Self>;
-    fn rms_norm(input: FloatTensor<Self>, scale: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
-    fn attention(
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        plan: AttentionPlan,
-    ) -> FloatTensor<Self>;
-    fn dropout(input: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
-    fn add_dropout(residual: FloatTensor<Self>, update: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
-    fn relu_dropout(input: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
-    fn log_probabilities(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
-}
-
-/// The optimizer's pass over memory; it needs no gradients.
-#[backend_extension(Flex)]
-pub(super) trait CpuOptimizer: Backend {
-    fn adamw(
-        value: FloatTensor<Self>,
-        first: FloatTensor<Self>,
-        second: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        step: AdamWStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-    fn sum_of_squares(gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 type Floats = FloatTensor<Flex>;
@@ -119,53 +85,122 @@ impl CpuOps for Flex {
         let [rows, columns] = shape(&values);
         from_vec(reduce::sum_rows(slice(&values), rows, columns), [rows])
     }
+}
 
-    fn rms_norm(input: Floats, scale: Floats, epsilon: f64) -> Floats {
+impl Kernels for Flex {
+    fn contiguous(tensor: Floats) -> Floats {
+        contiguous(tensor)
+    }
+
+    fn rms_norm_forward(input: Floats, scale: Floats, epsilon: f64) -> (Floats, Floats) {
         let (input, scale) = (contiguous(input), contiguous(scale));
-        let (out, _) =
-            rms_norm::forward(slice(&input), slice(&scale), norm_sizes(&input, &scale), epsilon as f32);
-        from_vec(out, shape::<4>(&input))
+        let sizes = norm_sizes(&input, &scale);
+        let (out, reciprocals) = rms_norm::forward(slice(&input), slice(&scale), sizes, epsilon as f32);
+        let rows = reciprocals.len();
+        (from_vec(out, shape::<4>(&input)), from_vec(reciprocals, [rows]))
     }
 
-    fn attention(queries: Floats, keys: Floats, values: Floats, bias: Floats, plan: AttentionPlan) -> Floats {
-        let saved = AttentionState::new(queries, keys, values, bias, plan);
-        let (out, _) = attention::forward(saved.inputs(), saved.sizes());
-        from_vec(out, shape::<4>(&saved.queries))
+    fn rms_norm_input_gradient(
+        gradient: Floats,
+        input: Floats,
+        scale: Floats,
+        reciprocals: Floats,
+    ) -> Floats {
+        let [gradient, input, scale] = [gradient, input, scale].map(contiguous);
+        let (g, x, sizes) = (slice(&gradient), slice(&input), norm_sizes(&input, &scale));
+        let new = rms_norm::backward_input(g, x, slice(&scale), slice(&reciprocals), sizes);
+        from_vec(new, shape::<4>(&input))
     }
 
-    fn dropout(input: Floats, mask: Mask) -> Floats {
+    fn rms_norm_scale_gradient(
+        gradient: Floats,
+        input: Floats,
+        reciprocals: Floats,
+        scales: usize,
+    ) -> Floats {
+        let [gradient, input] = [gradient, input].map(contiguous);
+        let [runs, batch, length, width] = shape(&input);
+        let sizes = rms_norm::Sizes { runs, rows: batch * length, width, scales };
+        let new = rms_norm::backward_scale(slice(&gradient), slice(&input), slice(&reciprocals), sizes);
+        from_vec(new, [scales, 1, width])
+    }
+
+    fn attention_forward(inputs: AttentionInputs<Flex>, plan: AttentionPlan) -> (Floats, Floats) {
+        let ordered = Ordered::new(inputs);
+        let sizes = ordered.sizes(plan.heads);
+        let (out, normalizers) = attention::forward(ordered.inputs(&plan), sizes);
+        let rows = [sizes.runs, sizes.batch, sizes.heads, sizes.queries];
+        (from_vec(out, shape::<4>(&ordered.queries)), from_vec(normalizers, rows))
+    }
+
+    fn attention_gradients(
+        gradient: Floats,
+        inputs: AttentionInputs<Flex>,
+        normalizers: Floats,
+        plan: AttentionPlan,
+        with_bias: bool,
+    ) -> AttentionGradients<Flex> {
+        let (gradient, ordered) = (contiguous(gradient), Ordered::new(inputs));
+        let (inputs, sizes) = (ordered.inputs(&plan), ordered.sizes(plan.heads));
+        let new = attention::backward(slice(&gradient), inputs, slice(&normalizers), sizes, with_bias);
+        let bias = ordered.bias.as_ref().filter(|_| with_bias);
+        AttentionGradients {
+            queries: from_vec(new.queries, shape::<4>(&ordered.queries)),
+            keys: from_vec(new.keys, shape::<4>(&ordered.keys)),
+            values: from_vec(new.values, shape::<4>(&ordered.values)),
+            bias: bias.map(|bias| from_vec(new.bias, shape::<4>(bias))).into(),
+        }
+    }
+
+    fn apply_mask(input: Floats, mask: Mask) -> Floats {
         change(input, |x| elementwise::dropout(x, &mask))
     }
 
-    fn add_dropout(residual: Floats, update: Floats, mask: Mask) -> Floats {
+    fn add_masked(residual: Floats, update: Floats, mask: Mask) -> Floats {
         let update = contiguous(update);
         change(residual, |x| elementwise::add_dropout(x, slice(&update), &mask))
     }
 
-    fn relu_dropout(input: Floats, mask: Mask) -> Floats {
+    fn relu_masked(input: Floats, mask: Mask) -> Floats {
         change(input, |x| elementwise::relu_dropout(x, &mask))
     }
 
-    fn log_probabilities(logits: Floats, targets: Ints) -> Floats {
+    fn relu_masked_gradient(gradient: Floats, output: Floats, scale: f32) -> Floats {
+        change(gradient, |g| elementwise::relu_dropout_backward(g, slice(&output), scale))
+    }
+
+    fn log_probabilities_forward(logits: Floats, targets: Ints) -> (Floats, Floats) {
         let (logits, targets) = (contiguous(logits), ids(targets));
         let [rows, vocabulary] = shape(&logits);
-        let (out, _) = cross_entropy::forward(slice(&logits), &targets, vocabulary);
-        from_vec(out, [rows])
+        let (out, normalizers) = cross_entropy::forward(slice(&logits), &targets, vocabulary);
+        (from_vec(out, [rows]), from_vec(normalizers, [rows]))
     }
-}
 
-impl CpuOptimizer for Flex {
-    fn adamw(
-        value: Floats,
-        first: Floats,
-        second: Floats,
+    fn log_probabilities_gradient(
         gradient: Floats,
-        step: AdamWStep,
-    ) -> (Floats, Floats, Floats) {
-        let [mut value, mut first, mut second, gradient] = [value, first, second, gradient].map(contiguous);
+        logits: Floats,
+        targets: Ints,
+        normalizers: Floats,
+    ) -> Floats {
+        let ([gradient, logits], targets) = ([gradient, logits].map(contiguous), ids(targets));
+        let [rows, vocabulary] = shape(&logits);
+        let (g, x) = (slice(&gradient), slice(&logits));
+        let new = cross_entropy::backward(g, x, &targets, slice(&normalizers), vocabulary);
+        from_vec(new, [rows, vocabulary])
+    }
+
+    fn adamw(
+        state: AdamWState<Flex>,
+        gradient: Floats,
+        runs: AdamWRuns<Flex>,
+        numbers: AdamWNumbers,
+    ) -> AdamWState<Flex> {
+        let [mut value, mut first, mut second] = [state.value, state.first, state.second].map(contiguous);
+        let [gradient, rate, clip, decay] = [gradient, runs.rate, runs.clip, runs.decay].map(contiguous);
+        let runs = adamw::Runs { rate: slice(&rate), clip: slice(&clip), decay: slice(&decay) };
         let (v, m, s) = (value.storage_mut(), first.storage_mut(), second.storage_mut());
-        adamw::update(v, m, s, slice(&gradient), &step);
-        (value, first, second)
+        adamw::update(v, m, s, slice(&gradient), runs, numbers);
+        AdamWState { value, first, second }
     }
 
     fn sum_of_squares(gradient: Floats) -> Floats {
@@ -191,42 +226,36 @@ fn ids(tensor: Ints) -> Vec<i64> {
     tensor.into_data().convert::<i64>().try_into_vec().expect("converted to i64")
 }
 
-/// What an attention's gradient needs.
-#[derive(Debug, Clone)]
-struct AttentionState {
+/// What an attention reads, in row-major order.
+struct Ordered {
     queries: Floats,
     keys: Floats,
     values: Floats,
-    bias: Floats,
-    plan: AttentionPlan,
+    bias: Option<Floats>,
+    mask: Option<Floats>,
 }
 
-impl AttentionState {
-    fn new(queries: Floats, keys: Floats, values: Floats, bias: Floats, plan: AttentionPlan) -> Self {
-        Self {
-            queries: contiguous(queries),
-            keys: contiguous(keys),
-            values: contiguous(values),
-            bias: contiguous(bias),
-            plan,
-        }
+impl Ordered {
+    fn new(inputs: AttentionInputs<Flex>) -> Self {
+        let [queries, keys, values] = [inputs.queries, inputs.keys, inputs.values].map(contiguous);
+        let [bias, mask] = [inputs.bias, inputs.mask].map(|tensor| tensor.into_option().map(contiguous));
+        Self { queries, keys, values, bias, mask }
     }
 
-    fn sizes(&self) -> attention::Sizes {
+    fn sizes(&self, heads: usize) -> attention::Sizes {
         let [runs, batch, queries, inner] = shape(&self.queries);
         let [_, _, keys, _] = shape(&self.keys);
-        let heads = self.plan.heads;
         attention::Sizes { runs, batch, heads, queries, keys, size: inner / heads }
     }
 
-    fn inputs(&self) -> attention::Inputs<'_> {
+    fn inputs<'a>(&'a self, plan: &'a AttentionPlan) -> attention::Inputs<'a> {
         attention::Inputs {
             queries: slice(&self.queries),
             keys: slice(&self.keys),
             values: slice(&self.values),
-            bias: Some(slice(&self.bias)),
-            mask: self.plan.mask.as_deref(),
-            dropout: self.plan.dropout.as_ref(),
+            bias: self.bias.as_ref().map(slice),
+            mask: self.mask.as_ref().map(slice),
+            dropout: plan.dropout.as_ref(),
         }
     }
 }
@@ -320,202 +349,6 @@ impl<C: CheckpointStrategy> CpuOps for Autodiff<Flex, C> {
         let out = Flex::sum_rows(values);
         match SumRows.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(from, out),
-            OpsKind::UnTracked(prep) => prep.finish(out),
-        }
-    }
-
-    fn rms_norm(input: FloatTensor<Self>, scale: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct RmsNorm;
-
-        impl Backward<Flex, 2> for RmsNorm {
-            type State = (Floats, Floats, Vec<f32>);
-
-            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let gradient = contiguous(grads.consume::<Flex>(&ops.node));
-                let (input, scale, reciprocals) = ops.state;
-                let sizes = norm_sizes(&input, &scale);
-                let [input_node, scale_node] = ops.parents;
-                let (g, x) = (slice(&gradient), slice(&input));
-                if let Some(node) = input_node {
-                    let dx = rms_norm::backward_input(g, x, slice(&scale), &reciprocals, sizes);
-                    grads.register::<Flex>(node.id, from_vec(dx, shape::<4>(&input)));
-                }
-                if let Some(node) = scale_node {
-                    let dscale = rms_norm::backward_scale(g, x, &reciprocals, sizes);
-                    grads.register::<Flex>(node.id, from_vec(dscale, shape::<3>(&scale)));
-                }
-            }
-        }
-
-        let ((input, a), (scale, b)) = (input.into_parts(), scale.into_parts());
-        let (input, scale) = (contiguous(input), contiguous(scale));
-        let sizes = norm_sizes(&input, &scale);
-        let (out, reciprocals) = rms_norm::forward(slice(&input), slice(&scale), sizes, epsilon as f32);
-        let out = from_vec(out, shape::<4>(&input));
-        match RmsNorm.prepare::<C>([a, b]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((input, scale, reciprocals), out),
-            OpsKind::UnTracked(prep) => prep.finish(out),
-        }
-    }
-
-    fn attention(
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        plan: AttentionPlan,
-    ) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Attention;
-
-        impl Backward<Flex, 4> for Attention {
-            type State = (AttentionState, Vec<f32>);
-
-            fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let gradient = contiguous(grads.consume::<Flex>(&ops.node));
-                let (saved, normalizers) = ops.state;
-                let with_bias = ops.parents[3].is_some();
-                let new = attention::backward(
-                    slice(&gradient),
-                    saved.inputs(),
-                    &normalizers,
-                    saved.sizes(),
-                    with_bias,
-                );
-                let parts = [
-                    (new.queries, shape::<4>(&saved.queries)),
-                    (new.keys, shape(&saved.keys)),
-                    (new.values, shape(&saved.values)),
-                    (new.bias, shape(&saved.bias)),
-                ];
-                for (node, (values, shape)) in ops.parents.into_iter().zip(parts) {
-                    if let Some(node) = node {
-                        grads.register::<Flex>(node.id, from_vec(values, shape));
-                    }
-                }
-            }
-        }
-
-        let ((queries, a), (keys, b)) = (queries.into_parts(), keys.into_parts());
-        let ((values, c), (bias, d)) = (values.into_parts(), bias.into_parts());
-        let saved = AttentionState::new(queries, keys, values, bias, plan);
-        let (out, normalizers) = attention::forward(saved.inputs(), saved.sizes());
-        let out = from_vec(out, shape::<4>(&saved.queries));
-        match Attention.prepare::<C>([a, b, c, d]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((saved, normalizers), out),
-            OpsKind::UnTracked(prep) => prep.finish(out),
-        }
-    }
-
-    fn dropout(input: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Dropout;
-
-        impl Backward<Flex, 1> for Dropout {
-            type State = Mask;
-
-            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let gradient = grads.consume::<Flex>(&ops.node);
-                if let [Some(node)] = ops.parents {
-                    grads.register::<Flex>(node.id, Flex::dropout(gradient, ops.state));
-                }
-            }
-        }
-
-        let (input, node) = input.into_parts();
-        let out = Flex::dropout(input, mask.clone());
-        match Dropout.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(mask, out),
-            OpsKind::UnTracked(prep) => prep.finish(out),
-        }
-    }
-
-    fn add_dropout(residual: FloatTensor<Self>, update: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct AddDropout;
-
-        impl Backward<Flex, 2> for AddDropout {
-            type State = Mask;
-
-            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let gradient = grads.consume::<Flex>(&ops.node);
-                let [residual, update] = ops.parents;
-                if let Some(node) = residual {
-                    grads.register::<Flex>(node.id, gradient.clone());
-                }
-                if let Some(node) = update {
-                    grads.register::<Flex>(node.id, Flex::dropout(gradient, ops.state));
-                }
-            }
-        }
-
-        let ((residual, a), (update, b)) = (residual.into_parts(), update.into_parts());
-        let out = Flex::add_dropout(residual, update, mask.clone());
-        match AddDropout.prepare::<C>([a, b]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(mask, out),
-            OpsKind::UnTracked(prep) => prep.finish(out),
-        }
-    }
-
-    fn relu_dropout(input: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct ReluDropout;
-
-        impl Backward<Flex, 1> for ReluDropout {
-            type State = (Floats, f32);
-
-            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let gradient = grads.consume::<Flex>(&ops.node);
-                let (out, scale) = ops.state;
-                if let [Some(node)] = ops.parents {
-                    let gradient =
-                        change(gradient, |g| elementwise::relu_dropout_backward(g, slice(&out), scale));
-                    grads.register::<Flex>(node.id, gradient);
-                }
-            }
-        }
-
-        let (input, node) = input.into_parts();
-        let scale = mask.scale();
-        let out = Flex::relu_dropout(input, mask);
-        match ReluDropout.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((out.clone(), scale), out),
-            OpsKind::UnTracked(prep) => prep.finish(out),
-        }
-    }
-
-    fn log_probabilities(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct LogProbabilities;
-
-        impl Backward<Flex, 1> for LogProbabilities {
-            type State = (Floats, Vec<i64>, Vec<f32>);
-
-            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let gradient = contiguous(grads.consume::<Flex>(&ops.node));
-                let (logits, targets, normalizers) = ops.state;
-                let [rows, vocabulary] = shape(&logits);
-                if let [Some(node)] = ops.parents {
-                    let new = cross_entropy::backward(
-                        slice(&gradient),
-                        slice(&logits),
-                        &targets,
-                        &normalizers,
-                        vocabulary,
-                    );
-                    grads.register::<Flex>(node.id, from_vec(new, [rows, vocabulary]));
-                }
-            }
-        }
-
-        let (logits, node) = logits.into_parts();
-        let (logits, targets) = (contiguous(logits), ids(targets));
-        let [rows, vocabulary] = shape(&logits);
-        let (out, normalizers) = cross_entropy::forward(slice(&logits), &targets, vocabulary);
-        let out = from_vec(out, [rows]);
-        match LogProbabilities.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((logits, targets, normalizers), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }

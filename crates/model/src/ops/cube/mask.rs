@@ -1,0 +1,101 @@
+//! Dropout masks drawn on the device: the same hash as [`Mask`], so the same bits.
+
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+
+use crate::dropout::Mask;
+
+/// A [`Mask`] as kernels read it.
+#[derive(CubeType, CubeLaunch)]
+pub struct DeviceMask {
+    /// Two halves of each run's key, the high one first.
+    keys: Box<[u32]>,
+    rows_per_run: u32,
+    length: u32,
+    threshold: u32,
+    scale: f32,
+}
+
+/// Uploads a mask's keys, eight bytes per run, to the device of a tensor.
+pub fn upload(mask: &Mask, like: &CubeTensor) -> DeviceMaskLaunch {
+    let halves: Vec<u32> = mask.keys.iter().flat_map(|key| [(key >> 32) as u32, *key as u32]).collect();
+    let handle = like.client.create_from_slice(u32::as_bytes(&halves));
+    // SAFETY: the length is that of what was uploaded.
+    let keys = unsafe { BufferArg::from_raw_parts(handle, halves.len()) };
+    DeviceMaskLaunch::new(keys, mask.rows_per_run as u32, mask.length as u32, mask.threshold(), mask.scale())
+}
+
+#[cube]
+impl DeviceMask {
+    /// [`Mask::row_key`].
+    pub fn row_key(&self, row: u32) -> u32 {
+        let run = row / self.rows_per_run;
+        let row = row % self.rows_per_run;
+        let run = run as usize;
+        let high = self.keys[2 * run] ^ (row / self.length);
+        let low = self.keys[2 * run + 1] ^ (row % self.length);
+        mix_low(high, low)
+    }
+
+    /// [`Mask::factor`].
+    pub fn factor(&self, row_key: u32, column: u32) -> f32 {
+        let draw = hash(row_key + column * 0x9e37_79b9u32) >> 8u32;
+        select(draw < self.threshold, 0.0f32, self.scale)
+    }
+
+    /// The factors of neighboring elements of a row.
+    pub fn factors<N: Size>(&self, row_key: u32, column: u32) -> Vector<f32, N> {
+        let mut factors = Vector::<f32, N>::empty();
+        #[unroll]
+        for i in 0..N::value() {
+            factors.insert(i, self.factor(row_key, column + i as u32));
+        }
+        factors
+    }
+}
+
+/// A 64-bit number in two halves: not every device has 64-bit integers.
+#[derive(CubeType, Clone, Copy)]
+struct Wide {
+    high: u32,
+    low: u32,
+}
+
+/// The low half of SplitMix64's finalizer, [`crate::random::mix`].
+#[cube]
+fn mix_low(high: u32, low: u32) -> u32 {
+    let sum = low + 0x7f4a_7c15u32;
+    let carry = select(sum < low, 1u32, 0u32);
+    let x = Wide { high: high + 0x9e37_79b9u32 + carry, low: sum };
+    let x = multiply(fold(x, 30u32), 0xbf58_476du32, 0x1ce4_e5b9u32);
+    let x = multiply(fold(x, 27u32), 0x94d0_49bbu32, 0x1331_11ebu32);
+    fold(x, 31u32).low
+}
+
+/// `x ^ (x >> shift)`, for a shift below 32.
+#[cube]
+fn fold(x: Wide, shift: u32) -> Wide {
+    let low = (x.low >> shift) | (x.high << (32u32 - shift));
+    Wide { high: x.high ^ (x.high >> shift), low: x.low ^ low }
+}
+
+/// The low 64 bits of a product.
+#[cube]
+fn multiply(x: Wide, high: u32, low: u32) -> Wide {
+    Wide { high: x.low.mul_hi(low) + x.low * high + x.high * low, low: x.low * low }
+}
+
+/// The hash of [`crate::dropout`].
+#[cube]
+fn hash(x: u32) -> u32 {
+    let x = (x ^ (x >> 16u32)) * 0x7feb_352du32;
+    let x = (x ^ (x >> 15u32)) * 0x846c_a68bu32;
+    x ^ (x >> 16u32)
+}
+
+/// What a kernel without dropout gets in a mask's place.
+pub fn absent(like: &CubeTensor) -> DeviceMaskLaunch {
+    // SAFETY: the length is that of what was allocated.
+    let keys = unsafe { BufferArg::from_raw_parts(like.client.empty(2 * size_of::<u32>()), 2) };
+    DeviceMaskLaunch::new(keys, 1, 1, 0, 0.0)
+}
