@@ -63,6 +63,16 @@ fn rms_norm() {
 }
 
 #[test]
+fn more_rows_than_an_axis_has_cubes() {
+    let inputs = vec![random([1, 1, 70_001, 4]), random([1, 1, 1, 4])];
+    let scale = |t: &Tensor<4>| t.clone().reshape([1, 1, 4]);
+    let (found, expected) = (to_device(&inputs, &device()), &inputs);
+    let found = values(ops::rms_norm(found[0].clone(), scale(&found[1]), 1e-6));
+    let expected = values(ops::rms_norm_composed(expected[0].clone(), scale(&expected[1]), 1e-6));
+    assert!(largest_difference(&found, &expected) / largest(&expected) < 1e-5);
+}
+
+#[test]
 fn linear() {
     for shape in [[1, 1, 1, 8], [2, 3, 5, 16], [1, 40, 20, 64]] {
         let out = 48;
@@ -79,10 +89,15 @@ fn linear() {
 
 #[test]
 fn attention() {
-    for (runs, biases, queries, keys, rate) in
-        [(1, 1, 6, 6, 0.0), (2, 1, 5, 9, 0.2), (2, 2, 7, 7, 0.2), (3, 3, 1, 4, 0.1)]
-    {
-        let (batch, heads, size) = (5, 3, 8);
+    // More queries and keys than a tile has, and heads whose rows leave room for smaller tiles only.
+    for (runs, biases, queries, keys, rate, size) in [
+        (1, 1, 6, 6, 0.0, 8),
+        (2, 1, 5, 9, 0.2, 8),
+        (2, 2, 37, 33, 0.2, 8),
+        (3, 3, 1, 4, 0.1, 8),
+        (1, 1, 9, 10, 0.2, 128),
+    ] {
+        let (batch, heads) = (5, 3);
         let rows = |length| random([runs, batch, length, heads * size]);
         let inputs = vec![rows(queries), rows(keys), rows(keys), random([biases, heads, queries, keys])];
         let hidden: Vec<f32> =
@@ -155,6 +170,43 @@ fn extreme_scores_give_no_nan() {
     let logits = Tensor::<4>::from_floats([[[[1e30, -1e30, 0.0, 88.0]]]], &device());
     let target = Tensor::<3, Int>::from_ints([[[0]]], &device());
     assert_eq!(values(ops::log_probabilities(logits, target)), [0.0]);
+}
+
+/// Values and gradients of an attention whose output is normed: with respect to queries, keys, values, bias and scale.
+fn normed_attention(inputs: &[Tensor<4>], seeds: &[u64]) -> Vec<Vec<f32>> {
+    let (runs, heads) = (seeds.len(), 2);
+    let t: Vec<Tensor<4>> =
+        to_device(inputs, &device()).into_iter().map(|t| t.autodiff().require_grad()).collect();
+    let [_, batch, queries, _] = t[0].dims();
+    let shape = [runs, batch, heads, queries, t[1].dims()[2]];
+    let input = ops::Attention {
+        queries: t[0].clone(),
+        keys: t[1].clone(),
+        values: t[2].clone(),
+        bias: Some(t[3].clone()),
+        mask: None,
+    };
+    let out = ops::attention(input, heads, Dropout::new(seeds, 7).mask("weights", &shape, 0.2));
+    let scale = t[4].clone().reshape([runs, 1, out.dims()[3]]);
+    let out = ops::rms_norm(out, scale, 1e-6);
+    let mut gradients = out.clone().square().sum().backward();
+    let mut all = vec![values(out.inner())];
+    all.extend(t.iter().map(|t| values(t.grad_remove(&mut gradients).unwrap())));
+    all
+}
+
+#[test]
+fn a_run_has_the_same_bits_alone_and_in_company() {
+    let (runs, width) = (3, 16);
+    let mut inputs: Vec<Tensor<4>> = [19, 21, 21].map(|length| random([runs, 4, length, width])).into();
+    inputs.push(random([runs, 2, 19, 21]));
+    inputs.push(random([runs, 1, 1, width]));
+    let together = normed_attention(&inputs, &[4, 5, 6]);
+    assert_eq!(together, normed_attention(&inputs, &[4, 5, 6]));
+    let middle: Vec<Tensor<4>> = inputs.iter().map(|t| t.clone().slice_dim(0, 1..2)).collect();
+    for (together, alone) in together.iter().zip(normed_attention(&middle, &[5])) {
+        assert_eq!(together[alone.len()..2 * alone.len()], alone);
+    }
 }
 
 /// The mask that a device draws, read off what it leaves of ones.

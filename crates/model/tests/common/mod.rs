@@ -18,6 +18,8 @@ pub(crate) fn device() -> Device {
         Err(_) | Ok("cpu") => Device::flex(),
         #[cfg(feature = "vulkan")]
         Ok("vulkan") => Device::vulkan(Default::default()),
+        #[cfg(feature = "wgpu")]
+        Ok("wgpu") => Device::wgpu(Default::default()),
         #[cfg(feature = "cuda")]
         Ok("cuda") => Device::cuda(0),
         Ok(other) => panic!("{other} is not a device of this build"),

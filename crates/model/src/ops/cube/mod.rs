@@ -3,8 +3,10 @@
 //! No kernel adds atomically: the same input gives the same bits, whatever runs beside. Values may be of any float
 //! type; sums and what is kept for a gradient are in f32.
 
-// The arguments of a kernel are its buffers and sizes.
-#![allow(clippy::too_many_arguments)]
+// The arguments of a kernel are its buffers and sizes, and its loops have no iterators.
+#![allow(clippy::too_many_arguments, clippy::needless_range_loop)]
+// What the macros make of a kernel is public, and may not be made of what is not.
+#![allow(unreachable_pub)]
 
 mod adamw;
 mod attention;
