@@ -14,11 +14,8 @@ use crate::parameters::{Parameter, Parameters};
 /// # Errors
 /// When the file cannot be written.
 pub fn save(parameters: &Parameters, run: usize, path: &Path) -> Result<(), Error> {
-    let bytes: Vec<Vec<u8>> = parameters
-        .run_to_host(run)
-        .iter()
-        .map(|values| values.iter().flat_map(|value| value.to_le_bytes()).collect())
-        .collect();
+    let bytes: Vec<Vec<u8>> =
+        parameters.run_to_host(run).iter().map(|values| files::float_bytes(values)).collect();
     let views = parameters.declared().iter().zip(&bytes).map(|(parameter, bytes)| {
         let view = TensorView::new(Dtype::F32, parameter.shape.clone(), bytes);
         (parameter.name.as_str(), view.expect("sizes follow from the declaration"))
@@ -62,8 +59,7 @@ pub fn read(declared: &[Parameter], bytes: &[u8], path: &Path) -> Result<Vec<Vec
                 view.shape()
             )));
         }
-        let floats = view.data().chunks_exact(size_of::<f32>());
-        Ok(floats.map(|b| f32::from_le_bytes(b.try_into().expect("chunks of 4"))).collect())
+        Ok(files::floats(view.data()))
     };
     declared.iter().map(values).collect()
 }

@@ -10,6 +10,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 use crate::Error;
 use crate::batch::{Batch, Rows};
 use crate::context::Context;
+use crate::device::is_host;
 use crate::dropout::Dropout;
 use crate::generation_config;
 use crate::layout::Layout;
@@ -130,7 +131,7 @@ pub trait Decoding {
 
 /// Steps after which answers are read: each read waits for a device, and steps after the last EOS token are in vain.
 fn steps_between_reads(device: &Device) -> usize {
-    match device.clone().inner() == Device::flex() {
+    match is_host(device) {
         true => 1,
         false => 8,
     }

@@ -30,17 +30,16 @@ fn upload<const N: usize>(lists: [&[Vec<&[u32]>]; N], pad: u32, device: &Device)
     let all: Vec<i64> =
         padded.iter().flat_map(|list| list.ids.iter().chain(&list.lengths).copied()).collect();
     let count = all.len();
-    let mut rest = Tensor::<1, Int>::from_data(TensorData::new(all, [count]), device);
+    let all = Tensor::<1, Int>::from_data(TensorData::new(all, [count]), device);
+    let mut start = 0;
+    let mut next = |count: usize| {
+        let next = all.clone().narrow(0, start, count);
+        start += count;
+        next
+    };
     padded.map(|list| {
         let Padded { shape: [runs, batch, width], ids, lengths } = list;
-        let [ids, lengths] = [ids.len(), lengths.len()].map(|count| {
-            let [all] = rest.dims();
-            let taken = rest.clone().narrow(0, 0, count);
-            if count < all {
-                rest = rest.clone().narrow(0, count, all - count);
-            }
-            taken
-        });
+        let (ids, lengths) = (next(ids.len()), next(lengths.len()));
         let positions = Tensor::<1, Int>::arange(0..width as i64, device).reshape([1, 1, width]);
         let mask = positions
             .expand([runs, batch, width])

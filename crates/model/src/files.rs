@@ -63,6 +63,17 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, Error> {
         .map_err(|_| Error::Read { path: path.into(), source: io::Error::other("it is not UTF-8 text") })
 }
 
+/// Floats as files hold them, little-endian.
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    let floats = bytes.chunks_exact(size_of::<f32>());
+    floats.map(|float| f32::from_le_bytes(float.try_into().expect("exact chunks"))).collect()
+}
+
+/// The bytes of floats, little-endian.
+pub fn float_bytes(floats: &[f32]) -> Vec<u8> {
+    floats.iter().flat_map(|float| float.to_le_bytes()).collect()
+}
+
 /// Refuses a folder that Python's peft wrote: transformers would load another model for it, and put the adapter on
 /// that.
 ///

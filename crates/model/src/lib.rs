@@ -36,6 +36,7 @@ pub mod adapter;
 mod backbone;
 mod batch;
 mod context;
+pub mod device;
 pub mod dropout;
 mod error;
 pub mod families;

@@ -1,8 +1,9 @@
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-pub use super::fused::AdamWNumbers;
-use super::fused::{AdamWRuns, AdamWState, Kernels, takes};
+pub use super::arguments::AdamWNumbers;
+use super::arguments::{AdamWRuns, AdamWState};
+use super::fused::{Kernels, takes};
 
 /// What differs between runs in an update: `[runs]` each.
 #[derive(Debug, Clone)]

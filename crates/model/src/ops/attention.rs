@@ -1,7 +1,8 @@
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, activation};
 
-use super::fused::{AttentionInputs, AttentionPlan, FusedOps, Maybe, takes};
+use super::arguments::{AttentionInputs, AttentionPlan, Maybe};
+use super::fused::{FusedOps, takes};
 use crate::dropout::Mask;
 
 /// What an attention mixes.

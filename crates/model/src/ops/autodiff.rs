@@ -6,7 +6,8 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, AutodiffBackend, TensorMetadata};
 
-use super::fused::{AttentionInputs, AttentionPlan, FusedOps, Kernels, Maybe};
+use super::arguments::{AttentionInputs, AttentionPlan, Maybe};
+use super::fused::{FusedOps, Kernels};
 use crate::dropout::Mask;
 
 impl<B: Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {

@@ -4,17 +4,21 @@
 //! intermediate; these keep what a gradient needs and compute the rest again.
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Backend, ExtensionType, backend_extension};
+use burn::backend::{Backend, backend_extension};
 use burn::tensor::{DType, Device, Tensor};
 
+use super::arguments::{
+    AdamWNumbers, AdamWRuns, AdamWState, AttentionGradients, AttentionInputs, AttentionPlan,
+};
 #[cfg(feature = "cube")]
 use super::metadata::{self, spec};
+use crate::device::is_host;
 use crate::dropout::Mask;
 
 /// Whether the fused operations can take a tensor: it is in f32, and on a device that has kernels.
 pub(super) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device().inner();
-    tensor.dtype() == DType::F32 && (device == Device::flex() || is_cube(&device))
+    tensor.dtype() == DType::F32 && (is_host(&device) || is_cube(&device))
 }
 
 /// Whether a device is one of CubeCL's.
@@ -26,109 +30,6 @@ fn is_cube(device: &Device) -> bool {
 #[cfg(not(feature = "cube"))]
 fn is_cube(_: &Device) -> bool {
     false
-}
-
-/// A tensor that may be left out.
-#[derive(Debug, Clone, ExtensionType)]
-#[extension_type(fusion: cfg(feature = "cube"))]
-pub(super) enum Maybe<B: Backend> {
-    /// It is there.
-    Some(FloatTensor<B>),
-    /// It is left out.
-    None,
-}
-
-impl<B: Backend> Maybe<B> {
-    /// The tensor as an option.
-    pub(super) fn into_option(self) -> Option<FloatTensor<B>> {
-        match self {
-            Maybe::Some(tensor) => Some(tensor),
-            Maybe::None => None,
-        }
-    }
-}
-
-impl<B: Backend> From<Option<FloatTensor<B>>> for Maybe<B> {
-    fn from(tensor: Option<FloatTensor<B>>) -> Self {
-        tensor.map_or(Maybe::None, Maybe::Some)
-    }
-}
-
-/// What an attention reads; shapes as in [`crate::ops::Attention`].
-#[derive(Debug, Clone, ExtensionType)]
-#[extension_type(fusion: cfg(feature = "cube"))]
-pub(super) struct AttentionInputs<B: Backend> {
-    /// `[runs, batch, queries, inner_dim]`.
-    pub queries: FloatTensor<B>,
-    /// `[runs, batch, keys, inner_dim]`.
-    pub keys: FloatTensor<B>,
-    /// `[runs, batch, keys, inner_dim]`.
-    pub values: FloatTensor<B>,
-    /// `[1 or runs, heads, queries, keys]`.
-    #[extension_type]
-    pub bias: Maybe<B>,
-    /// `[runs, batch, keys]`.
-    #[extension_type]
-    pub mask: Maybe<B>,
-}
-
-/// Gradients with respect to an attention's inputs.
-#[derive(Debug, Clone, ExtensionType)]
-#[extension_type(fusion: cfg(feature = "cube"))]
-pub(super) struct AttentionGradients<B: Backend> {
-    /// With respect to the queries.
-    pub queries: FloatTensor<B>,
-    /// With respect to the keys.
-    pub keys: FloatTensor<B>,
-    /// With respect to the values.
-    pub values: FloatTensor<B>,
-    /// With respect to the bias, where it was asked for.
-    #[extension_type]
-    pub bias: Maybe<B>,
-}
-
-/// A parameter with its moments, `[runs, elements]` each.
-#[derive(Debug, Clone, ExtensionType)]
-#[extension_type(fusion: cfg(feature = "cube"))]
-pub(super) struct AdamWState<B: Backend> {
-    /// The parameter.
-    pub value: FloatTensor<B>,
-    /// Running mean of the gradient.
-    pub first: FloatTensor<B>,
-    /// Running mean of the squared gradient.
-    pub second: FloatTensor<B>,
-}
-
-/// What differs between runs, `[runs]` each.
-#[derive(Debug, Clone, ExtensionType)]
-#[extension_type(fusion: cfg(feature = "cube"))]
-pub(super) struct AdamWRuns<B: Backend> {
-    /// Learning rate, bias correction included.
-    pub rate: FloatTensor<B>,
-    /// Factor on the gradient.
-    pub clip: FloatTensor<B>,
-    /// Share of the updated value that weight decay takes.
-    pub decay: FloatTensor<B>,
-}
-
-/// How an attention is to be computed.
-#[derive(Debug, Clone)]
-pub(super) struct AttentionPlan {
-    /// Number of heads.
-    pub heads: usize,
-    /// Which weights are dropped.
-    pub dropout: Option<Mask>,
-}
-
-/// The same numbers for all runs of an update.
-#[derive(Debug, Clone, Copy)]
-pub struct AdamWNumbers {
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Added to the root of the second moment.
-    pub epsilon: f32,
 }
 
 /// The fused operations as they are called, with their gradients; shapes as in [`crate::ops`].

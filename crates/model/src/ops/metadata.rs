@@ -3,7 +3,7 @@
 use burn::backend::fusion::custom::TensorSpec;
 use burn::tensor::{DType, Shape};
 
-use super::fused::{AttentionGradientsMetadata, AttentionInputsMetadata, AttentionPlan, MaybeMetadata};
+use super::arguments::{AttentionGradientsMetadata, AttentionInputsMetadata, AttentionPlan, MaybeMetadata};
 
 /// A tensor of this shape and type.
 pub(super) fn spec<const D: usize>(shape: [usize; D], dtype: DType) -> TensorSpec {

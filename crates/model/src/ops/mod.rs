@@ -2,6 +2,7 @@
 //! which runs on every device, and a fused one for the CPU and for GPUs.
 
 mod adamw;
+mod arguments;
 mod attention;
 mod autodiff;
 mod cpu;

@@ -210,7 +210,7 @@ fn to_f32(bytes: &[u8], kind: Kind) -> Vec<f32> {
     }
     match kind {
         Kind::F64 => convert(bytes, |b| f64::from_le_bytes(b) as f32),
-        Kind::F32 => convert(bytes, f32::from_le_bytes),
+        Kind::F32 => files::floats(bytes),
         Kind::F16 => convert(bytes, |b| f16::from_le_bytes(b).to_f32()),
         Kind::Bf16 => convert(bytes, |b| bf16::from_le_bytes(b).to_f32()),
     }

@@ -7,6 +7,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use super::Weights;
 use super::checkpoint::unreadable;
 use crate::Error;
+use crate::files;
 
 impl Weights {
     /// Writes `model.safetensors` into a folder, in f32, f16 or bf16.
@@ -51,6 +52,6 @@ fn to_bytes(values: &[f32], dtype: DType) -> Vec<u8> {
     match dtype {
         DType::F16 => values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
         DType::BF16 => values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect(),
-        _ => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        _ => files::float_bytes(values),
     }
 }

@@ -2,7 +2,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
 
 use super::{listing, output};
 use crate::host::device::{self, Backend};
@@ -13,13 +12,10 @@ pub(super) struct Devices {}
 
 impl Devices {
     pub(super) fn execute(self) -> Result<ExitCode> {
-        let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(listing::WIDTH as u16);
-        table.set_header(["--device", "name", "precision", "memory"]);
+        let mut table = listing::table(["--device", "name", "precision", "memory"]);
         for found in device::found() {
             let memory = match found.name == device::DeviceName::CPU {
-                true => format!("{:.1} GiB available", memory::available_bytes() as f64 / GIB),
+                true => format!("{} available", memory::gibibytes(memory::available_bytes())),
                 // Burn does not tell what a GPU has.
                 false => "not known".into(),
             };
@@ -37,5 +33,3 @@ impl Devices {
         Ok(ExitCode::SUCCESS)
     }
 }
-
-const GIB: f64 = (1u64 << 30) as f64;

@@ -1,10 +1,21 @@
 //! Lists of names with descriptions, for a terminal of 80 columns.
 
+use comfy_table::{ContentArrangement, Table, presets};
+
 /// Columns of a default terminal.
 pub(super) const WIDTH: usize = 80;
 
 /// Column where descriptions begin.
 const INDENT: usize = 22;
+
+/// An empty table of that width.
+pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16);
+    table.set_header(header);
+    table
+}
 
 /// A name and its description, wrapped between words.
 pub(super) fn entry(name: &str, paragraphs: &[String]) -> String {

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::CellAlignment;
 use peft_model::{families, peft};
 use serde_json::Map;
 
@@ -33,10 +33,7 @@ impl Methods {
         };
         let layout = config.layout();
         let total = layout.num_parameters();
-        let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(listing::WIDTH as u16);
-        table.set_header(["method", "title", "trainable", "share", "paper"]);
+        let mut table = listing::table(["method", "title", "trainable", "share", "paper"]);
         for registered in peft::methods() {
             let built = peft::build(registered.name, &Map::new())?;
             let trainable = peft::num_trainable(built.method.as_ref(), layout)

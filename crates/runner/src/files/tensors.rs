@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use peft_model::files::float_bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -44,8 +45,7 @@ pub fn write(path: &Path, tensors: &[TensorEntry], description: &[(&str, String)
             let values = (tensor.values)();
             assert_eq!(values.len(), tensor.shape.iter().product::<usize>(), "{}", tensor.name);
             for values in values.chunks(VALUES_AT_A_TIME) {
-                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                file.write_all(&bytes)?;
+                file.write_all(&float_bytes(values))?;
             }
         }
         let Hashing { inner: mut file, digest } = file;

@@ -152,11 +152,8 @@ impl Suite {
     /// The method's name and the setting in what stands behind `methods.`; a name of this suite may have dots, and so
     /// may a setting, which is then inside a table.
     fn setting_of_method(&self, path: &str) -> (String, String) {
-        let quoted = path
-            .starts_with(['"', '\''])
-            .then(|| path[1..].split_once([path.as_bytes()[0] as char]))
-            .flatten();
-        if let Some((name, rest)) = quoted {
+        let quote = path.chars().next().filter(|first| ['"', '\''].contains(first));
+        if let Some((name, rest)) = quote.and_then(|quote| path[1..].split_once(quote)) {
             return (name.into(), rest.trim_start_matches('.').into());
         }
         let own =

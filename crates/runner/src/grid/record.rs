@@ -1,8 +1,8 @@
 //! The making of records and adapters from what trainings came to.
 
-use anyhow::Result;
-use peft_model::Parameter;
+use anyhow::{Error, Result};
 use peft_model::layout::Layout;
+use peft_model::peft;
 use serde_json::json;
 
 use super::instance::Instance;
@@ -27,8 +27,9 @@ pub(super) struct Making<'a> {
 impl Making<'_> {
     /// Writes the results that the store lacks, each after its adapter, and gives their records.
     pub(super) fn write(&self, cells: &[Cell], store: &Store) -> Result<Vec<Record>> {
-        let declared = self.instance.built.method.parameters(self.layout).map_err(anyhow::Error::msg)?;
-        let trainable = declared.iter().filter(|p| p.trains).map(Parameter::len).sum::<usize>() as u64;
+        let method = self.instance.built.method.as_ref();
+        let declared = method.parameters(self.layout).map_err(Error::msg)?;
+        let trainable = peft::num_trainable(method, self.layout).map_err(Error::msg)? as u64;
         let mut records = Vec::new();
         for (cell, run) in cells.iter().zip(&self.outcome.runs) {
             // Of a group that was killed between its first result and its last, some have theirs.

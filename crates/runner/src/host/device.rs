@@ -4,7 +4,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::str::FromStr;
 
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "metal", feature = "wgpu"))]
+use burn::tensor::DeviceType;
 use burn::tensor::{DType, Device, Tensor};
+use peft_model::device::is_host;
 
 /// What a device is programmed through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,22 +53,26 @@ impl Backend {
 
     /// The devices of this machine; none where the driver is missing.
     fn devices(self) -> Vec<Device> {
-        #[cfg(any(feature = "cuda", feature = "vulkan", feature = "metal", feature = "wgpu"))]
-        use burn::tensor::DeviceType;
         match self {
             Self::Cpu => vec![Device::flex()],
             #[cfg(feature = "cuda")]
-            Self::Cuda => quietly(|| Device::enumerate(DeviceType::Cuda).to_vec()).unwrap_or_default(),
+            Self::Cuda => listed(DeviceType::Cuda),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => quietly(|| Device::enumerate(DeviceType::Vulkan).to_vec()).unwrap_or_default(),
+            Self::Vulkan => listed(DeviceType::Vulkan),
             #[cfg(feature = "metal")]
-            Self::Metal => quietly(|| Device::enumerate(DeviceType::Metal).to_vec()).unwrap_or_default(),
+            Self::Metal => listed(DeviceType::Metal),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => quietly(|| Device::enumerate(DeviceType::Wgpu).to_vec()).unwrap_or_default(),
+            Self::Wgpu => listed(DeviceType::Wgpu),
             #[allow(unreachable_patterns, reason = "a program may be built with all of them")]
             _ => Vec::new(),
         }
     }
+}
+
+/// The devices of a kind; none where the driver is missing.
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "metal", feature = "wgpu"))]
+fn listed(kind: DeviceType) -> Vec<Device> {
+    quietly(|| Device::enumerate(kind).to_vec()).unwrap_or_default()
 }
 
 /// A device by the name that it has on the command line: `cpu`, `cuda`, `cuda:1`, `vulkan`.
@@ -120,11 +127,6 @@ pub struct Found {
     pub title: String,
     /// Precisions in which it can compute.
     pub precisions: Vec<&'static str>,
-}
-
-/// Whether a device computes in the memory that the program itself has.
-pub fn is_host(device: &Device) -> bool {
-    device.clone().inner() == Device::flex()
 }
 
 impl DeviceName {

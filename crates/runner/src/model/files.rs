@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use peft_model::device::is_host;
 use peft_model::layout::{Layout, Stack};
 use peft_model::{Backbone, Configuration, families};
 
@@ -11,7 +12,6 @@ use super::parts::{config, read_tokenizer, tokenizer_file};
 use super::place::{Place, RANDOM};
 use super::precision::PRECISION;
 use crate::files::digest::Digest;
-use crate::host::device::is_host;
 use crate::host::memory::{self, TooLarge};
 use crate::hub::{Hub, Repo};
 use crate::tokenizer::{Tokenizer, TokenizerError};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Tensor, TensorData};
 use peft_model::Parameters;
+use peft_model::files::floats;
 use peft_model::optim::AdamW;
 use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
@@ -197,8 +198,4 @@ fn from_bytes<M: DeserializeOwned>(
         extra,
         meta,
     })
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("chunks of 4"))).collect()
 }

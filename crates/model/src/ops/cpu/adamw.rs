@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::simd::{sum, vectorize};
-use crate::ops::fused::AdamWNumbers;
+use crate::ops::arguments::AdamWNumbers;
 
 /// Elements that one task handles.
 const BLOCK: usize = 1 << 14;

@@ -17,16 +17,18 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
-use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
+use burn::tensor::{DType, Shape, Tensor, TensorData};
 
-use super::fused::{
-    AdamWNumbers, AdamWRuns, AdamWState, AttentionGradients, AttentionInputs, AttentionPlan, Kernels,
+use super::arguments::{
+    AdamWNumbers, AdamWRuns, AdamWState, AttentionGradients, AttentionInputs, AttentionPlan,
 };
+use super::fused::Kernels;
+use crate::device::is_host;
 use crate::dropout::Mask;
 
 /// Whether the kernels here can take a tensor: it is on the CPU, in f32.
 pub(super) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.dtype() == DType::F32 && tensor.device().inner() == Device::flex()
+    tensor.dtype() == DType::F32 && is_host(&tensor.device())
 }
 
 /// Operations that only the CPU has; shapes as in [`crate::ops`].

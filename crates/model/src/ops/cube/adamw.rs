@@ -9,7 +9,7 @@ use cubecl::prelude::*;
 
 use super::launch::{UNITS, addresses, contiguous, cubes, dims, element, empty, owned, vector_size};
 use super::reduce;
-use crate::ops::fused::{AdamWNumbers, AdamWRuns, AdamWState};
+use crate::ops::arguments::{AdamWNumbers, AdamWRuns, AdamWState};
 
 /// Elements that one cube squares and sums.
 const BLOCK: usize = 1 << 14;

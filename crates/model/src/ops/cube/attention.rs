@@ -11,10 +11,8 @@ use cubecl::prelude::*;
 
 use super::launch::{addresses, contiguous, cubes, dims, element, empty, empty_like};
 use super::mask::{DeviceMask, DeviceMaskLaunch, absent, upload};
-use crate::ops::fused::{AttentionInputs, AttentionPlan};
-
-/// Below every score; finite, since WGSL has no infinity.
-const LOWEST: f32 = -3.0e38;
+use super::reduce::LOWEST;
+use crate::ops::arguments::{AttentionInputs, AttentionPlan};
 
 /// What a kernel is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

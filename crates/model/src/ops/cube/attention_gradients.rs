@@ -10,7 +10,7 @@ use cubecl::prelude::*;
 use super::attention::{Head, Inputs, Plan, Sizes, Terms, dot, load, locate};
 use super::launch::{addresses, contiguous, cubes, element, empty, empty_like};
 use super::mask::DeviceMask;
-use crate::ops::fused::{AttentionGradients, Maybe};
+use crate::ops::arguments::{AttentionGradients, Maybe};
 
 /// What the softmax of a query says of one key.
 #[derive(CubeType, Clone, Copy)]

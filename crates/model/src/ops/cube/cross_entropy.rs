@@ -7,10 +7,7 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::launch::{UNITS, addresses, contiguous, cubes, dims, element, empty, empty_like, vector_size};
-use super::reduce;
-
-/// Below every score; finite, since WGSL has no infinity.
-const LOWEST: f32 = -3.0e38;
+use super::reduce::{self, LOWEST};
 
 /// One pass over a row: each unit keeps the largest of its logits and the sum of exponentials relative to it.
 #[cube(launch_unchecked, address_type = "dynamic")]

@@ -21,9 +21,10 @@ mod rms_norm;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::fused::{
-    AdamWNumbers, AdamWRuns, AdamWState, AttentionGradients, AttentionInputs, AttentionPlan, Kernels,
+use super::arguments::{
+    AdamWNumbers, AdamWRuns, AdamWState, AttentionGradients, AttentionInputs, AttentionPlan,
 };
+use super::fused::Kernels;
 use crate::dropout::Mask;
 
 impl Kernels for CubeBackend {

@@ -2,6 +2,9 @@
 
 use cubecl::prelude::*;
 
+/// Below every score; finite, since WGSL has no infinity.
+pub const LOWEST: f32 = -3.0e38;
+
 /// Sum of one value of each unit, which every unit gets.
 #[cube]
 pub fn sum(value: f32, #[comptime] units: usize) -> f32 {

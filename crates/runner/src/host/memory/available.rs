@@ -44,7 +44,8 @@ pub fn available_bytes() -> u64 {
     [system(), control_group(), address_space()].into_iter().flatten().min().unwrap_or(UNKNOWN)
 }
 
-fn gibibytes(bytes: u64) -> String {
+/// A size as text, `1.5 GiB`.
+pub fn gibibytes(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
 

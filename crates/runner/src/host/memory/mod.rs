@@ -3,5 +3,5 @@
 mod available;
 mod in_use;
 
-pub use available::{TooLarge, available_bytes, ensure, floats};
+pub use available::{TooLarge, available_bytes, ensure, floats, gibibytes};
 pub use in_use::{Counting, peak_bytes, reset_peak};
