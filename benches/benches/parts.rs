@@ -1,7 +1,7 @@
 //! The parts of a training step at T5-small's sizes: fused operations beside the same composed of Burn's
 //! own, runs side by side beside one after the other, and generation.
 
-use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use peft_benches::{BatchSize, batch};
 use peft_model::dropout::Dropout;
@@ -79,7 +79,7 @@ fn small() -> Box<dyn Backbone> {
         num_decoder_layers: Some(2),
         ..T5Config::t5_small()
     };
-    T5Configuration::new(config).expect("sizes in range").random(1, &Device::flex())
+    T5Configuration::new(config).expect("sizes in range").random(1, &Device::flex(), DType::F32)
 }
 
 fn runs(criterion: &mut Criterion) {

@@ -35,9 +35,9 @@ def parity(args):
     return max(abs(a["logprob"] - b["logprob"]) for a, b in zip(cpu, gpu))
 
 
-def ours(args, method, source, runs):
+def ours(args, method, source, runs, precision):
     command = [args.binary, "--device", args.device, "--method", method, "--rows", "32", "--source", str(source),
-               "--runs", str(runs), "--steps", str(args.steps)]
+               "--runs", str(runs), "--precision", precision, "--steps", str(args.steps)]
     return json.loads(text(command))["ms_per_step"]
 
 
@@ -74,11 +74,11 @@ def main():
              f"{parity(args):.1e}.", ""]
     for source in args.lengths:
         lines += [f"## 32 rows, {source} source tokens, 3 target tokens; median ms of {args.steps} steps", "",
-                  "| method | ours f32 | ours f32, 3 runs | torch f32 | torch bf16 | torch bf16, compiled |",
-                  "|---|---:|---:|---:|---:|---:|"]
+                  "| method | ours f32 | ours bf16 | ours bf16, 3 runs | torch f32 | torch bf16 | torch bf16, compiled |",
+                  "|---|---:|---:|---:|---:|---:|---:|"]
         for method in args.methods:
-            three = None if method == "full" else ours(args, method, source, 3)
-            times = [ours(args, method, source, 1), three, torch(args, method, source),
+            three = None if method == "full" else ours(args, method, source, 3, "bf16")
+            times = [ours(args, method, source, 1, "f32"), ours(args, method, source, 1, "bf16"), three, torch(args, method, source),
                      torch(args, method, source, "--torch-bf16"), torch(args, method, source, "--torch-bf16", "--compile")]
             lines.append(f"| {method} | {' | '.join(map(cell, times))} |")
             print(lines[-1], flush=True)

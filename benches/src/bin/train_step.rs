@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
-use burn::tensor::DType;
 use clap::Parser;
 use peft_bench::host::device::DeviceName;
+use peft_bench::model::Precision;
 use peft_benches::{BatchSize, batch};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings};
@@ -27,6 +27,9 @@ struct Arguments {
     /// Device: cpu, cuda, cuda:1, vulkan, metal or wgpu
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
+    /// Precision of the backbone: f32 or bf16
+    #[arg(long, default_value = "f32")]
+    precision: Precision,
     /// Methods; all where left out
     #[arg(long = "method")]
     methods: Vec<String>,
@@ -47,9 +50,11 @@ const SETTINGS: AdamWSettings = AdamWSettings { epsilon: 1e-6, weight_decay: 0.0
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let device = arguments.device.open()?;
+    arguments.precision.ensure(&device, arguments.device)?;
+    let dtype = arguments.precision.dtype();
     let backbone = match &arguments.model {
-        Some(folder) => families::load(folder, &device, DType::F32)?,
-        None => families::reference().random(1, &device),
+        Some(folder) => families::load(folder, &device, dtype)?,
+        None => families::reference().random(1, &device, dtype),
     };
     let all = METHODS.iter().map(|m| m.name.to_string());
     let methods: Vec<String> =
@@ -89,6 +94,7 @@ fn measure(name: &str, backbone: &dyn Backbone, arguments: &Arguments) -> Result
     Ok(json!({
         "method": name,
         "device": arguments.device.to_string(),
+        "precision": arguments.precision,
         "ms_per_step": milliseconds[milliseconds.len() / 2],
         "ms_min": milliseconds[0],
         "peak_mib": peak_resident_mib(),

@@ -35,8 +35,9 @@ pub(crate) fn train(model: &Path, file: &Path) -> Result<[f32; 3], Box<dyn std::
             count: StepCount { step: step + 1, steps: STEPS },
             rates: &[lora.learning_rates()],
             factor: linear(step, 0, STEPS),
+            gradient_checkpointing: false,
         };
-        let part = Part { batch: batch.clone(), dropout: Dropout::new(&seeds, step), share: 1.0 };
+        let part = Part { slices: vec![batch.clone()], dropout: Dropout::new(&seeds, step), share: 1.0 };
         update.apply(&mut parameters, &mut optimizer, [part]);
     }
     let after = backbone.target_loss(&Adaptation::new(lora.as_ref(), &parameters), &batch);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Int, Tensor};
 
 use crate::Error;
-use crate::batch::{Batch, Rows};
+use crate::batch::{Batch, Padding, Rows, Widths};
 use crate::context::Context;
 use crate::device::is_host;
 use crate::dropout::Dropout;
@@ -18,6 +18,7 @@ use crate::method::Method;
 use crate::ops;
 use crate::parameters::Parameters;
 use crate::pass::Pass;
+use crate::stage::State;
 use crate::weights::{Checkpoint, Weights};
 
 /// What a model folder's `config.json` says, read and checked: a backbone without its weights.
@@ -59,8 +60,8 @@ pub trait Configuration: Debug + Send + Sync {
     }
 
     /// The backbone with random weights, for pretraining and for measurements that do not need trained ones.
-    fn random(&self, seed: u64, device: &Device) -> Box<dyn Backbone> {
-        self.build(Weights::random(self.layout(), seed, device))
+    fn random(&self, seed: u64, device: &Device, dtype: DType) -> Box<dyn Backbone> {
+        self.build(Weights::random(self.layout(), seed, device, dtype))
     }
 
     /// The backbone with the weights of a model folder in the hub's layout.
@@ -115,8 +116,12 @@ pub trait Backbone: Debug + Send + Sync {
     /// Its tensors.
     fn weights(&self) -> &Weights;
 
-    /// Logits of each target token given those before it, `[runs, batch, target length, vocab_size]`.
-    fn logits(&self, pass: &Pass, batch: &Batch) -> Tensor<4>;
+    /// Number of stages of a forward pass over a batch.
+    fn stages(&self) -> usize;
+
+    /// Takes a forward pass one stage further; the first has no state before it, and the last gives the logits of each
+    /// target token given those before it.
+    fn stage(&self, pass: &Pass, batch: &Batch, stage: usize, state: Option<State>) -> State;
 
     /// Reads the sources, to answer them step by step.
     fn decoding<'a>(&'a self, pass: &'a Pass<'a>, source: Rows) -> Box<dyn Decoding + 'a>;
@@ -200,6 +205,18 @@ impl dyn Backbone + '_ {
         self.weights().dtype()
     }
 
+    /// How the batches of a method are padded: on a GPU to few widths, as far as the method takes them.
+    pub fn padding(&self, method: &dyn Method) -> Padding {
+        let id = self.layout().tokens.pad;
+        match is_host(self.device()) {
+            true => id.into(),
+            false => {
+                let longest = method.max_source_length().unwrap_or(usize::MAX);
+                Padding { id, source: Widths::Rounded(longest), target: Widths::Rounded(usize::MAX) }
+            }
+        }
+    }
+
     /// Writes `config.json` and `model.safetensors`, in f32, f16 or bf16, which transformers reads too.
     ///
     /// # Errors
@@ -230,15 +247,26 @@ impl dyn Backbone + '_ {
 
     /// Teacher-forced logits: `[runs, batch, target length, vocab_size]`.
     pub fn target_logits(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<4> {
-        self.logits(&self.pass(adaptation, &batch.source), batch)
+        let pass = self.pass(adaptation, &batch.source);
+        let first = self.stage(&pass, batch, 0, None);
+        (1..self.stages()).fold(first, |state, stage| self.stage(&pass, batch, stage, Some(state))).states
     }
 
-    /// The training loss, the mean negative log-probability of each run's target tokens: `[runs]`.
+    /// The training loss, the mean negative log-probability of each run's target tokens, or a slice's share of it:
+    /// `[runs]`.
     pub fn target_loss(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<1> {
-        let log_probabilities = self.token_log_probabilities(adaptation, batch);
-        let total = ops::sum_rows(ops::sum_tokens(log_probabilities));
-        let tokens = ops::sum_rows(ops::sum_tokens(batch.target.mask.clone()));
-        (total / tokens).neg()
+        loss(self.target_logits(adaptation, batch), batch)
+    }
+
+    /// One stage of the forward pass that [`target_logits`](Self::target_logits) is.
+    pub(crate) fn target_stage(
+        &self,
+        adaptation: &Adaptation,
+        batch: &Batch,
+        stage: usize,
+        state: Option<State>,
+    ) -> State {
+        self.stage(&self.pass(adaptation, &batch.source), batch, stage, state)
     }
 
     /// What the method adds to the training loss, `[runs]`.
@@ -248,13 +276,7 @@ impl dyn Backbone + '_ {
 
     /// Log-probability of each whole target, EOS token included: `[runs, batch]`.
     pub fn target_log_probabilities(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<2> {
-        ops::sum_tokens(self.token_log_probabilities(adaptation, batch))
-    }
-
-    /// Log-probability of each target token, 0 for padding: `[runs, batch, target length]`.
-    fn token_log_probabilities(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<3> {
-        let logits = self.target_logits(adaptation, batch);
-        ops::log_probabilities(logits, batch.target.ids.clone()) * batch.target.mask.clone()
+        ops::sum_tokens(token_log_probabilities(self.target_logits(adaptation, batch), batch))
     }
 
     /// Greedy decoding: for each run and row the ids after the start token, up to and including the EOS token, at most
@@ -293,4 +315,20 @@ impl dyn Backbone + '_ {
         let context = Context { layout, weights, parameters, dropout, tasks };
         Pass::new(method, context, self.configuration().dropout_rate())
     }
+}
+
+/// The loss of [`Backbone::target_loss`], from the logits of all target tokens.
+pub(crate) fn loss(logits: Tensor<4>, batch: &Batch) -> Tensor<1> {
+    let log_probabilities = token_log_probabilities(logits, batch);
+    let total = ops::sum_rows(ops::sum_tokens(log_probabilities));
+    let tokens = match &batch.slice {
+        Some(slice) => slice.tokens.clone(),
+        None => ops::sum_rows(ops::sum_tokens(batch.target.mask.clone())),
+    };
+    (total / tokens).neg()
+}
+
+/// Log-probability of each target token, 0 for padding: `[runs, batch, target length]`.
+fn token_log_probabilities(logits: Tensor<4>, batch: &Batch) -> Tensor<3> {
+    ops::log_probabilities(logits, batch.target.ids.clone()) * batch.target.mask.clone()
 }

@@ -10,33 +10,43 @@ use rayon::prelude::*;
 use crate::random::{hash_text, mix};
 
 /// The masks of one training step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Dropout {
     /// One key per run, from its seed and the step.
     runs: Vec<u64>,
+    /// The first row of each run, where the batch is a slice of a larger one.
+    first_row: usize,
 }
 
 impl Dropout {
     /// Masks for one step of the runs with these seeds.
     pub fn new(seeds: &[u64], step: u64) -> Self {
-        Self { runs: seeds.iter().map(|&seed| mix(mix(seed) ^ step)).collect() }
+        Self { runs: seeds.iter().map(|&seed| mix(mix(seed) ^ step)).collect(), first_row: 0 }
     }
 
-    /// The mask of a site for a tensor `[runs, ..., length, width]`; `None` where the rate is 0. The same site draws
-    /// the same mask.
+    /// The masks that the rows from this one on have in the whole batch.
+    pub fn from_row(&self, first_row: usize) -> Self {
+        Self { runs: self.runs.clone(), first_row }
+    }
+
+    /// The mask of a site for a tensor `[runs, batch, ..., length, width]`; `None` where the rate is 0. The same site
+    /// draws the same mask.
     ///
     /// # Panics
-    /// When the tensor has fewer than three axes, or another number of runs.
+    /// When the tensor has fewer than four axes, or another number of runs.
     pub fn mask(&self, site: &str, dims: &[usize], rate: f64) -> Option<Mask> {
         if rate == 0.0 {
             return None;
         }
-        let &[runs, .., length, width] = dims else { panic!("dropout needs runs, a length and a width") };
+        let &[runs, _, ref inner @ .., length, width] = dims else {
+            panic!("dropout needs runs, a batch, a length and a width")
+        };
         assert_eq!(runs, self.runs.len(), "one seed per run");
         let site = hash_text(0, site);
         Some(Mask {
             keys: self.runs.iter().map(|&run| mix(run ^ site)).collect(),
             rows_per_run: dims[1..dims.len() - 1].iter().product(),
+            first: self.first_row * inner.iter().product::<usize>(),
             length,
             width,
             keep: Keep::new(rate),
@@ -62,6 +72,8 @@ pub struct Mask {
     pub(crate) rows_per_run: usize,
     /// Size of the last axis but one.
     pub(crate) length: usize,
+    /// Vectors of the whole batch, over all axes but the last two, before the first one here.
+    pub(crate) first: usize,
     width: usize,
     keep: Keep,
 }
@@ -89,7 +101,7 @@ impl Mask {
     #[inline(always)]
     pub fn row_key(&self, row: usize) -> u32 {
         let (run, row) = (row / self.rows_per_run, row % self.rows_per_run);
-        let (outer, position) = ((row / self.length) as u64, (row % self.length) as u64);
+        let (outer, position) = ((self.first + row / self.length) as u64, (row % self.length) as u64);
         mix(self.keys[run] ^ (outer << 32 | position)) as u32
     }
 
@@ -194,6 +206,19 @@ mod tests {
         let wide = Dropout::new(&[5], 9).mask("site", &[1, 2, 7, 4], 0.3).unwrap().factors();
         assert_eq!(narrow[..12], wide[..12]);
         assert_eq!(narrow[12..], wide[28..40]);
+    }
+
+    #[test]
+    fn a_slice_of_a_batch_draws_the_masks_of_its_rows() {
+        for dims in [vec![2, 5, 4, 8], vec![2, 5, 3, 4, 8]] {
+            let whole = Dropout::new(&[5, 6], 9).mask("site", &dims, 0.3).unwrap().factors();
+            let mut sliced = dims.clone();
+            sliced[1] = 2;
+            let slice = Dropout::new(&[5, 6], 9).from_row(3).mask("site", &sliced, 0.3).unwrap().factors();
+            let row: usize = dims[2..].iter().product();
+            assert_eq!(slice[..2 * row], whole[3 * row..5 * row]);
+            assert_eq!(slice[2 * row..], whole[8 * row..]);
+        }
     }
 
     #[test]

@@ -7,13 +7,13 @@
 //! (or learning rates) of one method train side by side over one frozen backbone.
 //!
 //! ```
-//! use burn::tensor::Device;
+//! use burn::tensor::{DType, Device};
 //! use peft_model::t5::{T5Config, T5Configuration};
 //! use peft_model::{Adaptation, Batch, Configuration, peft};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let sizes = T5Config { vocab_size: 32, d_model: 16, d_kv: 4, d_ff: 32, num_layers: 1, ..T5Config::t5_small() };
-//! let backbone = T5Configuration::new(T5Config { num_decoder_layers: None, ..sizes })?.random(1, &Device::flex());
+//! let backbone = T5Configuration::new(T5Config { num_decoder_layers: None, ..sizes })?.random(1, &Device::flex(), DType::F32);
 //! let ia3 = peft::build("ia3", &serde_json::Map::new())?.method;
 //! assert_eq!(peft::num_trainable(ia3.as_ref(), backbone.layout())?, 3 * 2 * 32 + 2 * 32);
 //!
@@ -50,17 +50,19 @@ mod parameters;
 mod pass;
 pub mod peft;
 pub mod settings;
+mod stage;
 pub mod t5;
 mod weights;
 
 pub use backbone::{Adaptation, Backbone, Configuration, Decoding};
-pub use batch::{Batch, Rows};
+pub use batch::{Batch, Padding, Rows, Slice, Widths};
 pub use context::{Context, Weight};
 pub use error::Error;
 pub use method::{Input, KeysValues, Method, StepCount};
 pub use parameters::{Computed, Gradients, Group, Init, Parameter, Parameters, select_runs};
 pub use pass::Pass;
 pub use peft_random as random;
+pub use stage::State;
 pub use weights::{Checkpoint, Weights};
 
 /// The framework that computes, for the record of a result.

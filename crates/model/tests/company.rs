@@ -2,7 +2,7 @@
 
 mod common;
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use common::{every_path, initial, method};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update};
@@ -59,9 +59,10 @@ fn train(backbone: &dyn Backbone, built: &ConfiguredMethod, seeds: &[u64], shape
     for update in 0..shape.updates {
         let runs: Vec<Pairs> =
             seeds.iter().map(|&seed| rows(backbone.layout().vocab_size, seed, update, shape)).collect();
-        let part = Part { batch: batch(&runs), dropout: Dropout::new(seeds, update), share: 1.0 };
+        let part = Part { slices: vec![batch(&runs)], dropout: Dropout::new(seeds, update), share: 1.0 };
         let (method, count) = (built.method.as_ref(), StepCount { step: update + 1, steps: shape.updates });
-        let update = Update { backbone, method, count, rates: &rates, factor: 1.0 };
+        let update =
+            Update { backbone, method, count, rates: &rates, factor: 1.0, gradient_checkpointing: false };
         let loss = update.apply(&mut parameters, &mut optimizer, [part]).remove(0);
         let all: Vec<f32> = loss.try_into_vec_as().unwrap();
         losses.iter_mut().zip(all).for_each(|(losses, loss)| losses.push(loss.to_bits()));
@@ -72,7 +73,7 @@ fn train(backbone: &dyn Backbone, built: &ConfiguredMethod, seeds: &[u64], shape
 
 /// The configured model with random weights.
 fn random(config: &T5Config, seed: u64) -> Box<dyn Backbone> {
-    T5Configuration::new(config.clone()).unwrap().random(seed, &Device::flex())
+    T5Configuration::new(config.clone()).unwrap().random(seed, &Device::flex(), DType::F32)
 }
 
 fn assert_alone_as_together(config: &T5Config, seeds: &[u64], shape: Shape) {
@@ -130,7 +131,7 @@ fn so_it_does_where_products_are_large_enough_for_several_threads() {
 #[test]
 fn so_do_its_scores_and_answers() {
     let shipped = common::backbone("v1_1");
-    let (backbone, seeds) = (shipped.configuration().random(2, &Device::flex()), [6, 7, 8]);
+    let (backbone, seeds) = (shipped.configuration().random(2, &Device::flex(), DType::F32), [6, 7, 8]);
     let shape = Shape { updates: 0, batch: 4, source: 14, target: 5 };
     for (label, name, settings) in every_path() {
         let built = method(name, settings);

@@ -83,7 +83,11 @@ fn padding_to_256_changes_nothing() {
             values(backbone.target_loss(&adaptation, batch))
         };
         let narrow = expected.batch(1);
-        let wide = Batch { source: pad_rows(&narrow.source, 256), target: pad_rows(&narrow.target, 20) };
+        let wide = Batch {
+            source: pad_rows(&narrow.source, 256),
+            target: pad_rows(&narrow.target, 20),
+            slice: None,
+        };
         // In training too: the dropout masks of real tokens do not depend on the width.
         for training in [false, true] {
             let error = relative_error(&loss(&wide, training), &loss(&narrow, training));

@@ -9,8 +9,7 @@ use std::process::Output;
 
 use burn::tensor::{DType, Device};
 use peft_bench::data::TokenCache;
-use peft_bench::grid::{self, Library, Overrides, PlannedCell};
-use peft_bench::host::device::DeviceName;
+use peft_bench::grid::{self, Hardware, Library, Overrides, PlannedCell};
 use peft_bench::hub::{Hub, HubSettings, Progress};
 use peft_bench::model::ModelFiles;
 use peft_bench::results::{Record, Store};
@@ -121,7 +120,7 @@ fn resolved(w: &Workspace, overrides: &Overrides) -> Vec<PlannedCell> {
     let model = ModelFiles::find(&plan.suite.model, &hub).unwrap();
     let tokens = TokenCache::none();
     let library = Library { hub: &hub, tokenizer: &model.tokenizer, tokens: &tokens };
-    grid::resolve(plan, &model, library, DeviceName::CPU).unwrap().cells()
+    grid::resolve(plan, &model, library, Hardware::default()).unwrap().cells()
 }
 
 fn ids(w: &Workspace) -> BTreeSet<String> {
@@ -168,7 +167,7 @@ fn whatever_decides_the_result_makes_other_cells() {
     }
     let w = workspace();
     let config = families::configuration(&w.path("model")).unwrap();
-    config.random(2, &Device::flex()).save(&w.path("model"), DType::F32).unwrap();
+    config.random(2, &Device::flex(), DType::F32).save(&w.path("model"), DType::F32).unwrap();
     assert!(ids(&w).is_disjoint(&same_words), "other weights");
     let w = workspace();
     w.edit("tiny-suite.toml", "model = \"model\"", "model = \"model@random\"");

@@ -10,7 +10,7 @@ use burn::tensor::{DType, Device};
 use common::{Workspace, assert_refused, assert_success, stderr};
 use peft_bench::files::atomic::death;
 use peft_bench::hub::{Hub, HubSettings, Progress};
-use peft_bench::model::Model;
+use peft_bench::model::{Model, Precision};
 use peft_bench::pretrain::{Examples, Recipe, Report, held_out_loss};
 use peft_model::{Adaptation, Parameters, families, peft};
 
@@ -263,7 +263,7 @@ fn the_embedded_model_has_the_loss_of_its_card() {
         assert!(card.contains(&format!("{loss:.4}")), "the card says {loss:.4}");
     }
     let hub = Hub::new(HubSettings::new("http://127.0.0.1:1", folder, Progress::Silent));
-    let model = Model::open("pocket", &hub, &Device::flex()).unwrap();
+    let model = Model::open("pocket", &hub, &Device::flex(), Precision::F32).unwrap();
     assert_eq!(model.backbone.layout().num_parameters(), report.parameters);
     let (frozen, none) = (peft::frozen(), Parameters::none(1, DType::F32));
     let method = frozen.method.as_ref();

@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 
 use common::{Workspace, assert_refused, assert_success, files, stderr, stdout};
+use peft_bench::results::Store;
 
 #[test]
 fn any_setting_can_be_overridden() {
@@ -149,4 +150,62 @@ fn paths_in_a_suite_are_relative_to_it() {
     assert_success(&w.run(&["run", "suites/own.toml", "--steps", "1", "--out", "there"]));
     assert_success(&w.run(&["run", "tiny-suite.toml", "--steps", "1", "--out", "here"]));
     assert_eq!(files(&w.path("there/cells")), files(&w.path("here/cells")), "a cell is where no file lies");
+}
+
+#[test]
+fn a_precision_that_the_device_lacks_is_refused() {
+    let w = Workspace::new();
+    for option in [["--precision", "bf16"], ["--set", "precision=bf16"]] {
+        let refused = w.train("lora", &[&option[..], &["--out", "out"]].concat());
+        assert_refused(&refused, &["precision bf16", "cpu computes in f32 only"]);
+        assert!(!w.path("out").exists());
+    }
+    assert_refused(
+        &w.train("lora", &["--precision", "f32", "--set", "precision=f32"]),
+        &["--precision says it too"],
+    );
+    assert_success(&w.train("lora", &["--precision", "f32", "--steps", "1", "--seed", "1", "--out", "out"]));
+}
+
+#[test]
+fn a_memory_limit_splits_batches_and_is_refused_where_no_row_fits() {
+    let w = Workspace::new();
+    let run = |out: &str, more: &[&str]| {
+        w.train("lora", &[&["--seed", "1", "--steps", "4", "--out", out][..], more].concat())
+    };
+    assert_refused(&run("none", &["--memory-limit", "0.00001"]), &["lora on tiny", "one row at a time"]);
+    assert!(!w.path("none").exists());
+    let wide = run("wide", &["--memory-limit", "100"]);
+    assert_success(&wide);
+    assert!(
+        stderr(&wide).contains("memory: lora on tiny.toml, 1 at once: weights 0.0 GiB"),
+        "{}",
+        stderr(&wide)
+    );
+    // The smallest limit that is not refused has room for one row or two.
+    let limits = (0..20).map(|doublings| (1e-5 * f64::from(1 << doublings)).to_string());
+    let split =
+        limits.into_iter().find(|limit| run(limit, &["--memory-limit", limit]).status.success()).unwrap();
+    let text = stderr(&run("again", &["--memory-limit", &split]));
+    assert!(text.contains("each batch in") && text.contains("slices of"), "{text}");
+    let losses = |out: &str| {
+        let records = Store::read_only(&w.path(out)).unwrap().records().unwrap();
+        records.into_iter().map(|record| (record.cell, record.losses)).collect::<Vec<_>>()
+    };
+    let (wide, split) = (losses("wide"), losses(&split));
+    assert_eq!((wide.len(), &wide[0].0), (1, &split[0].0), "how a batch is split is no part of a cell");
+    for ((step, wide), (other, split)) in wide[0].1.iter().zip(&split[0].1) {
+        assert!(step == other && (wide - split).abs() < 1e-4 * wide, "{wide} {split}");
+    }
+}
+
+#[test]
+fn checkpointing_is_another_cell_of_nearly_the_same_result() {
+    let w = Workspace::new();
+    let run = |more: &[&str]| {
+        w.train("lora", &[&["--seed", "1", "--steps", "3", "--out", "out"][..], more].concat())
+    };
+    assert_success(&run(&[]));
+    assert_success(&run(&["--set", "training.gradient_checkpointing=true"]));
+    assert_eq!(files(&w.path("out/cells")).len(), 2);
 }

@@ -1,5 +1,5 @@
 use burn::backend::Dispatch;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{DType, Tensor, activation};
 
 use super::arguments::{AttentionInputs, AttentionPlan, Maybe};
 use super::fused::{FusedOps, takes};
@@ -16,12 +16,12 @@ pub struct Attention {
     pub values: Tensor<4>,
     /// Added to the scores: `[1 or runs, heads, queries, keys]`.
     pub bias: Option<Tensor<4>>,
-    /// Added to the scores: `[runs, batch, keys]`.
+    /// Added to the scores, in f32: `[runs, batch, keys]`.
     pub mask: Option<Tensor<3>>,
 }
 
-/// `softmax(Q K' + bias + mask) V` per head, unscaled as in T5: `[runs, batch, queries, inner_dim]`. `dropout` is for
-/// the weights, `[runs, batch, heads, queries, keys]`.
+/// `softmax(Q K' + bias + mask) V` per head, unscaled as in T5, the softmax in f32: `[runs, batch, queries, inner_dim]`.
+/// `dropout` is for the weights, `[runs, batch, heads, queries, keys]`.
 pub fn attention(input: Attention, heads: usize, dropout: Option<Mask>) -> Tensor<4> {
     if !takes(&input.queries) {
         return attention_composed(input, heads, dropout);
@@ -37,9 +37,11 @@ pub fn attention(input: Attention, heads: usize, dropout: Option<Mask>) -> Tenso
 pub fn attention_composed(input: Attention, heads: usize, dropout: Option<Mask>) -> Tensor<4> {
     let [runs, batch, queries, inner] = input.queries.dims();
     let keys = input.keys.dims()[2];
-    let mut scores = split_heads(input.queries, heads).matmul(split_heads(input.keys, heads).transpose());
+    let dtype = input.queries.dtype();
+    let scores = split_heads(input.queries, heads).matmul(split_heads(input.keys, heads).transpose());
+    let mut scores = scores.cast(DType::F32);
     if let Some(bias) = input.bias {
-        scores = scores + bias.unsqueeze_dim(1);
+        scores = scores + bias.cast(DType::F32).unsqueeze_dim(1);
     }
     if let Some(mask) = input.mask {
         scores = scores + mask.reshape([runs, batch, 1, 1, keys]);
@@ -48,7 +50,7 @@ pub fn attention_composed(input: Attention, heads: usize, dropout: Option<Mask>)
     if let Some(mask) = dropout {
         weights = super::dropout_composed(weights, &mask);
     }
-    let mixed = weights.matmul(split_heads(input.values, heads));
+    let mixed = weights.cast(dtype).matmul(split_heads(input.values, heads));
     mixed.swap_dims(2, 3).reshape([runs, batch, queries, inner])
 }
 

@@ -15,10 +15,14 @@ use super::metadata::{self, spec};
 use crate::device::is_host;
 use crate::dropout::Mask;
 
-/// Whether the fused operations can take a tensor: it is in f32, and on a device that has kernels.
+/// Whether the fused operations can take a tensor: there are kernels for f32 on the CPU, and for f32 and bf16 on GPUs.
 pub(super) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device().inner();
-    tensor.dtype() == DType::F32 && (is_host(&device) || is_cube(&device))
+    match tensor.dtype() {
+        DType::F32 => is_host(&device) || is_cube(&device),
+        DType::BF16 => is_cube(&device),
+        _ => false,
+    }
 }
 
 /// Whether a device is one of CubeCL's.

@@ -1,6 +1,7 @@
 //! Training parameters: the optimizer, the learning-rate schedule, and one update of several runs side by side.
 
 mod adamw;
+mod gradients;
 mod schedule;
 mod update;
 

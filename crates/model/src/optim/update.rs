@@ -1,8 +1,9 @@
 use burn::tensor::Tensor;
 
+use super::gradients::{Objective, add};
 use super::{AdamW, Rates};
 use crate::dropout::Dropout;
-use crate::{Adaptation, Backbone, Batch, Gradients, Method, Parameters, StepCount};
+use crate::{Backbone, Batch, Method, Parameters, StepCount};
 
 /// One update of the parameters of several runs.
 pub struct Update<'a> {
@@ -16,13 +17,16 @@ pub struct Update<'a> {
     pub rates: &'a [Rates],
     /// The schedule's factor on every learning rate.
     pub factor: f64,
+    /// Whether blocks are computed a second time in the backward pass, so that less is kept: slower, to the same
+    /// gradients but for rounding.
+    pub gradient_checkpointing: bool,
 }
 
-/// A part of the rows of an update, which are too many for one forward pass.
+/// A batch of an update, which may have several.
 pub struct Part {
-    /// The rows.
-    pub batch: Batch,
-    /// Where the dropout masks come from.
+    /// The rows: whole, or in slices where they are too many for one forward pass.
+    pub slices: Vec<Batch>,
+    /// Where the dropout masks of the whole batch come from.
     pub dropout: Dropout,
     /// Its share of the update's loss; the shares add up to 1.
     pub share: f64,
@@ -38,21 +42,35 @@ impl Update<'_> {
     ) -> Vec<Tensor<1>> {
         let tracked = parameters.tracked();
         let (mut losses, mut gradients) = (Vec::new(), None);
-        for Part { batch, dropout, share } in parts {
-            let adaptation =
-                Adaptation { method: self.method, parameters: &tracked, dropout: Some(&dropout) };
-            let loss = self.backbone.target_loss(&adaptation, &batch);
-            losses.push(loss.clone().inner());
-            let objective = match self.backbone.penalty(&adaptation, &batch) {
-                Some(penalty) => loss + penalty,
-                None => loss,
-            };
-            // What depends on no parameter has no gradients.
-            let new = match objective.is_tracked() {
-                true => tracked.take_gradients(&mut (objective.sum() * share).backward()),
-                false => vec![None; tracked.declared().len()],
-            };
-            gradients = Some(add(gradients, new));
+        for Part { slices, dropout, share } in parts {
+            let mut whole: Option<Tensor<1>> = None;
+            for batch in slices {
+                let first_row = batch.slice.as_ref().map_or(0, |slice| slice.first_row);
+                let objective = Objective {
+                    backbone: self.backbone,
+                    method: self.method,
+                    parameters,
+                    tracked: &tracked,
+                    dropout: &dropout.from_row(first_row),
+                    batch: &batch,
+                    share,
+                    // Once for the whole batch.
+                    penalty: first_row == 0,
+                };
+                let (loss, new) = match self.gradient_checkpointing {
+                    true => objective.gradients_by_stage(),
+                    false => objective.gradients(),
+                };
+                whole = Some(match whole {
+                    Some(sum) => sum + loss,
+                    None => loss,
+                });
+                gradients = Some(match gradients {
+                    Some(sum) => add(sum, new),
+                    None => new,
+                });
+            }
+            losses.extend(whole);
         }
         drop(tracked);
         if let Some(gradients) = gradients {
@@ -63,16 +81,4 @@ impl Update<'_> {
         }
         losses
     }
-}
-
-/// The sum of the gradients of two parts.
-fn add(sum: Option<Gradients>, new: Gradients) -> Gradients {
-    let Some(sum) = sum else { return new };
-    let pairs = sum.into_iter().zip(new);
-    pairs
-        .map(|pair| match pair {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.or(b),
-        })
-        .collect()
 }

@@ -62,5 +62,6 @@ fn zeros_first<const D: usize>(tensor: &Tensor<D>, count: usize) -> Tensor<D> {
     }
     let mut dims = tensor.dims();
     dims[D - 1] = count;
-    Tensor::cat(vec![Tensor::zeros(dims, &tensor.device()), tensor.clone()], D - 1)
+    let zeros = Tensor::zeros(dims, (&tensor.device(), tensor.dtype()));
+    Tensor::cat(vec![zeros, tensor.clone()], D - 1)
 }

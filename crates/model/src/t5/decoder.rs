@@ -1,13 +1,14 @@
 use burn::tensor::{Int, Tensor};
 
+use super::T5;
 use super::attention::{attend, project};
-use super::encoder::{Encoded, Trace, finish, residual};
+use super::encoder::{Encoded, end, residual, traced};
 use super::feed_forward::feed_forward;
 use super::position::self_attention_bias;
-use super::{T5, T5Config};
 use crate::layout::{Branch, Site, Stack, Sublayer, SublayerKind};
 use crate::method::{Input, KeysValues};
 use crate::pass::Pass;
+use crate::stage::State;
 
 /// Keys and values of the positions decoded so far, and of the encoded source, layer by layer.
 pub(super) struct Cache {
@@ -38,32 +39,57 @@ pub(super) fn decode(
     encoded: &Encoded,
     mut cache: Option<&mut Cache>,
 ) -> Tensor<4> {
-    let config = &model.configuration.config;
+    let past = cache.as_ref().map_or(0, |c| c.length());
+    let mut state = begin(pass, model, ids, encoded, past);
+    for layer in 0..model.configuration.config.decoder_layers() {
+        state = block(pass, model, layer, state, cache.as_deref_mut());
+    }
+    logits(pass, model, state)
+}
+
+/// The embedded targets, `past` positions after the first.
+pub(super) fn begin(pass: &Pass, model: &T5, ids: Tensor<3, Int>, encoded: &Encoded, past: usize) -> State {
     let [runs, batch, length] = ids.dims();
     let mask = Tensor::ones([runs, batch, length], &ids.device());
     let embeddings = pass.embed(ids);
     let input = pass.method.input(pass, Stack::Decoder, Input { embeddings, mask });
-    let past = cache.as_ref().map_or(0, |c| c.length());
-    let bias = self_attention_bias(pass, model, Stack::Decoder, past, length, past + length);
-
-    let mut states = pass.dropout("decoder.input", input.embeddings);
-    let mut trace = Trace::new(pass);
-    for layer in 0..config.decoder_layers() {
-        trace.push(&states);
-        let at = |kind| Sublayer { stack: Stack::Decoder, layer, kind };
-        states = residual(pass, config, at(SublayerKind::SelfAttention), states, |branch, normed| {
-            let own = own_keys_values(pass, branch, &normed, cache.as_deref_mut());
-            attend(pass, branch, &normed, &own, Some(&bias), None)
-        });
-        states = residual(pass, config, at(SublayerKind::CrossAttention), states, |branch, normed| {
-            let own = source_keys_values(pass, branch, encoded, cache.as_deref_mut());
-            attend(pass, branch, &normed, &own, None, Some(&encoded.mask))
-        });
-        states = residual(pass, config, at(SublayerKind::FeedForward), states, |branch, normed| {
-            feed_forward(pass, config, branch, normed)
-        });
+    State {
+        states: pass.dropout("decoder.input", input.embeddings),
+        encoded: Some(encoded.states.clone()),
+        mask: encoded.mask.clone(),
+        bias: Some(self_attention_bias(pass, model, Stack::Decoder, past, length, past + length)),
+        trace: Vec::new(),
     }
-    head(pass, config, finish(pass, config, Stack::Decoder, states, trace))
+}
+
+/// One block over the state that the one before it left.
+pub(super) fn block(
+    pass: &Pass,
+    model: &T5,
+    layer: usize,
+    state: State,
+    mut cache: Option<&mut Cache>,
+) -> State {
+    let config = &model.configuration.config;
+    let length = state.states.dims()[2];
+    // Without a bias at hand, training computes a block again; then there is no past.
+    let new = || self_attention_bias(pass, model, Stack::Decoder, 0, length, length);
+    let bias = state.bias.clone().unwrap_or_else(new);
+    let trace = traced(pass, &state);
+    let at = |kind| Sublayer { stack: Stack::Decoder, layer, kind };
+    let states = residual(pass, config, at(SublayerKind::SelfAttention), state.states, |branch, normed| {
+        let own = own_keys_values(pass, branch, &normed, cache.as_deref_mut());
+        attend(pass, branch, &normed, &own, Some(&bias), None)
+    });
+    let encoded = state.encoded.as_ref().expect("a decoder begins with what was encoded");
+    let states = residual(pass, config, at(SublayerKind::CrossAttention), states, |branch, normed| {
+        let own = source_keys_values(pass, branch, encoded, cache);
+        attend(pass, branch, &normed, &own, None, Some(&state.mask))
+    });
+    let states = residual(pass, config, at(SublayerKind::FeedForward), states, |branch, normed| {
+        feed_forward(pass, config, branch, normed)
+    });
+    State { states, bias: Some(bias), trace, ..state }
 }
 
 /// Keys and values of the target so far, this step's included.
@@ -87,10 +113,10 @@ fn own_keys_values(
 fn source_keys_values(
     pass: &Pass,
     branch: &Branch,
-    encoded: &Encoded,
+    encoded: &Tensor<4>,
     cache: Option<&mut Cache>,
 ) -> KeysValues {
-    let new = || project(pass, branch, &encoded.states);
+    let new = || project(pass, branch, encoded);
     match cache {
         Some(cache) => cache.source[branch.at.layer].get_or_insert_with(new).clone(),
         None => new(),
@@ -98,7 +124,9 @@ fn source_keys_values(
 }
 
 /// Vocabulary logits.
-fn head(pass: &Pass, config: &T5Config, states: Tensor<4>) -> Tensor<4> {
+pub(super) fn logits(pass: &Pass, model: &T5, state: State) -> Tensor<4> {
+    let config = &model.configuration.config;
+    let states = end(pass, config, Stack::Decoder, state);
     let scaled =
         if config.scale_decoder_outputs { states * (config.d_model as f64).powf(-0.5) } else { states };
     pass.linear(pass.layout.linear(Site::Head), scaled)

@@ -8,6 +8,7 @@ use crate::batch::Rows;
 use crate::layout::{Branch, NormSite, Stack, Sublayer, SublayerKind};
 use crate::method::Input;
 use crate::pass::Pass;
+use crate::stage::State;
 
 /// What the encoder hands to the decoder.
 pub(super) struct Encoded {
@@ -19,27 +20,44 @@ pub(super) struct Encoded {
 
 /// Encodes sources.
 pub(super) fn encode(pass: &Pass, model: &T5, source: Rows) -> Encoded {
-    let config = &model.configuration.config;
+    let mut state = begin(pass, model, source);
+    for layer in 0..model.configuration.config.num_layers {
+        state = block(pass, model, layer, state);
+    }
+    let mask = state.mask.clone();
+    Encoded { states: end(pass, &model.configuration.config, Stack::Encoder, state), mask }
+}
+
+/// The embedded sources.
+pub(super) fn begin(pass: &Pass, model: &T5, source: Rows) -> State {
     let input = Input { embeddings: pass.embed(source.ids), mask: source.mask };
     let Input { embeddings, mask } = pass.method.input(pass, Stack::Encoder, input);
     let mask = (mask.neg() + 1.0) * HIDDEN;
-    let length = embeddings.dims()[2];
-    let bias = self_attention_bias(pass, model, Stack::Encoder, 0, length, length);
+    let states = pass.dropout("encoder.input", embeddings);
+    let state = State { states, encoded: None, mask, bias: None, trace: Vec::new() };
+    State { bias: Some(bias(pass, model, &state)), ..state }
+}
 
-    let mut states = pass.dropout("encoder.input", embeddings);
-    let mut trace = Trace::new(pass);
-    for layer in 0..config.num_layers {
-        trace.push(&states);
-        let at = |kind| Sublayer { stack: Stack::Encoder, layer, kind };
-        states = residual(pass, config, at(SublayerKind::SelfAttention), states, |branch, normed| {
-            let own = project(pass, branch, &normed);
-            attend(pass, branch, &normed, &own, Some(&bias), Some(&mask))
-        });
-        states = residual(pass, config, at(SublayerKind::FeedForward), states, |branch, normed| {
-            feed_forward(pass, config, branch, normed)
-        });
-    }
-    Encoded { states: finish(pass, config, Stack::Encoder, states, trace), mask }
+fn bias(pass: &Pass, model: &T5, state: &State) -> Tensor<4> {
+    let length = state.states.dims()[2];
+    let new = || self_attention_bias(pass, model, Stack::Encoder, 0, length, length);
+    state.bias.clone().unwrap_or_else(new)
+}
+
+/// One block over the state that the one before it left.
+pub(super) fn block(pass: &Pass, model: &T5, layer: usize, state: State) -> State {
+    let config = &model.configuration.config;
+    let (bias, mask) = (bias(pass, model, &state), &state.mask);
+    let trace = traced(pass, &state);
+    let at = |kind| Sublayer { stack: Stack::Encoder, layer, kind };
+    let states = residual(pass, config, at(SublayerKind::SelfAttention), state.states, |branch, normed| {
+        let own = project(pass, branch, &normed);
+        attend(pass, branch, &normed, &own, Some(&bias), Some(mask))
+    });
+    let states = residual(pass, config, at(SublayerKind::FeedForward), states, |branch, normed| {
+        feed_forward(pass, config, branch, normed)
+    });
+    State { states, bias: Some(bias), trace, ..state }
 }
 
 /// `states + dropout(method(sub-layer(norm(states))))`.
@@ -57,15 +75,9 @@ pub(super) fn residual(
 }
 
 /// What comes after the last block of a stack.
-pub(super) fn finish(
-    pass: &Pass,
-    config: &T5Config,
-    stack: Stack,
-    states: Tensor<4>,
-    mut trace: Trace,
-) -> Tensor<4> {
-    trace.push(&states);
-    let states = pass.method.output(pass, stack, states, &trace.states);
+pub(super) fn end(pass: &Pass, config: &T5Config, stack: Stack, state: State) -> Tensor<4> {
+    let trace = traced(pass, &state);
+    let states = pass.method.output(pass, stack, state.states, &trace);
     let norm = pass.layout.norm(NormSite::Final(stack));
     let site = match stack {
         Stack::Encoder => "encoder.output",
@@ -74,20 +86,10 @@ pub(super) fn finish(
     pass.dropout(site, pass.rms_norm(norm, states, config.layer_norm_epsilon))
 }
 
-/// The states between the blocks of a stack, kept where the method asks for them.
-pub(super) struct Trace {
-    kept: bool,
-    states: Vec<Tensor<4>>,
-}
-
-impl Trace {
-    pub(super) fn new(pass: &Pass) -> Self {
-        Self { kept: pass.method.traces(), states: Vec::new() }
-    }
-
-    pub(super) fn push(&mut self, states: &Tensor<4>) {
-        if self.kept {
-            self.states.push(states.clone());
-        }
+/// The states between the blocks so far, these included, where the method asks for them.
+pub(super) fn traced(pass: &Pass, state: &State) -> Vec<Tensor<4>> {
+    match pass.method.traces() {
+        true => [state.trace.as_slice(), std::slice::from_ref(&state.states)].concat(),
+        false => Vec::new(),
     }
 }

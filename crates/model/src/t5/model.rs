@@ -1,12 +1,14 @@
 use burn::tensor::{Int, Tensor};
 
-use super::decoder::{Cache, decode};
-use super::encoder::{Encoded, encode};
+use super::decoder::{self, Cache, decode};
+use super::encoder::{self, Encoded, encode};
 use super::position::PositionCache;
 use super::{T5Config, T5Configuration};
 use crate::backbone::{Backbone, Configuration, Decoding};
 use crate::batch::{Batch, Rows};
+use crate::layout::Stack;
 use crate::pass::Pass;
+use crate::stage::State;
 use crate::weights::Weights;
 
 /// A frozen T5.
@@ -26,10 +28,30 @@ impl Backbone for T5 {
         &self.weights
     }
 
-    fn logits(&self, pass: &Pass, batch: &Batch) -> Tensor<4> {
+    /// The beginning, the blocks and the end of the encoder, the last with the decoder's beginning; then its blocks and
+    /// its end.
+    fn stages(&self) -> usize {
         let config = &self.configuration.config;
-        let encoded = encode(pass, self, batch.source.clone());
-        decode(pass, self, shift_right(config, &batch.target.ids), &encoded, None)
+        config.num_layers + config.decoder_layers() + 3
+    }
+
+    fn stage(&self, pass: &Pass, batch: &Batch, stage: usize, state: Option<State>) -> State {
+        let config = &self.configuration.config;
+        let Some(state) = state else { return encoder::begin(pass, self, batch.source.clone()) };
+        let (layers, decoder_layers) = (config.num_layers, config.decoder_layers());
+        match stage - 1 {
+            layer if layer < layers => encoder::block(pass, self, layer, state),
+            layer if layer == layers => {
+                let mask = state.mask.clone();
+                let states = encoder::end(pass, config, Stack::Encoder, state);
+                let ids = shift_right(config, &batch.target.ids);
+                decoder::begin(pass, self, ids, &Encoded { states, mask }, 0)
+            }
+            layer if layer <= layers + decoder_layers => {
+                decoder::block(pass, self, layer - layers - 1, state, None)
+            }
+            _ => State { states: decoder::logits(pass, self, state.clone()), ..state },
+        }
     }
 
     fn decoding<'a>(&'a self, pass: &'a Pass<'a>, source: Rows) -> Box<dyn Decoding + 'a> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::attention::HIDDEN;
 use super::layout::position_bias;
@@ -26,7 +26,7 @@ pub(super) fn self_attention_bias(
 ) -> Tensor<4> {
     let config = &model.configuration.config;
     let shape = Shape { stack, first_query, queries, keys };
-    let new = || Positions::new(shape, config, pass.weights.device());
+    let new = || Positions::new(shape, config, pass.weights.device(), pass.weights.dtype());
     let Positions { buckets, causal_mask } = model.positions.get(shape, new);
     let bias: Tensor<3> = match pass.weight(&position_bias(stack)) {
         Weight::Shared(table) => table.select(0, buckets).unsqueeze(),
@@ -60,7 +60,7 @@ struct Positions {
 }
 
 impl Positions {
-    fn new(shape: Shape, config: &T5Config, device: &Device) -> Self {
+    fn new(shape: Shape, config: &T5Config, device: &Device, dtype: DType) -> Self {
         let Shape { stack, first_query, queries, keys } = shape;
         let (count, distance) =
             (config.relative_attention_num_buckets, config.relative_attention_max_distance);
@@ -71,7 +71,7 @@ impl Positions {
         let buckets: Vec<i64> = pairs().map(bucket).collect();
         let mask = || {
             let mask: Vec<f32> = pairs().map(|(query, key)| if key > query { HIDDEN } else { 0.0 }).collect();
-            Tensor::from_data(TensorData::new(mask, [queries, keys]), device)
+            Tensor::<2>::from_data(TensorData::new(mask, [queries, keys]), device).cast(dtype)
         };
         Self {
             buckets: Tensor::from_data(TensorData::new(buckets, [queries * keys]), device),

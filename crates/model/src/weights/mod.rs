@@ -42,15 +42,15 @@ impl Weights {
         Ok(Self { tensors, device: device.clone(), dtype, notes: Vec::new() })
     }
 
-    /// Draws every tensor as the layout says, in f32.
-    pub fn random(layout: &Layout, seed: u64, device: &Device) -> Self {
+    /// Draws every tensor as the layout says.
+    pub fn random(layout: &Layout, seed: u64, device: &Device, dtype: DType) -> Self {
         let starts: HashMap<&str, Start> =
             layout.tensors.iter().map(|stored| (stored.name.as_str(), stored.start)).collect();
         let values =
             |name: &str, [rows, columns]: &[usize; 2]| -> Result<Vec<f32>, std::convert::Infallible> {
                 Ok(draw(starts[name], rows * columns, seed, name))
             };
-        match Self::try_new(layout, device, DType::F32, values) {
+        match Self::try_new(layout, device, dtype, values) {
             Ok(weights) => weights,
             Err(never) => match never {},
         }

@@ -10,10 +10,10 @@ use super::fetch::Fetch;
 use super::output;
 use super::tally::Tally;
 use crate::data::TokenCache;
-use crate::grid::{self, Execution, Library, Overrides, PlannedCell, Watcher};
+use crate::grid::{self, Execution, Hardware, Library, Overrides, PlannedCell, Watcher};
 use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
-use crate::model::{LoadedOnce, ModelFiles};
+use crate::model::{LoadedOnce, ModelFiles, Precision};
 use crate::results::{CellStatus, Record, Report, Roster, Store, outdated};
 use crate::terminal::progress::{self, say};
 
@@ -42,6 +42,9 @@ pub(super) struct Run {
     /// Replace the suite's backbone: a folder or a hub id
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: Option<String>,
+    /// Precision of the backbone, f32 or bf16 [default: the suite's]; what trains is always in f32
+    #[arg(long, value_name = "P")]
+    precision: Option<Precision>,
     /// Replace the suite's number of training steps
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     steps: Option<u64>,
@@ -55,6 +58,10 @@ pub(super) struct Run {
     /// Device: cpu, cuda, cuda:1, vulkan, metal or wgpu; `peft-bench devices` lists this machine's
     #[arg(long, default_value = "cpu")]
     device: Option<DeviceName>,
+    /// GiB that a training may take on the device: larger batches are split into slices, to the same result but for
+    /// rounding [default: nine tenths of a GPU's memory]
+    #[arg(long, value_name = "GIB", allow_negative_numbers = true, value_parser = gibibytes)]
+    memory_limit: Option<u64>,
     /// Seconds between the checkpoints from which an interrupted run resumes
     #[arg(long, value_name = "SECONDS", default_value = "60", allow_negative_numbers = true,
           value_parser = clap::value_parser!(u64).range(..=YEAR))]
@@ -74,6 +81,7 @@ impl Run {
             methods: self.methods,
             seeds: self.seeds,
             model: self.model,
+            precision: self.precision,
             steps: self.steps,
             set: self.set,
         };
@@ -82,12 +90,15 @@ impl Run {
         let hub = Hub::from_env(Progress::detect())?;
         let device = self.device.unwrap_or_default();
         let opened = device.open()?;
+        plan.suite.precision.ensure(&opened, device)?;
         let (model, tokens) = (ModelFiles::find(&plan.suite.model, &hub)?, TokenCache::from_env());
         let library = Library { hub: &hub, tokenizer: &model.tokenizer, tokens: &tokens };
-        let resolved = grid::resolve(plan, &model, library, device)?;
+        let of_device = || peft_model::device::total_memory(&opened).map(|total| total / 10 * 9);
+        let hardware = Hardware { device, memory_limit: self.memory_limit.or_else(of_device) };
+        let resolved = grid::resolve(plan, &model, library, hardware)?;
         let (suite, cells) = (&resolved.suite, resolved.cells());
         let folder = self.out.unwrap_or_else(|| grid::default_output(suite));
-        let backbone = LoadedOnce::new(&model, opened);
+        let backbone = LoadedOnce::new(&model, opened, suite.precision);
         // Weights that cannot be loaded leave no results folder behind.
         if !cells.iter().all(|cell| Store::has(&folder, &cell.id)) {
             backbone.get()?;
@@ -100,7 +111,7 @@ impl Run {
             backbone: &backbone,
             library,
             store: &store,
-            device,
+            hardware,
             checkpoint_interval: Duration::from_secs(self.checkpoint_every.unwrap_or(60)),
         };
         let records = grid::execute(resolved, execution, &mut collector)?;
@@ -108,6 +119,13 @@ impl Run {
         let diverged = records.iter().any(|r| r.status != CellStatus::Completed);
         Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })
     }
+}
+
+/// A number of GiB, in bytes.
+fn gibibytes(text: &str) -> Result<u64, String> {
+    let number: Option<f64> = text.parse().ok().filter(|number: &f64| *number > 0.0 && *number < 1e6);
+    let number = number.ok_or("it must be a number of GiB above 0 and below a million")?;
+    Ok((number * f64::from(1u32 << 30)) as u64)
 }
 
 /// Opens the results folder; a read-only one is enough if no cell is missing.

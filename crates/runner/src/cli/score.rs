@@ -14,8 +14,7 @@ use super::run::DEFAULT_SUITE;
 use crate::host::device::DeviceName;
 use crate::host::memory;
 use crate::hub::{Hub, Progress};
-use crate::model::Model;
-use crate::model::footprint;
+use crate::model::{Model, Precision, footprint};
 use crate::results::Adapter;
 use crate::tokenizer::Encoded;
 
@@ -53,6 +52,9 @@ pub(super) struct Score {
     /// Device: cpu, cuda, cuda:1, vulkan, metal or wgpu; `peft-bench devices` lists this machine's
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
+    /// Precision of the backbone: f32 or bf16
+    #[arg(long, value_name = "P", default_value = "f32")]
+    precision: Precision,
 }
 
 #[derive(Debug, Deserialize)]
@@ -80,7 +82,9 @@ impl Score {
 
     pub(super) fn execute(self) -> Result<ExitCode> {
         let pairs: Vec<PairText> = json_lines::read(&self.input, "\"source\" and \"target\"")?;
-        let model = Model::open(&self.model, &Hub::from_env(Progress::detect())?, &self.device.open()?)?;
+        let device = self.device.open()?;
+        self.precision.ensure(&device, self.device)?;
+        let model = Model::open(&self.model, &Hub::from_env(Progress::detect())?, &device, self.precision)?;
         let (built, parameters) = self.method(&model)?;
         let longest = self.source_length(&built)?;
         let adaptation = Adaptation::new(built.method.as_ref(), &parameters);

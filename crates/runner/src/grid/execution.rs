@@ -21,6 +21,14 @@ pub trait Watcher {
     fn finished(&mut self, records: &[Record]) -> Result<()>;
 }
 
+/// Where cells are executed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hardware {
+    pub device: DeviceName,
+    /// Bytes that a training may take there; `None` where nothing is known.
+    pub memory_limit: Option<u64>,
+}
+
 /// By what and where cells are executed: no part of what a cell is.
 #[derive(Clone, Copy)]
 pub struct Execution<'a> {
@@ -28,7 +36,7 @@ pub struct Execution<'a> {
     pub backbone: &'a LoadedOnce<'a>,
     pub library: Library<'a>,
     pub store: &'a Store,
-    pub device: DeviceName,
+    pub hardware: Hardware,
     /// Time between checkpoints from which an interrupted run goes on.
     pub checkpoint_interval: Duration,
 }

@@ -1,4 +1,5 @@
 use super::instance::Instance;
+use crate::host::device::DeviceName;
 use crate::results::Cell;
 
 /// Cells that differ in their seed alone.
@@ -34,6 +35,16 @@ impl Group {
     pub(super) fn cell(&self, seed: u64) -> Cell {
         let own = self.cells.iter().find(|cell| cell.seed == seed);
         own.cloned().unwrap_or_else(|| Cell { seed, ..self.cells[0].clone() })
+    }
+
+    /// How many seeds train side by side: on a GPU those whose company is part of what a cell is, on the CPU as many
+    /// of all as `fitting` says.
+    pub(super) fn runs_at_once(&self, device: DeviceName, fitting: impl FnOnce(usize) -> usize) -> usize {
+        match self.together {
+            false => 1,
+            true if device == DeviceName::CPU => fitting(self.cells.len()),
+            true => self.cells.len(),
+        }
     }
 
     /// Numbers of training rows; `None` for all of them.

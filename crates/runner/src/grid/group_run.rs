@@ -5,6 +5,7 @@ use super::group::{Group, PlannedCell};
 use super::record::Making;
 use super::resolve::ResolvedMethod;
 use super::rows::TaskRows;
+use super::slices::Estimate;
 use super::suite::Suite;
 use crate::data::TaskData;
 use crate::host::device::DeviceName;
@@ -80,7 +81,9 @@ impl GroupRun<'_> {
         let seeds = match () {
             () if !self.group.together => &missing[..1],
             () if !first.company.is_empty() => &first.company,
-            () if self.execution.device == DeviceName::CPU => &missing[..self.side_by_side(missing.len())?],
+            () if self.execution.hardware.device == DeviceName::CPU => {
+                &missing[..self.side_by_side(missing.len())?]
+            }
             () => missing,
         };
         let cells: Vec<Cell> = seeds.iter().map(|&seed| self.group.cell(seed)).collect();
@@ -94,7 +97,22 @@ impl GroupRun<'_> {
     /// How many of so many runs fit into memory together.
     fn side_by_side(&self, runs: usize) -> Result<usize> {
         let (data, shots) = (self.data()?, self.group.shots());
-        Ok(self.method.demand(&self.rows.task, data, shots, self.execution.model)?.side_by_side(runs))
+        Ok(match self.execution.hardware.memory_limit {
+            Some(limit) => self.estimate()?.runs(limit, runs),
+            None => {
+                self.method.demand(&self.rows.task, data, shots, self.execution.model)?.side_by_side(runs)
+            }
+        })
+    }
+
+    /// Rows of each of so many runs that the device takes at once; `None` for whole batches.
+    fn rows_at_once(&self, runs: usize) -> Result<Option<usize>> {
+        let limit = self.execution.hardware.memory_limit;
+        limit.map(|limit| Ok(self.estimate()?.rows_at_once(limit, runs)?)).transpose()
+    }
+
+    fn estimate(&self) -> Result<Estimate> {
+        self.method.estimate(&self.rows.task, self.data()?, self.group, self.execution.model)
     }
 
     fn data(&self) -> Result<&TaskData> {
@@ -102,7 +120,7 @@ impl GroupRun<'_> {
     }
 
     fn train(&self, cells: &[Cell], watcher: &mut dyn Watcher) -> Result<Vec<Record>> {
-        let Execution { backbone, library, store, device, checkpoint_interval, .. } = self.execution;
+        let Execution { backbone, library, store, hardware, checkpoint_interval, .. } = self.execution;
         let (backbone, whole) = (backbone.get()?, self.data()?);
         let method = self.method.instance.built.method.as_ref();
         let rates = method.learning_rates();
@@ -123,6 +141,7 @@ impl GroupRun<'_> {
             criterion: &self.method.training.selection.criterion(metrics),
             // Those of a group differ in nothing else, unless each is trained apart.
             settings: &cells[0].training,
+            rows_at_once: self.rows_at_once(runs.len())?,
             runs: &runs,
         };
         memory::reset_peak();
@@ -138,7 +157,7 @@ impl GroupRun<'_> {
             layout: backbone.layout(),
             data,
             outcome: &outcome,
-            device,
+            device: hardware.device,
         };
         let records = making.write(cells, store)?;
         store.remove_finished_states();

@@ -14,11 +14,12 @@ mod record;
 mod resolve;
 mod roster;
 mod rows;
+mod slices;
 mod suite;
 mod written;
 
 pub use execute::execute;
-pub use execution::{Execution, Watcher};
+pub use execution::{Execution, Hardware, Watcher};
 pub use group::PlannedCell;
 pub use instance::Instance;
 pub use memory_plan::Demand;

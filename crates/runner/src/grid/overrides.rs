@@ -5,6 +5,7 @@ use peft_model::settings::{self, nearest};
 use serde_json::json;
 
 use super::suite::{Change, Exception, Suite, SuiteError, SuiteFile};
+use crate::model::Precision;
 use crate::task::{self, TaskError};
 
 /// What the command line changes.
@@ -14,6 +15,7 @@ pub struct Overrides {
     pub methods: Vec<String>,
     pub seeds: Vec<u64>,
     pub model: Option<String>,
+    pub precision: Option<Precision>,
     pub steps: Option<u64>,
     /// Any setting, as `PATH=VALUE`.
     pub set: Vec<String>,
@@ -21,7 +23,7 @@ pub struct Overrides {
 
 /// What `--set` can say.
 const PATHS: &str =
-    "methods.NAME.KEY, training.KEY, tasks, seeds, shots, report, model, title or description";
+    "methods.NAME.KEY, training.KEY, tasks, seeds, shots, report, model, precision, title or description";
 
 /// Length of sources where no task has been read yet.
 const ANY_LENGTH: usize = 256;
@@ -52,6 +54,10 @@ impl Suite {
         if let Some(model) = overrides.model.as_ref().filter(|model| **model != self.model) {
             self.change(None, format!("model = {model}"));
             self.model = model.clone();
+        }
+        if let Some(precision) = overrides.precision.filter(|precision| *precision != self.precision) {
+            self.change(None, format!("precision = {precision}"));
+            self.precision = precision;
         }
         let assignments = overrides.assignments()?;
         if assignments.is_empty() {
@@ -109,10 +115,13 @@ impl Suite {
             Target::Suite(key) => {
                 let own: SuiteFile =
                     settings::read(json!(table(key))).map_err(|e| format!("{e}; known are {PATHS}"))?;
-                let model = self.model.clone();
+                let (model, precision) = (self.model.clone(), self.precision);
                 self.extend(own)?;
                 if self.model != model {
                     self.change(None, format!("model = {}", self.model));
+                }
+                if self.precision != precision {
+                    self.change(None, format!("precision = {}", self.precision));
                 }
             }
             Target::Training(key) => {
@@ -231,6 +240,7 @@ impl Overrides {
             (!self.tasks.is_empty(), "--task", "tasks"),
             (!self.seeds.is_empty(), "--seed", "seeds"),
             (self.model.is_some(), "--model", "model"),
+            (self.precision.is_some(), "--precision", "precision"),
         ] {
             let target = Target::Suite(key.into());
             if let Some(other) = all.iter().find(|other| given && other.target == target) {

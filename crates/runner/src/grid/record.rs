@@ -9,6 +9,7 @@ use super::instance::Instance;
 use crate::data::TaskData;
 use crate::host::device::DeviceName;
 use crate::host::{self, memory};
+use crate::model::Precision;
 use crate::results::{Adapter, Cell, CellStatus, FORMAT, Record, Store, portable};
 use crate::task::TaskSpec;
 use crate::train::{Outcome, RunOutcome, RunStatus, Scores};
@@ -85,8 +86,10 @@ impl Making<'_> {
             train_seconds: outcome.train_time.as_secs_f64() / runs as f64,
             evaluate_seconds: outcome.evaluate_time.as_secs_f64() / runs as f64,
             runs_side_by_side: runs as u32,
-            // What a GPU has in use is not counted.
-            peak_memory_bytes: memory::peak_bytes().filter(|_| self.device == DeviceName::CPU),
+            peak_memory_bytes: match self.device {
+                DeviceName::CPU => memory::peak_bytes(),
+                _ => outcome.device_memory,
+            },
             losses: run.losses.clone(),
             validation_curve: run.validation.clone(),
             train_rows: data.train.len() as u64,
@@ -102,7 +105,7 @@ impl Making<'_> {
             settings: json!(cell.settings).to_string(),
             training: json!(cell.training).to_string(),
             task_spec: task_spec(&cell.spec),
-            versions: versions(self.device),
+            versions: versions(self.device, cell.precision),
             timestamp: host::timestamp(),
             commit: host::COMMIT.into(),
             cpu: host::cpu(),
@@ -119,13 +122,14 @@ fn task_spec(spec: &TaskSpec) -> String {
     json!(spec).to_string()
 }
 
-/// What made a result: program, framework, device.
-fn versions(device: DeviceName) -> String {
+/// What made a result: program, framework, device and the precision there.
+fn versions(device: DeviceName, precision: Precision) -> String {
     json!({
         "peft-bench": env!("CARGO_PKG_VERSION"),
         "burn": peft_model::BURN_VERSION,
         "system": format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
         "device": device.to_string(),
+        "precision": precision,
     })
     .to_string()
 }

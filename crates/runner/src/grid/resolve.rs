@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::check;
+use super::execution::Hardware;
 use super::group::{Group, PlannedCell};
 use super::instance::Instance;
 use super::memory_plan::Demand;
 use super::plan::Plan;
 use super::rows::{Library, TaskRows};
+use super::slices::Estimate;
 use super::suite::Suite;
 use crate::data::{Source, TaskData};
 use crate::host::device::DeviceName;
-use crate::model::{ModelFiles, PRECISION_NAME};
+use crate::model::ModelFiles;
 use crate::results::Cell;
 use crate::task::{Reference, Task};
 use crate::terminal::progress::say;
@@ -71,14 +73,14 @@ impl Resolved {
 /// # Errors
 /// When a method asks for what the backbone does not have, a task's rows cannot be loaded, or no score of them would
 /// mean anything.
-pub fn resolve(plan: Plan, model: &ModelFiles, library: Library, device: DeviceName) -> Result<Resolved> {
+pub fn resolve(plan: Plan, model: &ModelFiles, library: Library, hardware: Hardware) -> Result<Resolved> {
     let Plan { suite, tasks } = plan;
     for (instance, _) in tasks.iter().flat_map(|(_, methods)| methods) {
         let fits = instance.built.method.parameters(model.config.layout());
         fits.map_err(|problem| suite.wrong(format!("methods.{}: {problem}", instance.name)))?;
     }
     let resolved = tasks.into_iter().map(|(task, methods)| {
-        let resolver = Resolver { suite: &suite, model, library, device };
+        let resolver = Resolver { suite: &suite, model, library, hardware };
         let mut resolved = resolver.task(task, methods)?;
         resolved.rows.iter_mut().for_each(TaskRows::release);
         Ok(resolved)
@@ -92,7 +94,7 @@ struct Resolver<'a> {
     suite: &'a Suite,
     model: &'a ModelFiles,
     library: Library<'a>,
-    device: DeviceName,
+    hardware: Hardware,
 }
 
 /// Numbers of rows that train: one for each seed.
@@ -174,7 +176,7 @@ impl Resolver<'_> {
         // Few-shot runs have rows of their own, so their batches have no common width.
         let together = numbers.shots.is_none() && instance.built.method.side_by_side();
         let seeds = &self.suite.seeds;
-        let company = match self.device {
+        let company = match self.hardware.device {
             // Here a run has the same bits alone and in company.
             DeviceName::CPU => Vec::new(),
             _ if !together || seeds.len() == 1 => Vec::new(),
@@ -189,7 +191,7 @@ impl Resolver<'_> {
                 shots_rule: numbers.shots.map(|_| self.suite.shots_rule),
                 model: self.model.id.clone(),
                 model_revision: self.model.revision.clone(),
-                precision: PRECISION_NAME.into(),
+                precision: self.suite.precision,
                 method: instance.method.clone(),
                 settings: instance.built.settings.clone(),
                 training: training.for_rows(number).map_err(|problem| self.suite.wrong(problem))?,
@@ -201,15 +203,21 @@ impl Resolver<'_> {
         Ok(Group { cells, together })
     }
 
-    /// Refuses trainings that do not fit into memory. What a GPU has is not known.
+    /// Refuses trainings that do not fit into memory, and says how the others will where there is a limit.
     fn check_memory(&self, task: &ResolvedTask) -> Result<()> {
-        if self.device != DeviceName::CPU {
-            return Ok(());
-        }
         for method in &task.methods {
             let rows = &task.rows[method.rows];
-            let fewest = self.suite.shots.iter().min().copied();
-            method.demand(&rows.task, rows.data(self.library)?, fewest, self.model)?.ensure()?;
+            let data = rows.data(self.library)?;
+            if self.hardware.device == DeviceName::CPU {
+                let fewest = self.suite.shots.iter().min().copied();
+                method.demand(&rows.task, data, fewest, self.model)?.ensure()?;
+            }
+            let Some(limit) = self.hardware.memory_limit else { continue };
+            for group in &method.groups {
+                let estimate = method.estimate(&rows.task, data, group, self.model)?;
+                let runs = group.runs_at_once(self.hardware.device, |runs| estimate.runs(limit, runs));
+                say!("{}", estimate.describe(limit, runs)?);
+            }
         }
         Ok(())
     }
@@ -230,6 +238,23 @@ impl ResolvedMethod {
         let name = format!("{} on {}", self.instance.name, task.name);
         let layout = model.config.layout();
         Demand::new(name, &self.instance, &self.training, data, shots, layout)
+            .map_err(|problem| anyhow!("methods.{}: {problem}", self.instance.name))
+    }
+
+    /// What the training of a group is taken to have in the memory of a device.
+    ///
+    /// # Errors
+    /// When a setting of the method asks for what the backbone does not have.
+    pub(super) fn estimate(
+        &self,
+        task: &Task,
+        data: &TaskData,
+        group: &Group,
+        model: &ModelFiles,
+    ) -> Result<Estimate> {
+        let name = format!("{} on {}", self.instance.name, task.name);
+        let (layout, precision) = (model.config.layout(), group.cells[0].precision);
+        Estimate::new(name, &self.instance, &self.training, data, group.shots(), layout, precision)
             .map_err(|problem| anyhow!("methods.{}: {problem}", self.instance.name))
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::instance::Instance;
 use crate::files;
 use crate::files::embedded;
+use crate::model::Precision;
 use crate::results::{Order, ReportedSplit};
 use crate::task::{self, ShotsRule};
 use crate::train::TrainSettings;
@@ -36,6 +37,8 @@ pub struct Suite {
     pub description: String,
     /// Backbone: a hub id or a folder.
     pub model: String,
+    /// In which the backbone computes.
+    pub precision: Precision,
     pub tasks: Vec<String>,
     pub seeds: Vec<u64>,
     /// Numbers of training rows; empty for all rows.
@@ -73,6 +76,7 @@ pub(super) struct SuiteFile {
     title: Option<String>,
     description: Option<String>,
     model: Option<String>,
+    precision: Option<Precision>,
     tasks: Option<Vec<String>>,
     seeds: Option<Vec<u64>>,
     shots: Option<Vec<usize>>,
@@ -153,6 +157,7 @@ impl Suite {
         suite.title = own.title.unwrap_or(std::mem::take(&mut suite.title));
         suite.description = own.description.unwrap_or(std::mem::take(&mut suite.description));
         suite.model = own.model.unwrap_or(std::mem::take(&mut suite.model));
+        suite.precision = own.precision.unwrap_or(suite.precision);
         suite.tasks = own.tasks.unwrap_or(std::mem::take(&mut suite.tasks));
         suite.seeds = own.seeds.unwrap_or(std::mem::take(&mut suite.seeds));
         suite.shots = own.shots.unwrap_or(std::mem::take(&mut suite.shots));

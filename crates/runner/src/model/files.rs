@@ -10,7 +10,7 @@ use super::embedded::EmbeddedModel;
 use super::error::ModelError;
 use super::parts::{config, read_tokenizer, tokenizer_file};
 use super::place::{Place, RANDOM};
-use super::precision::PRECISION;
+use super::precision::Precision;
 use crate::files::digest::Digest;
 use crate::host::memory::{self, TooLarge};
 use crate::hub::{Hub, Repo};
@@ -86,16 +86,17 @@ impl ModelFiles {
     ///
     /// # Errors
     /// When they are missing or broken, do not fit the configuration, or do not fit into memory.
-    pub fn load(&self, device: &Device) -> Result<Box<dyn Backbone>, ModelError> {
+    pub fn load(&self, device: &Device, precision: Precision) -> Result<Box<dyn Backbone>, ModelError> {
         if is_host(device) {
             self.ensure_memory()?;
         }
+        let dtype = precision.dtype();
         let backbone = match &self.weights {
-            Weights::Random => self.config.random(RANDOM_SEED, device),
-            Weights::Folder(folder) => self.config.load(folder, device, PRECISION)?,
+            Weights::Random => self.config.random(RANDOM_SEED, device, dtype),
+            Weights::Folder(folder) => self.config.load(folder, device, dtype)?,
             Weights::Embedded(files) => {
                 let name = files.folder.join("model.safetensors").display().to_string();
-                self.config.read_safetensors(files.weights, &name, device, PRECISION)?
+                self.config.read_safetensors(files.weights, &name, device, dtype)?
             }
         };
         for note in backbone.weights().notes() {

@@ -1,9 +1,9 @@
 //! What a pass through a backbone must have in memory at once, at least: the tensors that cannot but exist together.
 //!
-//! Less than what it will use, so that nothing is refused that could run. All numbers are bytes of one run, and as
-//! large as can be counted where they are larger.
+//! Less than what it will use, so that nothing is refused that could run; [`training_row`] alone is an estimate from
+//! above. All numbers are bytes of one run, and as large as can be counted where they are larger.
 
-use peft_model::layout::{Layout, Stack};
+use peft_model::layout::{Layout, Projection, Site, Stack};
 
 use crate::host::memory::floats;
 
@@ -29,6 +29,40 @@ pub fn kept_for_gradients(layout: &Layout, rows: usize, source: usize, target: u
     // Self-attention, attention to the source and the feed-forward layer.
     let decoder = [rows, target, layout.layers(Stack::Decoder).saturating_sub(1), 3 * d + 3 * inner];
     floats(&encoder).saturating_add(floats(&decoder))
+}
+
+/// Training on one row of so many source and target tokens, in a type of so many bytes: everything that any method
+/// keeps from the forward for the backward pass, the layer at work there, and the logits.
+pub fn training_row(
+    layout: &Layout,
+    bytes: usize,
+    source: usize,
+    target: usize,
+    gradient_checkpointing: bool,
+) -> u64 {
+    let (d, inner) = (layout.d_model, layout.inner_dim);
+    let gated =
+        layout.linears.iter().any(|linear| matches!(linear.site, Site::Projection(_, Projection::Gate)));
+    // A gate's activation is kept in its parts.
+    let hidden = layout.d_ff.saturating_mul(if gated { 8 } else { 2 });
+    // What goes into a norm and comes out, and into the attention and comes out.
+    let (attention, feed_forward) = (2 * d + 4 * inner, (2 * d).saturating_add(hidden));
+    let block = attention.saturating_mul(2).saturating_add(feed_forward);
+    let (encoder, decoder) = (layout.layers(Stack::Encoder), layout.layers(Stack::Decoder));
+    let kept = match gradient_checkpointing {
+        // The states between blocks, and one block.
+        true => [[source, encoder + 1, d], [target, decoder + 1, d], [source, 2, block]],
+        // The last are the keys and values of the source.
+        false => [
+            [source, encoder, attention.saturating_add(feed_forward)],
+            [target, decoder, block],
+            [source, decoder, 2 * inner],
+        ],
+    };
+    let sizes = [kept[0], kept[1], kept[2], [source.max(target), 2, block], [target, 3, layout.vocab_size]];
+    let count =
+        |sizes: &[usize; 3]| sizes.iter().fold(bytes as u64, |n, &size| n.saturating_mul(size as u64));
+    sizes.iter().map(count).fold(0, u64::saturating_add)
 }
 
 /// Generating answers of up to so many tokens: the keys and values of the source and of the answers.

@@ -5,19 +5,21 @@ use peft_model::Backbone;
 
 use super::error::ModelError;
 use super::files::ModelFiles;
+use super::precision::Precision;
 
 /// A backbone whose weights are loaded when somebody asks for them: where all results are there, nobody does.
 #[derive(Debug)]
 pub struct LoadedOnce<'a> {
     files: &'a ModelFiles,
     device: Device,
+    precision: Precision,
     loaded: OnceCell<Box<dyn Backbone>>,
 }
 
 impl<'a> LoadedOnce<'a> {
     /// The backbone of a model's files on a device.
-    pub fn new(files: &'a ModelFiles, device: Device) -> Self {
-        Self { files, device, loaded: OnceCell::new() }
+    pub fn new(files: &'a ModelFiles, device: Device, precision: Precision) -> Self {
+        Self { files, device, precision, loaded: OnceCell::new() }
     }
 
     /// The backbone.
@@ -28,7 +30,7 @@ impl<'a> LoadedOnce<'a> {
         if let Some(backbone) = self.loaded.get() {
             return Ok(backbone.as_ref());
         }
-        let backbone = self.files.load(&self.device)?;
+        let backbone = self.files.load(&self.device, self.precision)?;
         Ok(self.loaded.get_or_init(|| backbone).as_ref())
     }
 }

@@ -16,7 +16,7 @@ pub use error::ModelError;
 pub use files::ModelFiles;
 pub use loaded_once::LoadedOnce;
 pub use parts::{config, fetch, tokenizer, tokenizer_file};
-pub use precision::PRECISION_NAME;
+pub use precision::{Precision, PrecisionError};
 
 use crate::hub::Hub;
 use crate::tokenizer::Tokenizer;
@@ -37,9 +37,9 @@ impl Model {
     ///
     /// # Errors
     /// When files are missing or broken, or do not fit each other.
-    pub fn open(id: &str, hub: &Hub, device: &Device) -> Result<Self, ModelError> {
+    pub fn open(id: &str, hub: &Hub, device: &Device, precision: Precision) -> Result<Self, ModelError> {
         let files = ModelFiles::find(id, hub)?;
-        let backbone = files.load(device)?;
+        let backbone = files.load(device, precision)?;
         let ModelFiles { id, revision, tokenizer, .. } = files;
         Ok(Self { id, revision, backbone, tokenizer })
     }

@@ -18,7 +18,7 @@ use crate::files::atomic;
 use crate::files::digest::Digest;
 use crate::host::interrupt;
 use crate::hub::Hub;
-use crate::model::{self, Model};
+use crate::model::{self, Model, Precision};
 use crate::terminal::progress::Progress;
 use crate::tokenizer::Tokenizer;
 use crate::train::{Snapshot, State, StateFile};
@@ -130,11 +130,11 @@ fn prepare_backbone(
     device: &Device,
 ) -> Result<(Box<dyn Backbone>, Option<String>), PretrainError> {
     let Some(start) = &recipe.start else {
-        let mut weights = Weights::random(config.layout(), recipe.seed, device);
+        let mut weights = Weights::random(config.layout(), recipe.seed, device, DType::F32);
         config.favor_neighbors(&mut weights, recipe.model.local_attention);
         return Ok((config.build(weights), None));
     };
-    let Model { backbone, revision, .. } = Model::open(start, hub, device)?;
+    let Model { backbone, revision, .. } = Model::open(start, hub, device, Precision::F32)?;
     let found = backbone.configuration().with_dropout_rate(config.dropout_rate());
     if found.fields() != config.fields() {
         let [found, expected] = [found.fields(), config.fields()].map(|fields| fields.to_string());
@@ -237,7 +237,7 @@ impl<'a> Pretraining<'a> {
         let pieces = examples.chunks(training.batch_size.div_ceil(training.pieces)).enumerate();
         let parts: Vec<Part> = pieces
             .map(|(piece, examples)| Part {
-                batch: to_batch(examples, self.backbone.as_ref()),
+                slices: vec![to_batch(examples, self.backbone.as_ref())],
                 dropout: Dropout::new(&[self.recipe.seed], self.step * training.pieces as u64 + piece as u64),
                 share: examples.len() as f64 / training.batch_size as f64,
             })
@@ -251,6 +251,7 @@ impl<'a> Pretraining<'a> {
             count: StepCount { step: self.step, steps: self.recipe.steps() },
             rates: &[vec![(Group::NETWORK, phase.learning_rate)]],
             factor: linear(within, phase.warmup_steps, phase.decay_over.unwrap_or(phase.steps)),
+            gradient_checkpointing: false,
         };
         let losses = update.apply(&mut self.parameters, &mut self.optimizer, parts);
         self.tokens += examples.iter().map(|e| (e.source.len() + e.target.len()) as u64).sum::<u64>();

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::files::digest::Digest;
+use crate::model::Precision;
 use crate::task::{Role, ShotsRule, TaskSpec};
 use crate::train::TrainSettings;
 
@@ -26,8 +27,8 @@ pub struct Cell {
     pub model: String,
     /// Commit on the hub, or a digest of the weights.
     pub model_revision: String,
-    /// Of weights and arithmetic, such as `f32`.
-    pub precision: String,
+    /// In which the backbone computes.
+    pub precision: Precision,
     pub method: String,
     /// All settings of the method, those left out included.
     pub settings: Map<String, Value>,
@@ -126,7 +127,7 @@ mod tests {
             shots_rule: None,
             model: "owner/model".into(),
             model_revision: "commit of the model".into(),
-            precision: "f32".into(),
+            precision: Precision::F32,
             method: "lora".into(),
             settings: Map::from_iter([("rank".to_string(), json!(8))]),
             training: TrainSettings::default(),
@@ -195,7 +196,7 @@ mod tests {
             ("shots", |c| c.shots = Some(16)),
             ("shots_rule", |c| c.shots_rule = Some(ShotsRule::Balanced)),
             ("model_revision", |c| c.model_revision = "other".into()),
-            ("precision", |c| c.precision = "bf16".into()),
+            ("precision", |c| c.precision = Precision::Bf16),
             ("method", |c| c.method = "dept".into()),
             ("settings", |c| {
                 c.settings.insert("rank".into(), 4.into());

@@ -36,7 +36,8 @@ pub fn predict<E>(
     let mut predictions = vec![vec![String::new(); split.len()]; runs];
     for rows in order.chunks(generation.batch_size) {
         let sources: Vec<&[u32]> = rows.iter().map(|&row| split.pairs[row].source.as_slice()).collect();
-        let sources = Rows::new(&vec![sources; runs], backbone.layout().tokens.pad, backbone.device());
+        let padding = backbone.padding(adaptation.method);
+        let sources = Rows::new(&vec![sources; runs], padding, backbone.device());
         let generated = backbone.generate(adaptation, sources, generation.max_new_tokens);
         for (run, answers) in generated.iter().enumerate() {
             for (&row, ids) in rows.iter().zip(answers) {

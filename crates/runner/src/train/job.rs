@@ -29,6 +29,8 @@ pub struct Job<'a> {
     /// Chooses the checkpoint by some of the metrics.
     pub criterion: &'a Criterion,
     pub settings: &'a TrainSettings,
+    /// Rows of each run that the device takes at once; `None` for whole batches.
+    pub rows_at_once: Option<usize>,
     pub runs: &'a [RunSettings],
 }
 

@@ -47,6 +47,8 @@ pub struct Best {
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub runs: Vec<RunOutcome>,
+    /// Most bytes that the allocator of a GPU had reserved; `None` on the CPU.
+    pub device_memory: Option<u64>,
     pub train_time: Duration,
     pub evaluate_time: Duration,
 }

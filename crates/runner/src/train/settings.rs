@@ -36,6 +36,9 @@ pub struct TrainSettings {
     pub max_gradient_norm: f64,
     /// Rows per generated batch.
     pub eval_batch_size: usize,
+    /// Whether blocks are computed a second time in the backward pass: less memory, more time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gradient_checkpointing: bool,
 }
 
 /// Some number of updates.
@@ -80,6 +83,7 @@ impl Default for TrainSettings {
             weight_decay: 0.0,
             max_gradient_norm: 1.0,
             eval_batch_size: 32,
+            gradient_checkpointing: false,
         }
     }
 }

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Tensor, TensorData};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update, linear};
-use peft_model::{Adaptation, Batch, Parameters, StepCount};
+use peft_model::{Adaptation, Batch, Parameters, StepCount, device};
 
 use super::evaluate::{Generation, Scores, predict, score};
 use super::job::{Job, TrainError};
@@ -25,6 +25,8 @@ pub(super) struct Training<'a> {
     pub(super) outcomes: Vec<RunOutcome>,
     /// Losses of the living runs since the last look, on the device: `[runs]` for each batch.
     pub(super) recent: Vec<Tensor<1>>,
+    /// Most bytes that a GPU has had reserved.
+    device_memory: Option<u64>,
     pub(super) train_time: Duration,
     pub(super) evaluate_time: Duration,
 }
@@ -57,6 +59,7 @@ impl<'a> Training<'a> {
             batches: seeds.iter().map(|&seed| EpochCache::new(batches.clone(), seed)).collect(),
             outcomes: seeds.into_iter().map(RunOutcome::new).collect(),
             recent: Vec::new(),
+            device_memory: None,
             train_time: Duration::ZERO,
             evaluate_time: Duration::ZERO,
         })
@@ -75,9 +78,9 @@ impl<'a> Training<'a> {
         let (mut parts, mut rows) = (Vec::new(), 0);
         for micro in 0..settings.accumulation as u64 {
             let position = step * settings.accumulation as u64 + micro;
-            let (batch, its_rows) = self.batch(position);
+            let (slices, its_rows) = self.batch(position);
             let share = 1.0 / settings.accumulation as f64;
-            parts.push(Part { batch, dropout: Dropout::new(&seeds, position), share });
+            parts.push(Part { slices, dropout: Dropout::new(&seeds, position), share });
             rows += its_rows;
         }
         let rates: Vec<Rates> = self.alive.iter().map(|&run| self.job.runs[run].rates.clone()).collect();
@@ -87,6 +90,7 @@ impl<'a> Training<'a> {
             count: StepCount { step: step + 1, steps: settings.steps },
             rates: &rates,
             factor: linear(step, settings.warmup_steps, settings.steps),
+            gradient_checkpointing: settings.gradient_checkpointing,
         };
         self.recent.extend(update.apply(&mut self.parameters, &mut self.optimizer, parts));
         progress.examples(rows);
@@ -94,8 +98,8 @@ impl<'a> Training<'a> {
         progress.step();
     }
 
-    /// The batches of the living runs side by side, and the number of rows in them.
-    fn batch(&mut self, position: u64) -> (Batch, usize) {
+    /// The batches of the living runs side by side, in slices that the device takes, and the number of rows in them.
+    fn batch(&mut self, position: u64) -> (Vec<Batch>, usize) {
         let pairs = &self.job.data.train.pairs;
         let runs: Vec<Vec<(&[u32], &[u32])>> = self
             .alive
@@ -106,14 +110,16 @@ impl<'a> Training<'a> {
             })
             .collect();
         let rows = runs.iter().map(Vec::len).sum();
-        let backbone = self.job.backbone;
-        (Batch::new(&runs, backbone.layout().tokens.pad, backbone.device()), rows)
+        let Job { backbone, method, rows_at_once, .. } = *self.job;
+        let (most, padding) = (rows_at_once.unwrap_or(usize::MAX), backbone.padding(method));
+        (Batch::slices(&runs, most, padding, backbone.device()), rows)
     }
 
     /// Records the mean loss since the last look, and ends the runs whose loss is not finite.
     pub(super) fn look_at_losses(&mut self, step: u64, progress: &mut dyn Progress) {
         let runs = self.alive.len();
         let recent = to_host(Tensor::cat(std::mem::take(&mut self.recent), 0));
+        self.device_memory = self.device_memory.max(device::reserved_memory(self.job.backbone.device()));
         let recent: Vec<&[f32]> = recent.chunks(runs).collect();
         let mean = |position: usize| {
             recent.iter().map(|losses| f64::from(losses[position])).sum::<f64>() / recent.len() as f64
@@ -214,7 +220,8 @@ impl<'a> Training<'a> {
             }
         }
         let evaluate_time = self.evaluate_time + started.elapsed();
-        Ok(Outcome { runs: outcomes, train_time: self.train_time, evaluate_time })
+        let device_memory = self.device_memory.max(device::reserved_memory(job.backbone.device()));
+        Ok(Outcome { runs: outcomes, device_memory, train_time: self.train_time, evaluate_time })
     }
 }
 
@@ -226,8 +233,8 @@ fn score_split(
     what: &str,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Scores>, TrainError> {
-    let generation =
-        Generation { batch_size: job.settings.eval_batch_size, max_new_tokens: job.data.max_new_tokens };
+    let batch_size = job.settings.eval_batch_size.min(job.rows_at_once.unwrap_or(usize::MAX));
+    let generation = Generation { batch_size, max_new_tokens: job.data.max_new_tokens };
     let adaptation = Adaptation::new(job.method, parameters);
     let mut done = 0;
     let predictions = predict(job.backbone, &adaptation, split, job.tokenizer, generation, |rows| {

@@ -23,6 +23,12 @@ fn invalid_flags_are_named() {
         "--checkpoint-every x",
         "--device tpu",
         "--device",
+        "--precision f16",
+        "--precision",
+        "--memory-limit 0",
+        "--memory-limit -1",
+        "--memory-limit nan",
+        "--memory-limit x",
         "--color",
         "--out",
         "--model",
@@ -58,6 +64,8 @@ fn invalid_settings_are_named() {
         ("seeds=[1,1]", "seed"),
         ("shots=[0]", "shots"),
         ("color=3", "color"),
+        ("precision=f16", "precision"),
+        ("training.gradient_checkpointing=1", "gradient_checkpointing"),
         ("model=\u{1b}[31m", "model"),
     ];
     let cases = rows.map(|(setting, part)| {

@@ -121,7 +121,7 @@ impl Workspace {
         let folder = self.path("model");
         fs::create_dir_all(&folder).unwrap();
         let configuration = T5Configuration::new(config).unwrap();
-        configuration.random(1, &Device::flex()).save(&folder, DType::F32).unwrap();
+        configuration.random(1, &Device::flex(), DType::F32).save(&folder, DType::F32).unwrap();
         let vocabulary: serde_json::Map<String, serde_json::Value> =
             WORDS.iter().enumerate().map(|(id, word)| (word.to_string(), id.into())).collect();
         let special = |id: usize| {

@@ -134,6 +134,7 @@ impl Small {
             metrics: &self.metrics,
             criterion: &Selection::First.criterion(&metrics),
             settings: &self.settings,
+            rows_at_once: None,
             runs: &runs,
         };
         train(&job, StateFile::new(self.state(), "small", interval), progress)

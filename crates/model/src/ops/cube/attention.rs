@@ -74,7 +74,7 @@ pub struct Head {
 #[derive(CubeType)]
 pub struct Terms<'a, F: Float> {
     pub bias: &'a [F],
-    pub mask: &'a [F],
+    pub mask: &'a [f32],
     pub dropout: DeviceMask,
     pub sizes: Sizes,
     #[cube(comptime)]
@@ -85,7 +85,7 @@ pub struct Terms<'a, F: Float> {
 impl<'a, F: Float> Terms<'a, F> {
     pub fn new(
         bias: &'a [F],
-        mask: &'a [F],
+        mask: &'a [f32],
         dropout: DeviceMask,
         sizes: Sizes,
         #[comptime] plan: Plan,
@@ -104,7 +104,7 @@ impl<'a, F: Float> Terms<'a, F> {
             score += f32::cast_from(self.bias[row * s.keys + key]);
         }
         if comptime!(self.plan.mask) {
-            score += f32::cast_from(self.mask[place.sentence * s.keys + key]);
+            score += self.mask[place.sentence * s.keys + key];
         }
         score
     }
@@ -165,7 +165,7 @@ fn forward_kernel<F: Float>(
     keys: &[F],
     values: &[F],
     bias: &[F],
-    mask: &[F],
+    mask: &[f32],
     output: &mut [F],
     normalizers: &mut [f32],
     dropout: DeviceMask,

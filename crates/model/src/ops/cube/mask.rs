@@ -12,6 +12,7 @@ pub struct DeviceMask {
     keys: Box<[u32]>,
     rows_per_run: u32,
     length: u32,
+    first: u32,
     threshold: u32,
     scale: f32,
 }
@@ -22,7 +23,8 @@ pub fn upload(mask: &Mask, like: &CubeTensor) -> DeviceMaskLaunch {
     let handle = like.client.create_from_slice(u32::as_bytes(&halves));
     // SAFETY: the length is that of what was uploaded.
     let keys = unsafe { BufferArg::from_raw_parts(handle, halves.len()) };
-    DeviceMaskLaunch::new(keys, mask.rows_per_run as u32, mask.length as u32, mask.threshold(), mask.scale())
+    let [rows_per_run, length, first] = [mask.rows_per_run, mask.length, mask.first].map(|n| n as u32);
+    DeviceMaskLaunch::new(keys, rows_per_run, length, first, mask.threshold(), mask.scale())
 }
 
 #[cube]
@@ -32,7 +34,7 @@ impl DeviceMask {
         let run = row / self.rows_per_run;
         let row = row % self.rows_per_run;
         let run = run as usize;
-        let high = self.keys[2 * run] ^ (row / self.length);
+        let high = self.keys[2 * run] ^ (self.first + row / self.length);
         let low = self.keys[2 * run + 1] ^ (row % self.length);
         mix_low(high, low)
     }
@@ -97,5 +99,5 @@ fn hash(x: u32) -> u32 {
 pub fn absent(like: &CubeTensor) -> DeviceMaskLaunch {
     // SAFETY: the length is that of what was allocated.
     let keys = unsafe { BufferArg::from_raw_parts(like.client.empty(2 * size_of::<u32>()), 2) };
-    DeviceMaskLaunch::new(keys, 1, 1, 0, 0.0)
+    DeviceMaskLaunch::new(keys, 1, 1, 0, 0, 0.0)
 }

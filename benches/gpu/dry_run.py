@@ -1,0 +1,118 @@
+"""A training step on a CUDA device that is not there: what is compiled, launched and transferred, and how much memory.
+
+The CUDA build runs on a driver that executes nothing (`dry_run/driver.c`). Every kernel, the program's and Burn's, goes
+through the real NVRTC and then through ptxas, for sm_80 and sm_90; both come as wheels from PyPI and need no GPU.
+Counts are those of one step, from the difference between runs of different length. No time is measured.
+
+    cargo build --release --workspace --features peft-benches/cuda-cpp
+    python3 benches/gpu/dry_run.py
+
+Fails when a kernel does not compile, or a step reads anything from the device.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+METHODS = ["prompt-tuning", "dept", "adept", "lora", "adapter", "bitfit", "full"]
+WHEELS = ["nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12", "nvidia-cuda-nvcc-cu12"]
+STEPS = (2, 7)
+
+
+def install(folder):
+    """The driver, NVRTC, ptxas and the CUDA headers in one folder."""
+    wheels = folder / "wheels"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", wheels, *WHEELS], check=True)
+    library = folder / "lib"
+    library.mkdir()
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library / "libcuda.so", HERE / "dry_run" / "driver.c",
+                    "-lpthread"], check=True)
+    for path in (wheels / "nvidia" / "cuda_nvrtc" / "lib").iterdir():
+        (library / path.name).symlink_to(path)
+    return library, wheels / "nvidia" / "cuda_runtime", wheels / "nvidia" / "cuda_nvcc" / "bin" / "ptxas"
+
+
+def run(args, tools, out, sm, steps, *options):
+    library, headers, _ = tools
+    out.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(library), "CUDA_PATH": str(headers), "DRY_RUN_SM": str(sm),
+                   "DRY_RUN_OUT": str(out), "DRY_RUN_GIB": str(args.gib), "CUBECL_AUTOTUNE_LEVEL": "0"}
+    command = [args.binary, "--device", "cuda", "--steps", str(steps), "--rows", str(args.rows), *options]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}\n{done.stderr[-4000:]}")
+    return json.loads((out / "counts.json").read_text())
+
+
+def assemble(ptxas, sm, path):
+    """Registers, spilled bytes and shared memory of a kernel; `None` where it is not accepted."""
+    suffix = "a" if sm >= 90 else ""
+    done = subprocess.run([ptxas, f"-arch=sm_{sm}{suffix}", "-v", "-o", os.devnull, path], capture_output=True, text=True)
+    if done.returncode != 0:
+        print(f"{path}: {done.stderr}", file=sys.stderr)
+        return None
+    number = lambda pattern: int((re.search(pattern, done.stderr) or [0, 0])[1])
+    name = re.search(r"entry function '(\w+)'", done.stderr)[1]
+    return name, number(r"Used (\d+) registers"), number(r"(\d+) bytes spill stores"), number(r"(\d+) bytes smem")
+
+
+def per_step(short, long):
+    steps = STEPS[1] - STEPS[0]
+    return {key: (long[key] - short[key]) / steps for key in ("launches", "uploads", "uploaded_bytes", "reads", "waits")}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", default="target/release/train-step")
+    parser.add_argument("--methods", nargs="*", default=METHODS)
+    parser.add_argument("--precisions", nargs="*", default=["f32", "bf16"])
+    parser.add_argument("--sms", nargs="*", type=int, default=[80, 90])
+    parser.add_argument("--sources", nargs="*", type=int, default=[64])
+    parser.add_argument("--rows", type=int, default=32)
+    parser.add_argument("--gib", type=int, default=80)
+    parser.add_argument("--model", help="a folder whose config.json has another shape than T5-base")
+    args = parser.parse_args()
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        tools = install(folder)
+        print("| sm | precision | source | method | launches | uploads | KiB up | reads | peak GiB | kernels |")
+        print("|---|---|---:|---|---:|---:|---:|---:|---:|---:|")
+        kernels = {}
+        for sm in args.sms:
+            for precision in args.precisions:
+                for source in args.sources:
+                    for method in args.methods:
+                        options = ["--method", method, "--precision", precision, "--source", str(source)]
+                        options += ["--model", args.model] if args.model else []
+                        out = folder / f"{sm}-{precision}-{source}-{method}"
+                        short, long = (run(args, tools, out / str(steps), sm, steps, *options) for steps in STEPS)
+                        each = per_step(short, long)
+                        failed |= each["reads"] > 0
+                        print(f"| {sm} | {precision} | {source} | {method} | {each['launches']:.0f} | {each['uploads']:.0f} "
+                              f"| {each['uploaded_bytes'] / 1024:.1f} | {each['reads']:.0f} "
+                              f"| {long['peak_bytes'] / 2**30:.2f} | {long['modules']} |", flush=True)
+                        for path in (out / str(STEPS[1])).glob("*.ptx"):
+                            kernels.setdefault((sm, path.read_text()), path)
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            work = [(sm, pool.submit(assemble, tools[2], sm, path)) for (sm, _), path in kernels.items()]
+            results = [(sm, future.result()) for sm, future in work]
+    failed |= any(result is None for _, result in results)
+    for sm in args.sms:
+        of_sm = [result for its, result in results if its == sm and result]
+        spills = [result for result in of_sm if result[2]]
+        print(f"\nsm_{sm}: {len(of_sm)} distinct kernels compiled by NVRTC and accepted by ptxas; {len(spills)} spill registers")
+        for name, registers, spilled, shared in sorted(spills, key=lambda r: -r[2]):
+            print(f"  {name}: {registers} registers, {spilled} bytes spilled, {shared} bytes of shared memory")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
