@@ -45,6 +45,10 @@ impl Dropout {
         let site = hash_text(0, site);
         Some(Mask {
             keys: self.runs.iter().map(|&run| mix(run ^ site)).collect(),
+            #[cfg(feature = "cube")]
+            runs: self.runs.clone(),
+            #[cfg(feature = "cube")]
+            site,
             rows_per_run: dims[1..dims.len() - 1].iter().product(),
             first: self.first_row * inner.iter().product::<usize>(),
             length,
@@ -66,8 +70,14 @@ const DRAWS: f64 = (1u64 << 53) as f64;
 /// Which elements of one tensor are dropped.
 #[derive(Debug, Clone)]
 pub struct Mask {
-    /// One key per run.
+    /// One key per run, of the run and the site.
     pub(crate) keys: Vec<u64>,
+    /// The keys of the runs alone, which all masks of a step share, and that of the site: a GPU makes the others from
+    /// them.
+    #[cfg(feature = "cube")]
+    pub(crate) runs: Vec<u64>,
+    #[cfg(feature = "cube")]
+    pub(crate) site: u64,
     /// Rows of each run, over all axes but the last.
     pub(crate) rows_per_run: usize,
     /// Size of the last axis but one.

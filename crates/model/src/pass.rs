@@ -93,6 +93,14 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// `dropout(gelu(gate) * up)`, with the approximation of GELU by tanh.
+    pub fn gelu_gate_dropout(&self, site: &str, gate: Tensor<4>, up: Tensor<4>) -> Tensor<4> {
+        match self.mask(site, &gate.dims()) {
+            Some(mask) => ops::gelu_gate_dropout(gate, up, mask),
+            None => activation::gelu_approximate(gate) * up,
+        }
+    }
+
     /// The mask of the backbone's dropout at a site; `None` where nothing is dropped.
     pub fn mask(&self, site: &str, dims: &[usize]) -> Option<Mask> {
         self.context.dropout?.mask(site, dims, self.dropout_rate)

@@ -151,6 +151,14 @@ fn dropout_alone_and_with_its_neighbors() {
         |t| ops::relu_dropout(t[0].clone(), mask()),
         |t| ops::dropout_composed(burn::tensor::activation::relu(t[0].clone()), &mask()),
     );
+    assert_same(
+        vec![random(shape), random(shape)],
+        |t| ops::gelu_gate_dropout(t[0].clone(), t[1].clone(), mask()),
+        |t| {
+            let gate = burn::tensor::activation::gelu_approximate(t[0].clone());
+            ops::dropout_composed(gate * t[1].clone(), &mask())
+        },
+    );
 }
 
 #[test]
@@ -210,8 +218,8 @@ fn a_run_has_the_same_bits_alone_and_in_company() {
 }
 
 /// The mask that a device draws, read off what it leaves of ones.
-fn assert_drawn(dims: &[usize; 4], seeds: &[u64]) {
-    let mask = Dropout::new(seeds, 3).mask("site", dims, 0.3).unwrap();
+fn assert_drawn(dims: &[usize; 4], seeds: &[u64], first_row: usize) {
+    let mask = Dropout::new(seeds, 3).from_row(first_row).mask("site", dims, 0.3).unwrap();
     let ones = Tensor::<4>::ones(*dims, &device());
     let zeros = Tensor::<4>::zeros(*dims, &device());
     assert_eq!(values(ops::dropout(ones.clone(), mask.clone())), mask.factors());
@@ -221,8 +229,8 @@ fn assert_drawn(dims: &[usize; 4], seeds: &[u64]) {
 
 #[test]
 fn every_device_draws_the_same_masks() {
-    assert_drawn(&[1, 2, 7, 33], &[0]);
-    assert_drawn(&[3, 5, 60, 32], &[u64::MAX, 7, 1 << 40]);
+    assert_drawn(&[1, 2, 7, 33], &[0], 0);
+    assert_drawn(&[3, 5, 60, 32], &[u64::MAX, 7, 1 << 40], 11);
 }
 
 #[test]

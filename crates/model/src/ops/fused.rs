@@ -25,6 +25,12 @@ pub(super) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
     }
 }
 
+/// Whether the kernels for GPUs can take a tensor.
+#[cfg(feature = "cube")]
+pub(super) fn is_on_gpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    takes(tensor) && !is_host(&tensor.device())
+}
+
 /// Whether a device is one of CubeCL's.
 #[cfg(feature = "cube")]
 fn is_cube(device: &Device) -> bool {

@@ -10,6 +10,7 @@ mod cpu;
 mod cube;
 mod dropout;
 mod fused;
+mod gate;
 mod linear;
 mod log_probabilities;
 #[cfg(feature = "cube")]
@@ -21,6 +22,7 @@ mod sum;
 pub use adamw::{AdamWNumbers, Moments, RunSteps, adamw, adamw_composed, clip_factors, sum_of_squares};
 pub use attention::{Attention, attention, attention_composed};
 pub use dropout::{add_dropout, dropout, dropout_composed, relu_dropout};
+pub use gate::gelu_gate_dropout;
 pub use linear::{affine_per_run, linear, linear_per_run};
 pub use log_probabilities::{log_probabilities, log_probabilities_composed};
 pub use rms_norm::{rms_norm, rms_norm_composed};

@@ -16,6 +16,10 @@ pub(super) fn feed_forward(pass: &Pass, config: &T5Config, branch: &Branch, stat
         FeedForward { activation, gated: false } => {
             pass.dropout(&site, activate(activation, linear(Projection::Up, states)))
         }
+        FeedForward { activation: Activation::GeluNew, gated: true } => {
+            let gate = linear(Projection::Gate, states.clone());
+            pass.gelu_gate_dropout(&site, gate, linear(Projection::Up, states))
+        }
         FeedForward { activation, gated: true } => {
             let gate = activate(activation, linear(Projection::Gate, states.clone()));
             pass.dropout(&site, gate * linear(Projection::Up, states))

@@ -10,7 +10,7 @@ use super::fetch::Fetch;
 use super::output;
 use super::tally::Tally;
 use crate::data::TokenCache;
-use crate::grid::{self, Execution, Hardware, Library, Overrides, PlannedCell, Watcher};
+use crate::grid::{self, Executed, Execution, Hardware, Library, Overrides, PlannedCell, Watcher};
 use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::model::{LoadedOnce, ModelFiles, Precision};
@@ -20,8 +20,8 @@ use crate::terminal::progress::{self, say};
 /// The suite of `peft-bench run` without a name, which needs nothing from the hub.
 pub(super) const DEFAULT_SUITE: &str = "pocket";
 
-/// Exit code when some cells diverged; the others have scores.
-const SOME_DIVERGED: u8 = 1;
+/// Exit code when some cells diverged, or the device failed at them; the others have scores.
+const SOME_LACKING: u8 = 1;
 
 /// Seconds in a year: the longest interval, for running without checkpoints.
 const YEAR: u64 = 366 * 24 * 60 * 60;
@@ -114,10 +114,10 @@ impl Run {
             hardware,
             checkpoint_interval: Duration::from_secs(self.checkpoint_every.unwrap_or(60)),
         };
-        let records = grid::execute(resolved, execution, &mut collector)?;
+        let Executed { records, failed } = grid::execute(resolved, execution, &mut collector)?;
         collector.close()?;
-        let diverged = records.iter().any(|r| r.status != CellStatus::Completed);
-        Ok(if diverged { ExitCode::from(SOME_DIVERGED) } else { ExitCode::SUCCESS })
+        let lacking = failed > 0 || records.iter().any(|r| r.status != CellStatus::Completed);
+        Ok(if lacking { ExitCode::from(SOME_LACKING) } else { ExitCode::SUCCESS })
     }
 }
 

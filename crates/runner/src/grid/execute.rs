@@ -7,21 +7,28 @@ use super::rows::TaskRows;
 use crate::results::Record;
 use crate::terminal::progress::say;
 
+/// What came of a suite's cells.
+#[derive(Debug)]
+pub struct Executed {
+    pub records: Vec<Record>,
+    /// Trainings that the device failed at, which have no record.
+    pub failed: usize,
+}
+
 /// Runs the cells that the store lacks, seed by seed side by side, and gives the records of all of them. Those that
 /// another process computes on the same folder come last: what they come to is read.
 ///
-/// `watcher` is told the records that there are, each time that some were made.
+/// `watcher` is told the records that there are, each time that some were made. What the device fails at is told, and
+/// the rest goes on.
 ///
 /// # Errors
-/// When weights or rows cannot be loaded, a result cannot be written, or a signal came; what is done stays done.
-pub fn execute(
-    mut resolved: Resolved,
-    execution: Execution,
-    watcher: &mut dyn Watcher,
-) -> Result<Vec<Record>> {
+/// When weights or rows cannot be loaded, a result cannot be written, the device does not work any more, or a signal
+/// came; what is done stays done.
+pub fn execute(mut resolved: Resolved, execution: Execution, watcher: &mut dyn Watcher) -> Result<Executed> {
     let store = execution.store;
     let groups = resolved.tasks.iter().flat_map(|task| &task.methods).map(|method| method.groups.len());
     let mut results: Vec<Option<Vec<Record>>> = vec![None; groups.sum()];
+    let mut failed = 0;
     loop {
         let (mut busy, mut some_done) = (None, false);
         let mut slots = results.iter_mut();
@@ -34,6 +41,11 @@ pub fn execute(
                     match run.run(watcher)? {
                         Progressed::Done(records) => (*slot, some_done) = (Some(records), true),
                         Progressed::Busy(cell) => busy = busy.or(Some((cell, run.title()))),
+                        Progressed::Failed(problem) => {
+                            say!("error: {}: {} failed: {problem}", run.title(), execution.hardware.device);
+                            execution.hardware.device.open()?;
+                            (*slot, failed) = (Some(Vec::new()), failed + 1);
+                        }
                     }
                 }
             }
@@ -51,5 +63,5 @@ pub fn execute(
     }
     let records: Vec<Record> = results.into_iter().flatten().flatten().collect();
     store.check(&records)?;
-    Ok(records)
+    Ok(Executed { records, failed })
 }

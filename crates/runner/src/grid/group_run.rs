@@ -9,9 +9,10 @@ use super::slices::Estimate;
 use super::suite::Suite;
 use crate::data::TaskData;
 use crate::host::device::DeviceName;
-use crate::host::{interrupt, memory};
+use crate::host::{interrupt, memory, panics};
 use crate::results::{Cell, Claimed, Record};
-use crate::train::{Job, RunSettings, train};
+use crate::terminal::progress::{Progress, say};
+use crate::train::{Job, Outcome, RunSettings, train};
 
 /// A group of cells that is executed.
 pub(super) struct GroupRun<'a> {
@@ -27,6 +28,8 @@ pub(super) enum Progressed {
     Done(Vec<Record>),
     /// Another process computes this cell of it.
     Busy(String),
+    /// The device failed, for this reason.
+    Failed(String),
 }
 
 impl GroupRun<'_> {
@@ -46,8 +49,10 @@ impl GroupRun<'_> {
             };
             // Before it was claimed, somebody may have finished a part.
             if self.done()?.1 == missing {
-                let trained = self.train(&cells, watcher)?;
-                watcher.finished(&trained)?;
+                match self.train(&cells, watcher)? {
+                    Ok(trained) => watcher.finished(&trained)?,
+                    Err(problem) => return Ok(Progressed::Failed(problem)),
+                }
             }
         }
     }
@@ -119,8 +124,9 @@ impl GroupRun<'_> {
         self.rows.data(self.execution.library)
     }
 
-    fn train(&self, cells: &[Cell], watcher: &mut dyn Watcher) -> Result<Vec<Record>> {
-        let Execution { backbone, library, store, hardware, checkpoint_interval, .. } = self.execution;
+    /// Trains cells side by side and writes their results, or says why the device failed.
+    fn train(&self, cells: &[Cell], watcher: &mut dyn Watcher) -> Result<Result<Vec<Record>, String>> {
+        let Execution { backbone, library, store, hardware, .. } = self.execution;
         let (backbone, whole) = (backbone.get()?, self.data()?);
         let method = self.method.instance.built.method.as_ref();
         let rates = method.learning_rates();
@@ -148,9 +154,11 @@ impl GroupRun<'_> {
         let planned: Vec<PlannedCell> =
             cells.iter().map(|cell| PlannedCell::new(cell, &self.method.instance)).collect();
         let mut progress = watcher.training(&planned);
-        let state = store.state_file(cells, checkpoint_interval);
         let _deferred = interrupt::defer();
-        let outcome = train(&job, state, progress.as_mut()).with_context(|| self.title())?;
+        let outcome = match self.train_within_memory(job, cells, progress.as_mut())? {
+            Ok(outcome) => outcome,
+            Err(problem) => return Ok(Err(problem)),
+        };
         let making = Making {
             suite: &self.suite.name,
             instance: &self.method.instance,
@@ -161,6 +169,43 @@ impl GroupRun<'_> {
         };
         let records = making.write(cells, store)?;
         store.remove_finished_states();
-        Ok(records)
+        Ok(Ok(records))
     }
+
+    /// Trains; where a GPU's memory runs out, again from the last checkpoint in slices of half as many rows.
+    fn train_within_memory(
+        &self,
+        mut job: Job,
+        cells: &[Cell],
+        progress: &mut dyn Progress,
+    ) -> Result<Result<Outcome, String>> {
+        let Execution { store, hardware, checkpoint_interval, .. } = self.execution;
+        loop {
+            let state = store.state_file(cells, checkpoint_interval);
+            if hardware.device == DeviceName::CPU {
+                return train(&job, state, progress).with_context(|| self.title()).map(Ok);
+            }
+            let problem = match panics::catch(|| train(&job, state, progress)) {
+                Ok(trained) => return trained.with_context(|| self.title()).map(Ok),
+                Err(problem) => problem,
+            };
+            let rows = job.rows_at_once.unwrap_or(usize::MAX).min(job.settings.rows_per_batch());
+            if !is_out_of_memory(&problem) || rows == 1 {
+                return Ok(Err(problem));
+            }
+            job.backbone.device().memory_cleanup();
+            job.rows_at_once = Some(rows.div_ceil(2));
+            let smaller = rows.div_ceil(2);
+            say!(
+                "note: {}: the memory of {} ran out; it goes on with {smaller} rows at once",
+                self.title(),
+                hardware.device
+            );
+        }
+    }
+}
+
+/// Whether CubeCL's message is about memory.
+fn is_out_of_memory(problem: &str) -> bool {
+    ["OutOfMemory", "BufferTooBig"].iter().any(|name| problem.contains(name))
 }

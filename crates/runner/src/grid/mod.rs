@@ -18,7 +18,7 @@ mod slices;
 mod suite;
 mod written;
 
-pub use execute::execute;
+pub use execute::{Executed, execute};
 pub use execution::{Execution, Hardware, Watcher};
 pub use group::PlannedCell;
 pub use instance::Instance;

@@ -20,6 +20,7 @@ pub struct RunSettings {
 }
 
 /// Everything that a training needs.
+#[derive(Clone, Copy)]
 pub struct Job<'a> {
     pub backbone: &'a dyn Backbone,
     pub tokenizer: &'a Tokenizer,

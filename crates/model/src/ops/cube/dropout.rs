@@ -10,15 +10,15 @@ use super::mask::{DeviceMask, upload};
 use crate::dropout::Mask;
 
 /// One unit works on one vector of a row.
-struct Grid {
-    vector: usize,
-    count: usize,
-    cube: CubeDim,
-    cubes: CubeCount,
+pub struct Grid {
+    pub vector: usize,
+    pub count: usize,
+    pub cube: CubeDim,
+    pub cubes: CubeCount,
 }
 
 impl Grid {
-    fn new(tensor: &CubeTensor, width: usize) -> Self {
+    pub fn new(tensor: &CubeTensor, width: usize) -> Self {
         let vector = vector_size(width);
         let count = tensor.meta.num_elements() / vector;
         let cube = CubeDim::new(&tensor.client, count);
@@ -29,7 +29,7 @@ impl Grid {
 
 /// Factors of the vector at a position.
 #[cube]
-fn factors<N: Size>(mask: &DeviceMask, position: usize, vectors_per_row: usize) -> Vector<f32, N> {
+pub fn factors<N: Size>(mask: &DeviceMask, position: usize, vectors_per_row: usize) -> Vector<f32, N> {
     let row = position / vectors_per_row;
     let column = (position % vectors_per_row) * N::value();
     mask.factors::<N>(mask.row_key(row as u32), column as u32)

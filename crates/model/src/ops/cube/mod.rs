@@ -13,6 +13,7 @@ mod attention;
 mod attention_gradients;
 mod cross_entropy;
 mod dropout;
+mod gate;
 mod launch;
 mod mask;
 mod reduce;
