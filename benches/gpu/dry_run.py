@@ -43,7 +43,7 @@ def run(args, tools, out, sm, steps, *options):
     library, headers, _ = tools
     out.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "LD_LIBRARY_PATH": str(library), "CUDA_PATH": str(headers), "DRY_RUN_SM": str(sm),
-                   "DRY_RUN_OUT": str(out), "DRY_RUN_GIB": str(args.gib), "CUBECL_AUTOTUNE_LEVEL": "0"}
+                   "DRY_RUN_OUT": str(out), "DRY_RUN_MIB": str(args.gib << 10), "CUBECL_AUTOTUNE_LEVEL": "0"}
     command = [args.binary, "--device", "cuda", "--steps", str(steps), "--rows", str(args.rows), *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode != 0:

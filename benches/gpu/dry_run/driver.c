@@ -51,8 +51,8 @@ static int compute_capability(void) {
 }
 
 static uint64_t total_memory(void) {
-    const char *text = getenv("DRY_RUN_GIB");
-    return (text ? strtoull(text, NULL, 10) : 80) << 30;
+    const char *text = getenv("DRY_RUN_MIB");
+    return (text ? strtoull(text, NULL, 10) : 80 << 10) << 20;
 }
 
 static void *handle(void) {

@@ -177,11 +177,7 @@ fn a_memory_limit_splits_batches_and_is_refused_where_no_row_fits() {
     assert!(!w.path("none").exists());
     let wide = run("wide", &["--memory-limit", "100"]);
     assert_success(&wide);
-    assert!(
-        stderr(&wide).contains("memory: lora on tiny.toml, 1 at once: weights 0.0 GiB"),
-        "{}",
-        stderr(&wide)
-    );
+    assert!(stderr(&wide).contains("memory: lora on tiny, 1 at once: weights 0.0 GiB"), "{}", stderr(&wide));
     // The smallest limit that is not refused has room for one row or two.
     let limits = (0..20).map(|doublings| (1e-5 * f64::from(1 << doublings)).to_string());
     let split =

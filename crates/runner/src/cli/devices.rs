@@ -16,8 +16,7 @@ impl Devices {
         for found in device::found() {
             let memory = match found.name == device::DeviceName::CPU {
                 true => format!("{} available", memory::gibibytes(memory::available_bytes())),
-                // Burn does not tell what a GPU has.
-                false => "not known".into(),
+                false => found.memory.map_or("not known".into(), memory::gibibytes),
             };
             table.add_row([found.name.to_string(), found.title, found.precisions.join(", "), memory]);
         }

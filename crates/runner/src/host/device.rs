@@ -7,7 +7,7 @@ use std::str::FromStr;
 #[cfg(any(feature = "cuda", feature = "vulkan", feature = "metal", feature = "wgpu"))]
 use burn::tensor::DeviceType;
 use burn::tensor::{DType, Device, Tensor};
-use peft_model::device::is_host;
+use peft_model::device::{is_host, total_memory};
 
 /// What a device is programmed through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -127,6 +127,8 @@ pub struct Found {
     pub title: String,
     /// Precisions in which it can compute.
     pub precisions: Vec<&'static str>,
+    /// Bytes of memory that a GPU has in all, where its driver says.
+    pub memory: Option<u64>,
 }
 
 impl DeviceName {
@@ -165,6 +167,7 @@ pub fn found() -> Vec<Found> {
         name,
         title: title(name, &device),
         precisions: precisions(&device),
+        memory: quietly(|| total_memory(&device)).ok().flatten(),
     };
     Backend::ALL.into_iter().flat_map(named).map(described).collect()
 }
