@@ -120,5 +120,16 @@ fn generation(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, operations, runs, generation);
+/// What another thread could take over: padding the rows of a batch and sending them.
+fn batches(criterion: &mut Criterion) {
+    let backbone = small();
+    for (runs, source) in [(1, 64), (1, 256), (3, 256)] {
+        let size = BatchSize { runs, rows: 32, source, target: 4 };
+        criterion.bench_function(&format!("a batch of {runs} x 32 x {source} ids"), |b| {
+            b.iter(|| batch(backbone.layout(), size, backbone.device()))
+        });
+    }
+}
+
+criterion_group!(benches, operations, runs, generation, batches);
 criterion_main!(benches);

@@ -7,7 +7,10 @@ Counts are those of one step, from the difference between runs of different leng
     cargo build --release --workspace --features peft-benches/cuda-cpp
     python3 benches/gpu/dry_run.py
 
-Fails when a kernel does not compile, or a step reads anything from the device.
+Then the training loop of `peft-bench run` itself, on the pocket model: what ten more steps send and read.
+
+Fails when a kernel does not compile, a step reads anything, or ten steps of the loop read more than their losses or
+send more than batches, learning rates and the keys of dropout masks.
 """
 
 import argparse
@@ -39,12 +42,12 @@ def install(folder):
     return library, wheels / "nvidia" / "cuda_runtime", wheels / "nvidia" / "cuda_nvcc" / "bin" / "ptxas"
 
 
-def run(args, tools, out, sm, steps, *options):
+def run(args, tools, out, sm, *command):
     library, headers, _ = tools
     out.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "LD_LIBRARY_PATH": str(library), "CUDA_PATH": str(headers), "DRY_RUN_SM": str(sm),
                    "DRY_RUN_OUT": str(out), "DRY_RUN_MIB": str(args.gib << 10), "CUBECL_AUTOTUNE_LEVEL": "0"}
-    command = [args.binary, "--device", "cuda", "--steps", str(steps), "--rows", str(args.rows), *options]
+    command = [*command, "--device", "cuda"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stderr[-4000:]}")
@@ -68,10 +71,22 @@ def per_step(short, long):
     return {key: (long[key] - short[key]) / steps for key in ("launches", "uploads", "uploaded_bytes", "reads", "waits")}
 
 
+def loop(args, tools, folder, sm, method):
+    """What ten more steps of a run with one seed upload and read; both runs score the same rows."""
+    def counts(steps):
+        out = folder / f"loop-{method}-{steps}"
+        command = [args.program, "run", "--task", "pocket-sentiment", "--method", method, "--seed", "42", "--out",
+                   str(out / "results"), "--checkpoint-every", "1000000", "--set", "training.evaluate_every=1000"]
+        return run(args, tools, out, sm, *command, "--steps", str(steps))
+    ten, twenty = counts(10), counts(20)
+    return {key: twenty[key] - ten[key] for key in ("launches", "uploads", "reads", "read_bytes")}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", default="target/release/train-step")
-    parser.add_argument("--methods", nargs="*", default=METHODS)
+    parser.add_argument("--program", default="target/release/peft-bench")
+    parser.add_argument("--methods", nargs="*", default=["prompt-tuning", "lora"], choices=METHODS)
     parser.add_argument("--precisions", nargs="*", default=["f32", "bf16"])
     parser.add_argument("--sms", nargs="*", type=int, default=[80, 90])
     parser.add_argument("--sources", nargs="*", type=int, default=[64])
@@ -93,7 +108,8 @@ def main():
                         options = ["--method", method, "--precision", precision, "--source", str(source)]
                         options += ["--model", args.model] if args.model else []
                         out = folder / f"{sm}-{precision}-{source}-{method}"
-                        short, long = (run(args, tools, out / str(steps), sm, steps, *options) for steps in STEPS)
+                        command = [args.binary, "--rows", str(args.rows), *options, "--steps"]
+                        short, long = (run(args, tools, out / str(steps), sm, *command, str(steps)) for steps in STEPS)
                         each = per_step(short, long)
                         failed |= each["reads"] > 0
                         print(f"| {sm} | {precision} | {source} | {method} | {each['launches']:.0f} | {each['uploads']:.0f} "
@@ -101,6 +117,13 @@ def main():
                               f"| {long['peak_bytes'] / 2**30:.2f} | {long['modules']} |", flush=True)
                         for path in (out / str(STEPS[1])).glob("*.ptx"):
                             kernels.setdefault((sm, path.read_text()), path)
+        print("\nTen steps of the training loop on the pocket model, one run:\n")
+        print("| method | launches | uploads | reads | bytes read |\n|---|---:|---:|---:|---:|")
+        for method in args.methods:
+            ten = loop(args, tools, folder, args.sms[0], method)
+            print(f"| {method} | {ten['launches']} | {ten['uploads']} | {ten['reads']} | {ten['read_bytes']} |", flush=True)
+            # A batch, the keys of dropout masks, and the learning rates of up to two groups.
+            failed |= ten["reads"] > 1 or ten["uploads"] > 10 * 4
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             work = [(sm, pool.submit(assemble, tools[2], sm, path)) for (sm, _), path in kernels.items()]
             results = [(sm, future.result()) for sm, future in work]

@@ -147,7 +147,7 @@ API Result cuStreamSynchronize(void *stream) { return waited(); }
 API Result cuEventSynchronize(void *event) { return waited(); }
 
 API Result cuEventElapsedTime(float *milliseconds, void *start, void *end) {
-    *milliseconds = 0.1f;
+    *milliseconds = 100.0f;
     return SUCCESS;
 }
 API Result cuEventElapsedTime_v2(float *milliseconds, void *start, void *end) {
