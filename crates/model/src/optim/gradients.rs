@@ -40,7 +40,8 @@ impl<'a> Objective<'a> {
     /// every stage is computed a second time, with the same dropout masks.
     pub(super) fn gradients_by_stage(&self) -> (Tensor<1>, Gradients) {
         let (states, last) = self.states();
-        let (loss, mut sum, mut gradients) = self.last_stage(last);
+        let (loss, mut sum, of_last) = self.last_stage(last);
+        let mut gradients = Some(of_last);
         for (stage, before) in (0..states.len()).rev().zip(befores(states)) {
             let Some(of_state) = gradients else { break };
             let tracked = self.adaptation(self.tracked);
@@ -67,14 +68,14 @@ impl<'a> Objective<'a> {
     }
 
     /// The loss, and its gradients with respect to parameters and to the state before.
-    fn last_stage(&self, before: State) -> (Tensor<1>, Gradients, Option<StateGradients>) {
+    fn last_stage(&self, before: State) -> (Tensor<1>, Gradients, StateGradients) {
         let before = before.detached();
         let (tracked, stage) = (self.adaptation(self.tracked), self.backbone.stages() - 1);
         let after = self.backbone.target_stage(&tracked, self.batch, stage, Some(before.clone()));
         let loss = loss(after.states, self.batch);
         let mut graph = self.objective(loss.clone()).backward();
         let of_parameters = self.tracked.take_gradients(&mut graph);
-        (loss.inner(), of_parameters, Some(before.gradients(&graph)))
+        (loss.inner(), of_parameters, before.gradients(&graph))
     }
 
     /// What the gradients are of: `[1]`.

@@ -58,7 +58,7 @@ impl GroupRun<'_> {
     }
 
     pub(super) fn title(&self) -> String {
-        format!("{} on {}", self.method.instance.name, self.rows.task.name)
+        self.method.title(&self.rows.task)
     }
 
     /// The records that there are, and the seeds that have none.
@@ -194,13 +194,10 @@ impl GroupRun<'_> {
                 return Ok(Err(problem));
             }
             job.backbone.device().memory_cleanup();
-            job.rows_at_once = Some(rows.div_ceil(2));
-            let smaller = rows.div_ceil(2);
-            say!(
-                "note: {}: the memory of {} ran out; it goes on with {smaller} rows at once",
-                self.title(),
-                hardware.device
-            );
+            let fewer = rows.div_ceil(2);
+            job.rows_at_once = Some(fewer);
+            let (title, device) = (self.title(), hardware.device);
+            say!("note: {title}: the memory of {device} ran out; it goes on with {fewer} rows at once");
         }
     }
 }

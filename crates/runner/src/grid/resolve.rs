@@ -224,6 +224,15 @@ impl Resolver<'_> {
 }
 
 impl ResolvedMethod {
+    /// What its training on a task is called in messages.
+    pub(super) fn title(&self, task: &Task) -> String {
+        format!("{} on {}", self.instance.name, task.name)
+    }
+
+    fn wrong(&self, problem: &str) -> anyhow::Error {
+        anyhow!("methods.{}: {problem}", self.instance.name)
+    }
+
     /// What its training must have in memory, where `shots` rows train if it is given.
     ///
     /// # Errors
@@ -235,10 +244,9 @@ impl ResolvedMethod {
         shots: Option<usize>,
         model: &ModelFiles,
     ) -> Result<Demand> {
-        let name = format!("{} on {}", self.instance.name, task.name);
         let layout = model.config.layout();
-        Demand::new(name, &self.instance, &self.training, data, shots, layout)
-            .map_err(|problem| anyhow!("methods.{}: {problem}", self.instance.name))
+        Demand::new(self.title(task), &self.instance, &self.training, data, shots, layout)
+            .map_err(|problem| self.wrong(&problem))
     }
 
     /// What the training of a group is taken to have in the memory of a device.
@@ -252,9 +260,16 @@ impl ResolvedMethod {
         group: &Group,
         model: &ModelFiles,
     ) -> Result<Estimate> {
-        let name = format!("{} on {}", self.instance.name, task.name);
         let (layout, precision) = (model.config.layout(), group.cells[0].precision);
-        Estimate::new(name, &self.instance, &self.training, data, group.shots(), layout, precision)
-            .map_err(|problem| anyhow!("methods.{}: {problem}", self.instance.name))
+        Estimate::new(
+            self.title(task),
+            &self.instance,
+            &self.training,
+            data,
+            group.shots(),
+            layout,
+            precision,
+        )
+        .map_err(|problem| self.wrong(&problem))
     }
 }

@@ -57,11 +57,10 @@ impl Estimate {
         let longest = pairs.iter().map(|pair| pair.source.len()).max().unwrap_or(0);
         let source = method.prompt_length().saturating_add(longest);
         let target = pairs.iter().map(|pair| pair.target.len()).max().unwrap_or(0);
-        let bytes = precision.dtype().size();
-        let half = |n: u64| n / 4 * bytes as u64;
+        let bytes = precision.bytes();
         Ok(Self {
             name,
-            weights: half(floats(&[layout.num_parameters()])),
+            weights: bytes.saturating_mul(layout.num_parameters() as u64),
             trained: floats(&[peft::num_trainable(method, layout)?, 4]),
             bias: footprint::position_bias(layout, source.max(target)),
             row: footprint::training_row(layout, bytes, source, target, settings.gradient_checkpointing),

@@ -35,7 +35,7 @@ pub fn kept_for_gradients(layout: &Layout, rows: usize, source: usize, target: u
 /// keeps from the forward for the backward pass, the layer at work there, and the logits.
 pub fn training_row(
     layout: &Layout,
-    bytes: usize,
+    bytes: u64,
     source: usize,
     target: usize,
     gradient_checkpointing: bool,
@@ -59,10 +59,9 @@ pub fn training_row(
             [source, decoder, 2 * inner],
         ],
     };
-    let sizes = [kept[0], kept[1], kept[2], [source.max(target), 2, block], [target, 3, layout.vocab_size]];
-    let count =
-        |sizes: &[usize; 3]| sizes.iter().fold(bytes as u64, |n, &size| n.saturating_mul(size as u64));
-    sizes.iter().map(count).fold(0, u64::saturating_add)
+    let at_work = [[source.max(target), 2, block], [target, 3, layout.vocab_size]];
+    let count = |sizes: &[usize; 3]| sizes.iter().fold(bytes, |n, &size| n.saturating_mul(size as u64));
+    kept.iter().chain(&at_work).map(count).fold(0, u64::saturating_add)
 }
 
 /// Generating answers of up to so many tokens: the keys and values of the source and of the answers.
