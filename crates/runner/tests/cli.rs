@@ -17,7 +17,8 @@ fn a_suite_runs_and_leaves_whole_files() {
     for part in ["Tiny suite", "lora", "prompt-tuning", "average", "seeds", "comparison.parquet"] {
         assert!(table.contains(part), "{table}");
     }
-    let parts = ["adapters", "cells", "comparison.parquet", "comparison.svg", "suites"];
+    let parts =
+        ["adapters", "cells", "comparison.parquet", "comparison.svg", "items", "predictions", "suites"];
     assert_eq!(files(&w.path("out")), parts);
     let cells = files(&w.path("out/cells"));
     assert_eq!(cells.len(), 4, "two methods, two seeds: {cells:?}");

@@ -17,6 +17,8 @@ pub struct AdamW {
     first: Vec<Tensor<2>>,
     second: Vec<Tensor<2>>,
     settings: AdamWSettings,
+    /// Of the last update, `[runs]`: read only when somebody asks.
+    squared_norms: Option<Tensor<1>>,
 }
 
 /// What the optimizer can be told.
@@ -37,7 +39,7 @@ impl AdamW {
     /// An optimizer that has seen no gradient yet.
     pub fn new(parameters: &Parameters, settings: AdamWSettings) -> Self {
         let zeros = || parameters.values().iter().map(Tensor::zeros_like).collect();
-        Self { first: zeros(), second: zeros(), settings }
+        Self { first: zeros(), second: zeros(), settings, squared_norms: None }
     }
 
     /// First and second moments in the order of the parameters, `[runs, elements]`.
@@ -56,7 +58,15 @@ impl AdamW {
             first: select_runs(&self.first, runs),
             second: select_runs(&self.second, runs),
             settings: self.settings,
+            squared_norms: None,
         }
+    }
+
+    /// Norm of each run's gradients over all its parameters in the last update, before clipping; waits for the device.
+    /// Empty before the first update, after [`select`](Self::select), and where nothing had a gradient.
+    pub fn gradient_norms(&self) -> Vec<f64> {
+        let squares = self.squared_norms.clone().and_then(|squares| squares.try_into_vec_as::<f32>().ok());
+        squares.unwrap_or_default().into_iter().map(|square| f64::from(square).sqrt()).collect()
     }
 
     /// One update; `step` counts from 1, `factor` is the schedule's. Nothing is read from the device.
@@ -103,9 +113,10 @@ impl AdamW {
 
     /// What each run's gradients are multiplied by so that their norm is at most the limit, `[runs]`; `None` where
     /// nothing has a gradient.
-    fn clip_factors(&self, gradients: &Gradients) -> Option<Tensor<1>> {
+    fn clip_factors(&mut self, gradients: &Gradients) -> Option<Tensor<1>> {
         let squares = gradients.iter().flatten().map(|gradient| sum_of_squares(gradient.clone()));
-        let squares = squares.reduce(|sum, more| sum + more)?;
+        self.squared_norms = squares.reduce(|sum, more| sum + more);
+        let squares = self.squared_norms.clone()?;
         Some(clip_factors(squares, self.settings.max_gradient_norm as f32))
     }
 }
@@ -126,7 +137,8 @@ mod tests {
     use super::*;
     use crate::{Init, Parameter};
 
-    fn train(values: &[Vec<f32>], gradients: [[f32; 3]; 4], factors: [f64; 4]) -> Vec<Vec<f32>> {
+    /// The values of each run after four updates, and the norms of the last.
+    fn train(values: &[Vec<f32>], gradients: [[f32; 3]; 4], factors: [f64; 4]) -> (Vec<Vec<f32>>, Vec<f64>) {
         let declared = vec![Parameter::new("p", &[3], Init::Zeros)];
         let runs: Vec<&[Vec<f32>]> = values.iter().map(std::slice::from_ref).collect();
         let mut parameters = Parameters::from_host(declared, &runs, &Device::flex(), DType::F32);
@@ -138,7 +150,8 @@ mod tests {
             let gradient = gradient.repeat_dim(0, runs.len());
             parameters = optimizer.step(parameters, &vec![Some(gradient)], i as u64 + 1, &rates, factor);
         }
-        (0..runs.len()).map(|run| parameters.run_to_host(run).remove(0)).collect()
+        let values = (0..runs.len()).map(|run| parameters.run_to_host(run).remove(0)).collect();
+        (values, optimizer.gradient_norms())
     }
 
     #[test]
@@ -176,7 +189,8 @@ mod tests {
     fn four_clipped_updates_agree_with_torch() {
         let gradients = [[0.3, -0.2, 0.1], [3.0, 4.0, 0.0], [-0.1, 0.05, 0.2], [0.0, 0.0, 1.0]];
         let factors = [1.0, 0.75, 0.5, 0.25];
-        let runs = train(&[vec![0.5, -1.0, 2.0], vec![0.0; 3]], gradients, factors);
+        let (runs, norms) = train(&[vec![0.5, -1.0, 2.0], vec![0.0; 3]], gradients, factors);
+        assert!(norms.iter().all(|norm| (norm - 1.0).abs() < 1e-6), "that of the last, unclipped: {norms:?}");
         let expected = [0.282_245_67, -0.975_114_9, 1.791_834_4];
         for (found, expected) in runs[0].iter().zip(expected) {
             assert!((found - expected).abs() < 3e-7, "{runs:?}");

@@ -10,6 +10,7 @@ mod metric;
 mod output;
 mod pretrain;
 mod report;
+mod rescore;
 mod run;
 mod score;
 mod suites;
@@ -41,6 +42,8 @@ enum Command {
     Run(run::Run),
     /// Print the table of a results folder, finished or not
     Report(report::Report),
+    /// Score kept predictions by further metrics, without training
+    Rescore(rescore::Rescore),
     /// Download a suite's model and datasets into the hub's cache
     Fetch(fetch::Fetch),
     /// List the tasks, or inspect one
@@ -111,6 +114,7 @@ impl Command {
             Command::Methods(methods) => methods.fetch(),
             Command::Score(score) => Some(score.fetch()),
             Command::Report(_)
+            | Command::Rescore(_)
             | Command::Suites(_)
             | Command::Fetch(_)
             | Command::Devices(_)
@@ -124,6 +128,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(run) => run.execute(),
         Command::Report(report) => report.execute(),
+        Command::Rescore(rescore) => rescore.execute(),
         Command::Suites(suites) => suites.execute(),
         Command::Fetch(fetch) => fetch.execute(),
         Command::Tasks(tasks) => tasks.execute(),

@@ -2,31 +2,98 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use super::output;
+use crate::files::atomic;
 use crate::grid::{self, Suite};
+use crate::report::{Format, ReportData, index, page, summary, to_frame};
 use crate::results::{self, Record, Roster, Store};
+use crate::terminal::progress::say;
 
 #[derive(Debug, Args)]
 pub(super) struct Report {
     /// Results folder, such as results/pocket
     folder: PathBuf,
+    /// How the tables are printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
 }
 
 impl Report {
-    /// Prints the table of every suite that has cells in the folder; writes nothing.
+    /// Prints the table of every suite that has cells in the folder, and writes `report.html` and `pairwise.parquet`
+    /// there; of several suites, each under its name.
     pub(super) fn execute(self) -> Result<ExitCode> {
         let store = Store::read_only(&self.folder)?;
         let records = store.records()?;
-        let texts: Vec<String> = rosters(&store, &records)?
-            .iter()
-            .map(|roster| results::Report::new(roster, &records).to_text())
-            .collect();
+        let rosters = rosters(&store, &records)?;
+        let (mut texts, mut reports) = (Vec::new(), Vec::new());
+        for roster in &rosters {
+            let data = ReportData::read(&store, roster, &records)?;
+            texts.push(match self.format {
+                Format::Parquet => comparison(&store, roster, &records)?,
+                format => text(format, &data, roster, &records),
+            });
+            reports.push(data);
+        }
         output::line(texts.join("\n\n"))?;
+        match write(&store, &reports) {
+            Ok(paths) => paths.iter().for_each(|path| say!("written: {}", path.display())),
+            // What is printed can be read all the same.
+            Err(problem) => say!("note: {problem:#}"),
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn text(format: Format, data: &ReportData, roster: &Roster, records: &[Record]) -> String {
+    match format {
+        Format::Markdown => data.to_markdown(),
+        Format::Latex => data.to_latex(),
+        Format::Csv => data.to_csv(),
+        Format::Terminal | Format::Parquet => {
+            let table = results::Report::new(roster, records).to_text();
+            let summary = summary(data);
+            if summary.is_empty() { table } else { format!("{table}\n{summary}") }
+        }
+    }
+    .trim_end()
+    .into()
+}
+
+/// Writes the table of a suite as Parquet, and gives its path.
+fn comparison(store: &Store, roster: &Roster, records: &[Record]) -> Result<String> {
+    let written = results::Report::new(roster, records).write(store)?;
+    Ok(written.first().map(|path| path.display().to_string()).unwrap_or_default())
+}
+
+/// Writes the page of each suite and the table of all comparisons; gives their paths. A folder of several suites has a
+/// page for each, and one that leads to them.
+fn write(store: &Store, reports: &[ReportData]) -> Result<Vec<PathBuf>> {
+    let mut written = Vec::new();
+    let mut write = |name: String, text: String| -> Result<()> {
+        let path = store.folder().join(name);
+        atomic::write(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+        written.push(path);
+        Ok(())
+    };
+    match reports {
+        [report] => write("report.html".into(), page(report))?,
+        several => {
+            for report in several {
+                write(page_name(report), page(report))?;
+            }
+            let pages = several.iter().map(|report| (page_name(report), report.title.clone()));
+            write("report.html".into(), index(&pages.collect::<Vec<_>>()))?;
+        }
+    }
+    written.push(store.write_table("pairwise.parquet", to_frame(reports)?)?);
+    Ok(written)
+}
+
+fn page_name(report: &ReportData) -> String {
+    format!("report-{}.html", report.suite)
 }
 
 /// The roster of every suite; for suites whose file is lost, one derived from their records.

@@ -29,6 +29,8 @@ pub struct TaskData {
     pub probes: Vec<(String, Arc<Split>)>,
     /// The distinct labels: those that the task declares, else the distinct answers of its splits.
     pub classes: Vec<String>,
+    /// Ids of the labels that the task declares, EOS token included, in the order of `classes`.
+    pub labels: Vec<Vec<u32>>,
     /// Most tokens that an answer may have.
     pub max_new_tokens: usize,
 }
@@ -52,8 +54,12 @@ impl TaskData {
         let probes = probes.map(|(name, probe)| Ok((name, Arc::new(split(&probe, Role::Test)?))));
         let probes = probes.collect::<Result<_, TaskError>>()?;
         let classes = classes(task, [&train, &validation, &test]);
+        let labels = match &task.spec.labels {
+            Some(_) => classes.iter().map(|word| tokenizer.encode(word, usize::MAX).ids).collect(),
+            None => Vec::new(),
+        };
         let [train, validation, test] = [train, validation, test].map(Arc::new);
-        Ok(Self { train, validation, test, probes, classes, max_new_tokens: limits.generated })
+        Ok(Self { train, validation, test, probes, classes, labels, max_new_tokens: limits.generated })
     }
 
     /// Whether [`TaskData::load`] would find all of a task's tokens in the cache.

@@ -163,6 +163,7 @@ impl GroupRun<'_> {
             suite: &self.suite.name,
             instance: &self.method.instance,
             layout: backbone.layout(),
+            weights: self.execution.model.weights_digest()?,
             data,
             outcome: &outcome,
             device: hardware.device,

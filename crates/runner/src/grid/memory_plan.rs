@@ -233,6 +233,7 @@ mod tests {
             test: eval,
             probes: Vec::new(),
             classes: Vec::new(),
+            labels: Vec::new(),
             max_new_tokens: 4,
         }
     }

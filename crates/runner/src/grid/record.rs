@@ -2,6 +2,7 @@
 
 use anyhow::{Error, Result};
 use peft_model::layout::Layout;
+use peft_model::optim::linear;
 use peft_model::peft;
 use serde_json::json;
 
@@ -10,9 +11,11 @@ use crate::data::TaskData;
 use crate::host::device::DeviceName;
 use crate::host::{self, memory};
 use crate::model::Precision;
-use crate::results::{Adapter, Cell, CellStatus, FORMAT, Record, Store, portable};
+use crate::results::{
+    Adapter, Answered, Cell, CellStatus, FORMAT, Record, RecordedEvidence, Store, portable,
+};
 use crate::task::TaskSpec;
-use crate::train::{Outcome, RunOutcome, RunStatus, Scores};
+use crate::train::{Evidence, Outcome, RunOutcome, RunStatus, Scores};
 
 /// What the results of cells that trained side by side are made from.
 pub(super) struct Making<'a> {
@@ -20,6 +23,8 @@ pub(super) struct Making<'a> {
     pub suite: &'a str,
     pub instance: &'a Instance,
     pub layout: &'a Layout,
+    /// Digest of the backbone's weights.
+    pub weights: String,
     pub data: &'a TaskData,
     pub outcome: &'a Outcome,
     pub device: DeviceName,
@@ -32,20 +37,64 @@ impl Making<'_> {
         let declared = method.parameters(self.layout).map_err(Error::msg)?;
         let trainable = peft::num_trainable(method, self.layout).map_err(Error::msg)? as u64;
         let mut records = Vec::new();
-        for (cell, run) in cells.iter().zip(&self.outcome.runs) {
+        for (place, (cell, run)) in cells.iter().zip(&self.outcome.runs).enumerate() {
             // Of a group that was killed between its first result and its last, some have theirs.
             if store.read(&cell.id())?.is_some() {
                 continue;
             }
-            let record = self.record(cell, run, trainable);
+            let evidence = &self.outcome.evidence[place];
+            let mut recorded = self.evidence(cell, place, trainable);
             if let Some(best) = &run.best {
+                recorded.items = Some(self.write_predictions(cell, evidence, store)?);
                 let adapter = Adapter::new(cell, &declared, &best.values);
                 adapter.write(&store.adapter_folder(&cell.id()))?;
             }
+            let record = Record { evidence: Some(recorded), ..self.record(cell, run, trainable) };
             store.write(&record)?;
             records.push(record);
         }
         Ok(records)
+    }
+
+    fn write_predictions(&self, cell: &Cell, evidence: &Evidence, store: &Store) -> Result<String> {
+        let (data, metrics) = (self.data, &cell.spec.metrics);
+        let answered = Answered {
+            examples: [&data.validation.examples, &data.test.examples],
+            answers: [&evidence.validation, &evidence.test],
+        };
+        Ok(store.write_predictions(
+            &cell.id(),
+            answered,
+            &metrics.all(),
+            metrics.reported(),
+            &data.classes,
+        )?)
+    }
+
+    /// What was measured of a run; the name of its items is still to come.
+    fn evidence(&self, cell: &Cell, place: usize, trainable: u64) -> RecordedEvidence {
+        let (outcome, training) = (self.outcome, &cell.training);
+        let (run, tokens) = (&outcome.runs[place], outcome.tokens[place]);
+        let runs = outcome.runs.len() as u64;
+        let factor = |step: u64| linear(step - 1, training.warmup_steps, training.steps);
+        let last = outcome.evidence[place].last.as_ref();
+        let seconds = outcome.train_time.as_secs_f64();
+        RecordedEvidence {
+            last_test_scores: last.map(|scores| json!(scores).to_string()).unwrap_or_default(),
+            gradient_norms: run.gradient_norms.clone(),
+            schedule: run.losses.iter().map(|(step, _)| factor(*step)).collect(),
+            real_tokens: tokens.real,
+            padded_tokens: tokens.padded,
+            examples_per_second: match seconds > 0.0 {
+                true => (training.steps * training.batch_size as u64 * runs) as f64 / seconds,
+                false => 0.0,
+            },
+            weights_bytes: cell.precision.bytes() * self.layout.num_parameters() as u64,
+            // A value, its gradient and two moments.
+            trained_bytes: 16 * trainable,
+            weights: self.weights.clone(),
+            items: None,
+        }
     }
 
     fn record(&self, cell: &Cell, run: &RunOutcome, trainable: u64) -> Record {
@@ -82,6 +131,7 @@ impl Making<'_> {
             best_step: best.map(|b| b.step),
             test_scores: json_scores(best.map(|b| &b.test)),
             validation_scores: json_scores(best.map(|b| &b.validation)),
+            evidence: None,
             trainable_parameters: trainable,
             train_seconds: outcome.train_time.as_secs_f64() / runs as f64,
             evaluate_seconds: outcome.evaluate_time.as_secs_f64() / runs as f64,

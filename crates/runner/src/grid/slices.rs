@@ -143,6 +143,7 @@ mod tests {
             test: split,
             probes: Vec::new(),
             classes: Vec::new(),
+            labels: Vec::new(),
             max_new_tokens: 3,
         };
         let (settings, reference) = (TrainSettings::default(), families::reference());

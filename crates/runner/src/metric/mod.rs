@@ -4,6 +4,7 @@ mod answer;
 mod classification;
 mod correlation;
 mod error;
+mod items;
 mod question_answering;
 
 use std::borrow::Cow;
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::Answer;
 pub use error::{MetricError, RowProblem};
-use question_answering::{exact_match, normalize, token_f1};
+pub use items::ItemScores;
+use question_answering::{exact_match, mean_of, normalize, token_f1};
 
 /// A score of a whole split, in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -126,12 +128,12 @@ impl Metric {
             Self::Matthews => classification::matthews(answers),
             Self::Pearson => correlation::pearson(answers),
             Self::Spearman => correlation::spearman(answers),
-            Self::ExactMatch => question_answering::any_target(answers, exact_match),
-            Self::SquadF1 => question_answering::any_target(answers, token_f1),
-            Self::ExactMatchFirst => question_answering::first_target(answers, exact_match),
-            Self::SquadF1First => question_answering::first_target(answers, token_f1),
-            Self::RecordExactMatch => question_answering::first_of_group(answers, exact_match),
-            Self::RecordF1 => question_answering::first_of_group(answers, token_f1),
+            Self::ExactMatch => mean_of(question_answering::each_any_target(answers, exact_match)),
+            Self::SquadF1 => mean_of(question_answering::each_any_target(answers, token_f1)),
+            Self::ExactMatchFirst => mean_of(question_answering::each_first_target(answers, exact_match)),
+            Self::SquadF1First => mean_of(question_answering::each_first_target(answers, token_f1)),
+            Self::RecordExactMatch => mean_of(question_answering::each_first_of_group(answers, exact_match)),
+            Self::RecordF1 => mean_of(question_answering::each_first_of_group(answers, token_f1)),
             Self::MultircF1a => classification::binary_f1(answers),
             Self::MultircExactMatch => classification::whole_groups(answers),
         }?;

@@ -33,26 +33,32 @@ pub(super) fn token_f1(prediction: &str, target: &str) -> f64 {
     if shared == 0 { 0.0 } else { f64::from(2 * shared) / f64::from(predicted + wanted) }
 }
 
-/// Mean agreement with the best of the accepted answers.
-pub(super) fn any_target(answers: &[Answer], agreement: Agreement) -> Result<f64, MetricError> {
-    let scores = each(answers, |answer| Ok(best(answer, answer.targets()?, agreement)))?;
-    Ok(mean(&scores))
+/// How well each row agrees; `None` for one that another stands for.
+pub(super) type Agreements = Result<Vec<Option<f64>>, MetricError>;
+
+/// The mean of what there is.
+pub(super) fn mean_of(agreements: Agreements) -> Result<f64, MetricError> {
+    Ok(mean(&agreements?.into_iter().flatten().collect::<Vec<f64>>()))
 }
 
-/// Mean agreement with the first accepted answer.
-pub(super) fn first_target(answers: &[Answer], agreement: Agreement) -> Result<f64, MetricError> {
-    let scores = each(answers, |answer| Ok(best(answer, &answer.targets()?[..1], agreement)))?;
-    Ok(mean(&scores))
+/// Each row's agreement with the best of its accepted answers.
+pub(super) fn each_any_target(answers: &[Answer], agreement: Agreement) -> Agreements {
+    each(answers, |answer| Ok(Some(best(answer, answer.targets()?, agreement))))
 }
 
-/// [`any_target`] over the first row of each group.
-pub(super) fn first_of_group(answers: &[Answer], agreement: Agreement) -> Result<f64, MetricError> {
-    let mut rows = each(answers, |answer| Ok((answer.group()?, answer, answer.targets()?)))?;
+/// Each row's agreement with its first accepted answer.
+pub(super) fn each_first_target(answers: &[Answer], agreement: Agreement) -> Agreements {
+    each(answers, |answer| Ok(Some(best(answer, &answer.targets()?[..1], agreement))))
+}
+
+/// [`each_any_target`] of the first row of each group, which stands for the others.
+pub(super) fn each_first_of_group(answers: &[Answer], agreement: Agreement) -> Agreements {
+    let rows = each(answers, |answer| Ok((answer.group()?, answer, answer.targets()?)))?;
     let mut seen = HashSet::new();
-    rows.retain(|(group, ..)| seen.insert(*group));
-    let scores: Vec<f64> =
-        rows.into_iter().map(|(_, answer, targets)| best(answer, targets, agreement)).collect();
-    Ok(mean(&scores))
+    let first = rows
+        .into_iter()
+        .map(|(group, answer, targets)| seen.insert(group).then(|| best(answer, targets, agreement)));
+    Ok(first.collect())
 }
 
 fn best(answer: &Answer, targets: &[String], agreement: Agreement) -> f64 {

@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
 use peft_model::device::is_host;
@@ -26,6 +26,7 @@ pub struct ModelFiles {
     pub config: Arc<dyn Configuration>,
     pub tokenizer: Tokenizer,
     weights: Weights,
+    digest: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -64,7 +65,14 @@ impl ModelFiles {
         let tokenizer = tokenizer_for(config.as_ref(), &bytes, &path)?;
         let digest = short(Digest::of(config.fields().to_string()).and(tokenizer.digest()));
         let revision = format!("random weights, seed {RANDOM_SEED}, {digest}");
-        Ok(Self { id: id.into(), revision, config, tokenizer, weights: Weights::Random })
+        Ok(Self {
+            id: id.into(),
+            revision,
+            config,
+            tokenizer,
+            weights: Weights::Random,
+            digest: OnceLock::new(),
+        })
     }
 
     fn embedded(id: &str, files: EmbeddedModel) -> Result<Self, ModelError> {
@@ -72,14 +80,28 @@ impl ModelFiles {
         let path = files.folder.join("tokenizer.json");
         let tokenizer = tokenizer_for(config.as_ref(), files.tokenizer, &path)?;
         let revision = short(Digest::of(files.config).and(files.weights).and(files.tokenizer));
-        Ok(Self { id: id.into(), revision, config, tokenizer, weights: Weights::Embedded(files) })
+        Ok(Self {
+            id: id.into(),
+            revision,
+            config,
+            tokenizer,
+            weights: Weights::Embedded(files),
+            digest: OnceLock::new(),
+        })
     }
 
     fn in_folder(id: &str, revision: String, folder: PathBuf) -> Result<Self, ModelError> {
         let config = families::configuration(&folder)?;
         let (path, bytes) = read_tokenizer(folder.join("tokenizer.json"))?;
         let tokenizer = tokenizer_for(config.as_ref(), &bytes, &path)?;
-        Ok(Self { id: id.into(), revision, config, tokenizer, weights: Weights::Folder(folder) })
+        Ok(Self {
+            id: id.into(),
+            revision,
+            config,
+            tokenizer,
+            weights: Weights::Folder(folder),
+            digest: OnceLock::new(),
+        })
     }
 
     /// Loads the weights, or draws them. What the files hold and the model does not use is said on standard error.
@@ -103,6 +125,22 @@ impl ModelFiles {
             crate::terminal::progress::say!("note: {note}");
         }
         Ok(backbone)
+    }
+
+    /// SHA-256 of the files that hold the weights; of random ones, what they are drawn from.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn weights_digest(&self) -> Result<String, ModelError> {
+        if let Some(known) = self.digest.get() {
+            return Ok(known.clone());
+        }
+        let digest = match &self.weights {
+            Weights::Random => self.revision.clone(),
+            Weights::Embedded(files) => format!("sha256:{}", Digest::of(files.weights).hex()),
+            Weights::Folder(folder) => format!("sha256:{}", digest_of(&files(folder, is_weights)?)?.hex()),
+        };
+        Ok(self.digest.get_or_init(|| digest).clone())
     }
 
     /// Refuses weights that do not fit into memory.
@@ -133,24 +171,32 @@ fn tokenizer_for(config: &dyn Configuration, bytes: &[u8], path: &Path) -> Resul
 
 /// SHA-256 over the configuration, the tokenizer and the weights of a local folder, shortened.
 fn digest(folder: &Path) -> Result<String, ModelError> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .map_err(|source| peft_model::Error::Read { path: folder.into(), source })?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let named = ["config.json", "generation_config.json", "tokenizer.json"].contains(&name.as_str());
-            let weights = name.ends_with(".safetensors") || name.ends_with(".index.json");
-            let weights = weights || name.starts_with("pytorch_model");
-            // A pipe would block; what needs it says so.
-            (named || weights) && path.is_file()
-        })
-        .collect();
+    let is_described =
+        |name: &str| ["config.json", "generation_config.json", "tokenizer.json"].contains(&name);
+    Ok(short(digest_of(&files(folder, |name| is_described(name) || is_weights(name))?)?))
+}
+
+/// Whether a file of this name holds weights, or says where they are.
+fn is_weights(name: &str) -> bool {
+    name.ends_with(".safetensors") || name.ends_with(".index.json") || name.starts_with("pytorch_model")
+}
+
+/// The files of a folder with such names, in order.
+fn files(folder: &Path, has_name: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, peft_model::Error> {
+    let entries = std::fs::read_dir(folder)
+        .map_err(|source| peft_model::Error::Read { path: folder.into(), source })?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    // A pipe would block; what needs it says so.
+    files.retain(|path| has_name(&path.file_name().unwrap_or_default().to_string_lossy()) && path.is_file());
     files.sort();
-    let digest = files.into_iter().try_fold(Digest::default(), |digest, path| {
-        digest.and_file(&path).map_err(|source| peft_model::Error::Read { path, source })
-    });
-    Ok(short(digest?))
+    Ok(files)
+}
+
+/// SHA-256 over files, one after the other.
+fn digest_of(files: &[PathBuf]) -> Result<Digest, peft_model::Error> {
+    files.iter().try_fold(Digest::default(), |digest, path| {
+        digest.and_file(path).map_err(|source| peft_model::Error::Read { path: path.clone(), source })
+    })
 }
 
 fn short(digest: Digest) -> String {

@@ -8,8 +8,10 @@ mod notes;
 mod parquet;
 mod picture;
 mod portable;
+mod predictions;
 mod record;
 mod report;
+mod rescore;
 mod roster;
 mod shown;
 mod store;
@@ -20,8 +22,13 @@ pub use cell::{Cell, FORMAT};
 pub use notes::outdated;
 pub use picture::to_svg;
 pub use portable::portable;
-pub use record::{CellStatus, Curve, Record, RecordError};
+pub use predictions::{
+    Answered, Item, LOG_PROBABILITY, PredictionsError, SCORE, SPLITS, SplitPredictions, items_file, of_split,
+    predictions_file,
+};
+pub use record::{CellStatus, Curve, Record, RecordError, RecordedEvidence};
 pub use report::Report;
+pub use rescore::{RescoreError, Rescored, rescore};
 pub use roster::{Entry, Roster};
 pub use shown::{Order, ReportedSplit};
 pub use store::{Claim, Claimed, Store, StoreError};

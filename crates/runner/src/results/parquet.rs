@@ -38,8 +38,17 @@ pub(super) fn to_parquet(frame: &mut DataFrame) -> PolarsResult<Vec<u8>> {
 
 /// Reads a table whose checksum is right.
 pub(super) fn from_parquet(bytes: &[u8]) -> Result<DataFrame, String> {
+    columns_from_parquet(bytes, None)
+}
+
+/// Reads some columns of a table whose checksum is right; all of them where none are named.
+pub(super) fn columns_from_parquet(bytes: &[u8], columns: Option<&[&str]>) -> Result<DataFrame, String> {
     checksum::check(bytes).map_err(|e| e.to_string())?;
-    ParquetReader::new(Cursor::new(bytes)).finish().map_err(|e| e.to_string())
+    let columns = columns.map(|names| names.iter().map(ToString::to_string).collect());
+    // Many small files are read at once; each by one thread.
+    let reader =
+        ParquetReader::new(Cursor::new(bytes)).with_columns(columns).read_parallel(ParallelStrategy::None);
+    reader.finish().map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

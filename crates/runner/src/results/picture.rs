@@ -199,6 +199,8 @@ mod tests {
             metric: "accuracy".into(),
             mean: Some(mean),
             deviation: Some(2.0),
+            low: None,
+            high: None,
             seeds: 3,
             diverged: 0,
             trainable_parameters: count,

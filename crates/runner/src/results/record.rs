@@ -39,6 +39,8 @@ pub struct Record {
     /// All metrics on the test and on the validation split, as JSON.
     pub test_scores: String,
     pub validation_scores: String,
+    /// What is known of newer records only.
+    pub evidence: Option<RecordedEvidence>,
     pub trainable_parameters: u64,
     /// Wall-clock seconds of this run: those of the runs side by side, divided by their number.
     pub train_seconds: f64,
@@ -73,6 +75,28 @@ pub struct Record {
     pub format: u32,
 }
 
+/// What was measured and kept of a cell beside its scores; records of earlier programs lack it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedEvidence {
+    /// All metrics on the test split after the last update, as JSON; empty where the run diverged.
+    pub last_test_scores: String,
+    /// Norm of the gradients before clipping, by update.
+    pub gradient_norms: Curve,
+    /// The schedule's factor on every learning rate at the updates of the losses.
+    pub schedule: Vec<f64>,
+    /// Tokens that the training computed with, without and with the padding that its company caused.
+    pub real_tokens: u64,
+    pub padded_tokens: u64,
+    pub examples_per_second: f64,
+    /// Bytes of the backbone's weights, and of what trains with its gradients and moments.
+    pub weights_bytes: u64,
+    pub trained_bytes: u64,
+    /// SHA-256 of the backbone's weights; of random ones, what they were drawn from.
+    pub weights: String,
+    /// The items that `predictions/<id>.parquet` answers; `None` where there is no checkpoint.
+    pub items: Option<String>,
+}
+
 /// The format of records that do not say which one they have.
 const FIRST_FORMAT: u32 = 2;
 
@@ -94,6 +118,11 @@ impl Record {
         serde_json::from_str(&self.test_scores).unwrap_or_default()
     }
 
+    /// All metrics on the validation split.
+    pub fn validation_scores(&self) -> Scores {
+        serde_json::from_str(&self.validation_scores).unwrap_or_default()
+    }
+
     /// The score that a table of this split shows.
     pub fn score_on(&self, split: ReportedSplit) -> Option<f64> {
         match split {
@@ -105,23 +134,11 @@ impl Record {
 
     /// The record as a table of one row.
     pub fn to_frame(&self) -> PolarsResult<DataFrame> {
-        let steps = |curve: &Curve| {
-            list(
-                UInt64Chunked::from_iter_values(PlSmallStr::EMPTY, curve.iter().map(|(step, _)| *step))
-                    .into_series(),
-            )
-        };
-        let values = |curve: &Curve| {
-            list(
-                Float64Chunked::from_iter_values(PlSmallStr::EMPTY, curve.iter().map(|(_, value)| *value))
-                    .into_series(),
-            )
-        };
         let (status, problem) = match &self.status {
             CellStatus::Completed => ("completed", None),
             CellStatus::Diverged(problem) => ("diverged", Some(problem.as_str())),
         };
-        df!(
+        let mut frame = df!(
             "cell" => [self.cell.as_str()],
             "kind" => [self.kind.as_str()],
             "suite" => [self.suite.as_str()],
@@ -164,7 +181,11 @@ impl Record {
             "cpu" => [self.cpu.as_str()],
             "threads" => [self.threads],
             "format" => [self.format],
-        )
+        )?;
+        if let Some(evidence) = &self.evidence {
+            frame.hstack_mut(evidence.to_frame()?.columns())?;
+        }
+        Ok(frame)
     }
 
     /// Whether it is from before this format: its cell would have another identity today.
@@ -192,11 +213,7 @@ impl Record {
         let whole = |name: &str| -> PolarsResult<Option<u64>> { Ok(frame.column(name)?.u64()?.get(0)) };
         let small = |name: &str| present(name, frame.column(name)?.u32()?.get(0));
         let some = |name: &str| present(name, whole(name)?);
-        let curve = |steps: &str, values: &str| -> PolarsResult<Curve> {
-            let list = |name: &str| present(name, frame.column(name)?.list()?.get_as_series(0));
-            let (steps, values) = (list(steps)?, list(values)?);
-            Ok(steps.u64()?.into_no_null_iter().zip(values.f64()?.into_no_null_iter()).collect())
-        };
+        let curve = |steps: &str, values: &str| curve(frame, steps, values);
         let status = match optional_text(frame, "problem")? {
             None => CellStatus::Completed,
             Some(problem) => CellStatus::Diverged(problem),
@@ -218,6 +235,10 @@ impl Record {
             best_step: whole("best_step")?,
             test_scores: text("test_scores")?,
             validation_scores: text("validation_scores")?,
+            evidence: match frame.column("last_test_scores").is_ok() {
+                true => Some(RecordedEvidence::from_columns(frame)?),
+                false => None,
+            },
             trainable_parameters: some("trainable_parameters")?,
             train_seconds: present("train_seconds", number("train_seconds")?)?,
             evaluate_seconds: present("evaluate_seconds", number("evaluate_seconds")?)?,
@@ -243,6 +264,61 @@ impl Record {
             format,
         })
     }
+}
+
+impl RecordedEvidence {
+    fn to_frame(&self) -> PolarsResult<DataFrame> {
+        df!(
+            "last_test_scores" => [self.last_test_scores.as_str()],
+            "gradient_norm_steps" => steps(&self.gradient_norms),
+            "gradient_norms" => values(&self.gradient_norms),
+            "schedule" => list(Series::new(PlSmallStr::EMPTY, self.schedule.as_slice())),
+            "real_tokens" => [self.real_tokens],
+            "padded_tokens" => [self.padded_tokens],
+            "examples_per_second" => [self.examples_per_second],
+            "weights_bytes" => [self.weights_bytes],
+            "trained_bytes" => [self.trained_bytes],
+            "weights" => [self.weights.as_str()],
+            "items" => [self.items.as_deref()],
+        )
+    }
+
+    fn from_columns(frame: &DataFrame) -> PolarsResult<Self> {
+        let text = |name: &str| present(name, optional_text(frame, name)?);
+        let whole = |name: &str| present(name, frame.column(name)?.u64()?.get(0));
+        let schedule = present("schedule", frame.column("schedule")?.list()?.get_as_series(0))?;
+        Ok(Self {
+            last_test_scores: text("last_test_scores")?,
+            gradient_norms: curve(frame, "gradient_norm_steps", "gradient_norms")?,
+            schedule: schedule.f64()?.into_no_null_iter().collect(),
+            real_tokens: whole("real_tokens")?,
+            padded_tokens: whole("padded_tokens")?,
+            examples_per_second: present(
+                "examples_per_second",
+                frame.column("examples_per_second")?.f64()?.get(0),
+            )?,
+            weights_bytes: whole("weights_bytes")?,
+            trained_bytes: whole("trained_bytes")?,
+            weights: text("weights")?,
+            items: optional_text(frame, "items")?,
+        })
+    }
+}
+
+fn curve(frame: &DataFrame, steps: &str, values: &str) -> PolarsResult<Curve> {
+    let list = |name: &str| present(name, frame.column(name)?.list()?.get_as_series(0));
+    let (steps, values) = (list(steps)?, list(values)?);
+    Ok(steps.u64()?.into_no_null_iter().zip(values.f64()?.into_no_null_iter()).collect())
+}
+
+fn steps(curve: &Curve) -> Series {
+    let steps = curve.iter().map(|(step, _)| *step);
+    list(UInt64Chunked::from_iter_values(PlSmallStr::EMPTY, steps).into_series())
+}
+
+fn values(curve: &Curve) -> Series {
+    let values = curve.iter().map(|(_, value)| *value);
+    list(Float64Chunked::from_iter_values(PlSmallStr::EMPTY, values).into_series())
 }
 
 fn format(frame: &DataFrame) -> PolarsResult<u32> {
@@ -289,6 +365,18 @@ mod tests {
             best_step: Some(20),
             test_scores: text("{\"accuracy\":33.3}"),
             validation_scores: text("{}"),
+            evidence: Some(RecordedEvidence {
+                last_test_scores: text("{\"accuracy\":33.0}"),
+                gradient_norms: vec![(10, 1.0 / 3.0), (20, 0.0)],
+                schedule: vec![1.0, 0.1 + 0.2],
+                real_tokens: 1 << 40,
+                padded_tokens: 1 << 41,
+                examples_per_second: 100.0 / 7.0,
+                weights_bytes: 9,
+                trained_bytes: 8,
+                weights: text("sha256:00"),
+                items: Some(text("00")),
+            }),
             trainable_parameters: 7,
             train_seconds: 1.5,
             evaluate_seconds: 0.5,
@@ -328,7 +416,12 @@ mod tests {
             validation_curve: Vec::new(),
             ..record()
         };
-        for record in [completed, diverged] {
+        let without_checkpoint = Record {
+            evidence: record().evidence.map(|evidence| RecordedEvidence { items: None, ..evidence }),
+            ..record()
+        };
+        let of_an_earlier_program = Record { evidence: None, ..record() };
+        for record in [completed, diverged, without_checkpoint, of_an_earlier_program] {
             assert_eq!(Record::from_frame(&record.to_frame().unwrap()).unwrap(), record);
         }
     }

@@ -20,7 +20,10 @@ pub struct Report {
     pub title: String,
     pub split: ReportedSplit,
     pub rows: Vec<Comparison>,
-    references: BTreeMap<String, Reference>,
+    /// The results under the names that they have in the table, in its order.
+    pub records: Vec<Record>,
+    /// The majority baseline and the ceiling of tasks, by title, where they are known.
+    pub references: BTreeMap<String, Reference>,
     /// What is told under the table.
     pub notes: Vec<String>,
 }
@@ -40,6 +43,7 @@ impl Report {
             title: roster.title.clone(),
             split: roster.report,
             rows,
+            records: labeled,
             references: roster.references.clone(),
             notes,
         }

@@ -8,7 +8,7 @@ use polars::prelude::*;
 use rayon::prelude::*;
 
 use super::cell::Cell;
-use super::parquet::{from_parquet, to_parquet};
+use super::parquet::{columns_from_parquet, from_parquet, to_parquet};
 use super::record::{Record, RecordError};
 use crate::files::digest::Digest;
 use crate::files::{self, atomic, lock};
@@ -38,7 +38,8 @@ pub enum StoreError {
     NoCells { path: PathBuf },
 }
 
-/// A results folder: `cells/<id>.parquet`, `adapters/<id>/`, `comparison.parquet`, and in `state/` what is on its way.
+/// A results folder: `cells/<id>.parquet`, `predictions/<id>.parquet`, `items/<digest>.parquet`,
+/// `adapters/<id>/`, `comparison.parquet`, and in `state/` what is on its way.
 ///
 /// Files are whole or absent, so any number of processes may share a folder.
 #[derive(Debug, Clone)]
@@ -75,7 +76,7 @@ impl Store {
     /// # Errors
     /// When the folder cannot be made.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        for part in ["adapters", "state"].map(|part| folder.join(part)) {
+        for part in ["adapters", "items", "predictions", "state"].map(|part| folder.join(part)) {
             if fs::metadata(&part).is_ok_and(|found| !found.is_dir()) {
                 return Err(StoreError::Write { path: part, source: ErrorKind::NotADirectory.into() });
             }
@@ -234,6 +235,38 @@ impl Store {
         let path = self.folder.join(name);
         self.write_frame(&path, frame)?;
         Ok(path)
+    }
+
+    /// Reads a table beside the cells; `None` where there is none, or it is not as it was written, which is told.
+    ///
+    /// # Errors
+    /// When there is a file that cannot be read.
+    pub fn read_table(&self, name: &str) -> Result<Option<DataFrame>, StoreError> {
+        self.read_columns(name, None)
+    }
+
+    /// As [`read_table`](Self::read_table), some of its columns.
+    ///
+    /// # Errors
+    /// When there is a file that cannot be read.
+    pub fn read_columns(
+        &self,
+        name: &str,
+        columns: Option<&[&str]>,
+    ) -> Result<Option<DataFrame>, StoreError> {
+        let path = self.folder.join(name);
+        let bytes = match files::bytes(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StoreError::Read { path, source }),
+        };
+        match columns_from_parquet(&bytes, columns) {
+            Ok(frame) => Ok(Some(frame)),
+            Err(problem) => {
+                say!("note: {} is left out: {problem}", path.display());
+                Ok(None)
+            }
+        }
     }
 
     /// Writes a text file beside the cells.

@@ -7,6 +7,7 @@ use polars::prelude::*;
 
 use super::record::{CellStatus, Record};
 use super::shown::ReportedSplit;
+use crate::statistics::{deviation, mean, t_interval};
 use crate::task::Reference;
 
 /// One method on one task, or averaged over a group of tasks.
@@ -25,6 +26,9 @@ pub struct Comparison {
     pub mean: Option<f64>,
     /// Sample standard deviation over seeds, for an average that of each seed's average; `None` for fewer than two.
     pub deviation: Option<f64>,
+    /// 95 % interval of the mean over seeds, by Student's t; `None` for fewer than two.
+    pub low: Option<f64>,
+    pub high: Option<f64>,
     pub seeds: u32,
     /// Seeds whose loss stopped being finite.
     pub diverged: u32,
@@ -42,6 +46,9 @@ impl Comparison {
 }
 
 const AVERAGE: &str = "average";
+
+/// Of intervals over seeds.
+const LEVEL: f64 = 0.95;
 
 /// Compares methods, in the order in which tasks and methods first occur. Scores under a task's probes
 /// are rows of their own, after the group's averages.
@@ -113,6 +120,7 @@ fn distinct<'a>(
 fn compare_cells(cells: &[&Record], score: impl Fn(&Record) -> Option<f64>) -> Option<Comparison> {
     let first = cells.first()?;
     let scores: Vec<f64> = cells.iter().filter_map(|c| score(c)).collect();
+    let interval = t_interval(&scores, LEVEL);
     let seconds: f64 = cells.iter().map(|c| c.train_seconds + c.evaluate_seconds).sum();
     Some(Comparison {
         group: first.group.clone(),
@@ -123,6 +131,8 @@ fn compare_cells(cells: &[&Record], score: impl Fn(&Record) -> Option<f64>) -> O
         metric: first.metric.clone(),
         mean: mean(&scores),
         deviation: deviation(&scores),
+        low: interval.map(|interval| interval.low),
+        high: interval.map(|interval| interval.high),
         seeds: cells.len() as u32,
         diverged: cells.iter().filter(|c| c.status != CellStatus::Completed).count() as u32,
         trainable_parameters: first.trainable_parameters,
@@ -149,12 +159,16 @@ fn average(
         mean(&cells.map(|r| score(r)).collect::<Option<Vec<f64>>>()?)
     };
     let by_seed: Option<Vec<f64>> = seeds.first()?.iter().map(of_seed).collect();
+    let by_seed = by_seed.filter(|_| comparable);
+    let interval = by_seed.as_deref().and_then(|averages| t_interval(averages, LEVEL));
     Some(Comparison {
         task: AVERAGE.into(),
         average: true,
         metric: AVERAGE.into(),
         mean: means.filter(|_| comparable).as_deref().and_then(mean),
-        deviation: by_seed.filter(|_| comparable).as_deref().and_then(deviation),
+        deviation: by_seed.as_deref().and_then(deviation),
+        low: interval.map(|interval| interval.low),
+        high: interval.map(|interval| interval.high),
         seeds: own.iter().map(|row| row.seeds).min().unwrap_or(0),
         diverged: own.iter().map(|row| row.diverged).sum(),
         seconds: own.iter().map(|row| row.seconds).sum::<f64>() / own.len() as f64,
@@ -215,16 +229,6 @@ pub fn seeds_text(seeds: &[u64]) -> String {
     format!("seed{} {}", if seeds.len() == 1 { "" } else { "s" }, all.join(", "))
 }
 
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-fn deviation(values: &[f64]) -> Option<f64> {
-    let mean = mean(values)?;
-    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
-}
-
 /// The comparison as a table for Parquet.
 ///
 /// # Errors
@@ -240,6 +244,8 @@ pub fn to_frame(rows: &[Comparison]) -> PolarsResult<DataFrame> {
         "metric" => texts(|r| &r.metric),
         "mean" => rows.iter().map(|r| r.mean).collect::<Vec<_>>(),
         "deviation" => rows.iter().map(|r| r.deviation).collect::<Vec<_>>(),
+        "low" => rows.iter().map(|r| r.low).collect::<Vec<_>>(),
+        "high" => rows.iter().map(|r| r.high).collect::<Vec<_>>(),
         "seeds" => rows.iter().map(|r| r.seeds).collect::<Vec<_>>(),
         "diverged" => rows.iter().map(|r| r.diverged).collect::<Vec<_>>(),
         "trainable_parameters" => rows.iter().map(|r| r.trainable_parameters).collect::<Vec<_>>(),

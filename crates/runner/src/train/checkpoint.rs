@@ -8,7 +8,7 @@ use peft_model::Parameter;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Job, LOSS_INTERVAL, TrainError};
-use super::outcome::{Best, RunOutcome, RunStatus};
+use super::outcome::{Best, RunOutcome, RunStatus, Tokens};
 use super::selection::Criterion;
 use super::state::{Snapshot, State, StateError, StateFile};
 use super::training::{Training, to_host};
@@ -20,6 +20,7 @@ struct Meta {
     step: u64,
     alive: Vec<usize>,
     outcomes: Vec<RunOutcome>,
+    tokens: Vec<Tokens>,
     train_time: Duration,
     evaluate_time: Duration,
 }
@@ -57,6 +58,7 @@ impl<'a> Training<'a> {
         (self.parameters, self.optimizer) = (parameters, optimizer);
         (self.alive, self.outcomes) = (meta.alive, meta.outcomes);
         (self.train_time, self.evaluate_time) = (meta.train_time, meta.evaluate_time);
+        self.tokens = meta.tokens;
         for (run, outcome) in self.outcomes.iter_mut().enumerate() {
             let Some(best) = &mut outcome.best else { continue };
             let declared = self.parameters.declared().iter();
@@ -84,6 +86,7 @@ impl<'a> Training<'a> {
             step,
             alive: self.alive.clone(),
             outcomes: self.outcomes.clone(),
+            tokens: self.tokens.clone(),
             train_time: self.train_time,
             evaluate_time: self.evaluate_time,
         };
@@ -114,6 +117,9 @@ fn check(job: &Job, saved: &State<Meta>) -> Result<(), String> {
     if !seeds.eq(job.runs.iter().map(|run| run.seed)) {
         return Err("its outcomes are not of these seeds".into());
     }
+    if meta.tokens.len() != meta.outcomes.len() {
+        return Err("its counts of tokens are not of these seeds".into());
+    }
     let validations = validations(job, meta)?;
     for (run, outcome) in meta.outcomes.iter().enumerate() {
         let problem = |problem: &str| format!("seed {}: {problem}", outcome.seed);
@@ -125,6 +131,10 @@ fn check(job: &Job, saved: &State<Meta>) -> Result<(), String> {
         let is_whole = |parameter: &Parameter| {
             extra.get(&best_name(run, &parameter.name)).is_some_and(|values| values.len() == parameter.len())
         };
+        let answered = outcome.best.as_ref().map(|best| best.predictions.len());
+        if answered.is_some_and(|answered| answered != job.data.validation.len()) {
+            return Err(problem("its best checkpoint has not answered every row of the validation split"));
+        }
         if outcome.best.is_some() && !parameters.declared().iter().all(is_whole) {
             return Err(problem("its best checkpoint is not whole"));
         }
@@ -151,7 +161,7 @@ fn points(step: u64, every: u64, steps: u64) -> u64 {
 
 /// `points` are those that the curves of a living run have, of losses and of scores.
 fn check_outcome(job: &Job, outcome: &RunOutcome, points: [u64; 2]) -> Result<(), &'static str> {
-    let RunOutcome { status, best, losses, validation, .. } = outcome;
+    let RunOutcome { status, best, losses, validation, gradient_norms, .. } = outcome;
     let is_alive = *status == RunStatus::Completed;
     let intervals = [LOSS_INTERVAL, job.validation_interval()];
     for ((curve, every), points) in [losses, validation].into_iter().zip(intervals).zip(points) {
@@ -161,6 +171,12 @@ fn check_outcome(job: &Job, outcome: &RunOutcome, points: [u64; 2]) -> Result<()
         if !is_in_place || found > points || (is_alive && found < points) {
             return Err("its curves are not those of a training that has come so far");
         }
+    }
+    // A method without gradients has no norms.
+    let is_of_losses = gradient_norms.is_empty()
+        || gradient_norms.iter().map(|(step, _)| step).eq(losses.iter().map(|(step, _)| step));
+    if !is_of_losses {
+        return Err("its gradient norms are not those of its losses");
     }
     // What its last update broke is not kept, however high its score.
     if is_alive && best.as_ref().map(|best| scored(job, best)) != chosen(validation).map(Some) {

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
-use peft_model::{Adaptation, Backbone, Rows};
+use peft_model::{Adaptation, Backbone, Batch, Rows};
 
+use super::training::to_host;
 use crate::data::Split;
 use crate::metric::{Answer, Metric, MetricError};
 use crate::tokenizer::Tokenizer;
@@ -30,11 +31,8 @@ pub fn predict<E>(
     mut done: impl FnMut(usize) -> Result<(), E>,
 ) -> Result<Vec<Vec<String>>, E> {
     let runs = adaptation.parameters.runs();
-    // Rows of similar length together pad least.
-    let mut order: Vec<usize> = (0..split.len()).collect();
-    order.sort_by_key(|&row| std::cmp::Reverse(split.pairs[row].source.len()));
     let mut predictions = vec![vec![String::new(); split.len()]; runs];
-    for rows in order.chunks(generation.batch_size) {
+    for rows in longest_first(split).chunks(generation.batch_size) {
         let sources: Vec<&[u32]> = rows.iter().map(|&row| split.pairs[row].source.as_slice()).collect();
         let padding = backbone.padding(adaptation.method);
         let sources = Rows::new(&vec![sources; runs], padding, backbone.device());
@@ -47,6 +45,46 @@ pub fn predict<E>(
         done(rows.len())?;
     }
     Ok(predictions)
+}
+
+/// Log-probability of each label as the answer to each row, EOS token included, for each run side by side:
+/// `[run][row][label]`. `done` is told the number of rows of each batch, and can end it.
+///
+/// # Errors
+/// Those of `done`.
+pub fn label_log_probabilities<E>(
+    backbone: &dyn Backbone,
+    adaptation: &Adaptation,
+    split: &Split,
+    labels: &[Vec<u32>],
+    batch_size: usize,
+    mut done: impl FnMut(usize) -> Result<(), E>,
+) -> Result<Vec<Vec<Vec<f32>>>, E> {
+    let runs = adaptation.parameters.runs();
+    let mut all = vec![vec![Vec::new(); split.len()]; runs];
+    // A row is as many as it has labels.
+    for rows in longest_first(split).chunks((batch_size / labels.len().max(1)).max(1)) {
+        let source = |row: usize| split.pairs[row].source.as_slice();
+        let pairs = rows.iter().flat_map(|&row| labels.iter().map(move |label| (source(row), &label[..])));
+        let pairs: Vec<(&[u32], &[u32])> = pairs.collect();
+        let padding = backbone.padding(adaptation.method);
+        let batch = Batch::new(&vec![pairs; runs], padding, backbone.device());
+        let found = to_host(backbone.target_log_probabilities(adaptation, &batch).flatten(0, 1));
+        for (run, found) in found.chunks(rows.len() * labels.len()).enumerate() {
+            for (&row, found) in rows.iter().zip(found.chunks(labels.len())) {
+                all[run][row] = found.to_vec();
+            }
+        }
+        done(rows.len())?;
+    }
+    Ok(all)
+}
+
+/// Rows in an order in which those of similar length are together: they pad least.
+fn longest_first(split: &Split) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..split.len()).collect();
+    order.sort_by_key(|&row| std::cmp::Reverse(split.pairs[row].source.len()));
+    order
 }
 
 /// Scores one run's predictions; `classes` are those of the task.

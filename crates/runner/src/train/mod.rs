@@ -10,9 +10,9 @@ mod settings;
 mod state;
 mod training;
 
-pub use evaluate::{Generation, Scores, predict, score};
+pub use evaluate::{Generation, Scores, label_log_probabilities, predict, score};
 pub use job::{Job, RunSettings, TrainError};
-pub use outcome::{Best, Outcome, RunOutcome, RunStatus};
+pub use outcome::{Answers, Best, Evidence, Outcome, RunOutcome, RunStatus, Tokens};
 pub use selection::{Criterion, Selection};
 pub use settings::{Interval, NamedInterval, TrainSettings};
 pub use state::{Snapshot, State, StateError, StateFile, owner, set_aside};

@@ -28,6 +28,9 @@ pub struct RunOutcome {
     /// Score that chooses the checkpoint, on the validation split, by update.
     #[serde(with = "super::exact")]
     pub validation: Vec<(u64, f64)>,
+    /// Norm of the gradients before clipping, by update, as long as the loss was finite.
+    #[serde(with = "super::exact")]
+    pub gradient_norms: Vec<(u64, f64)>,
 }
 
 /// The best checkpoint of a run.
@@ -38,15 +41,47 @@ pub struct Best {
     pub validation: Scores,
     #[serde(with = "super::exact")]
     pub test: Scores,
+    /// What it generated for the rows of the validation split.
+    pub predictions: Vec<String>,
     /// Trained values in declaration order.
     #[serde(skip)]
     pub values: Vec<Vec<f32>>,
+}
+
+/// What a checkpoint answers to the rows of a split.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answers {
+    /// Generated texts, by row.
+    pub predictions: Vec<String>,
+    /// Log-probability of each declared label, EOS token included: `[row][label]`, empty without declared labels.
+    pub label_log_probabilities: Vec<Vec<f32>>,
+}
+
+/// All that is kept of a run's best checkpoint beside its values and scores.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evidence {
+    pub validation: Answers,
+    pub test: Answers,
+    /// Scores on the test split after the last update, for comparison; `None` where the run diverged.
+    pub last: Option<Scores>,
+}
+
+/// Tokens that a run has computed with, of sources and targets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    pub real: u64,
+    /// With the padding to the longest row of the runs side by side.
+    pub padded: u64,
 }
 
 /// What came of runs side by side.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub runs: Vec<RunOutcome>,
+    /// What each run's best checkpoint answered; empty where there is none.
+    pub evidence: Vec<Evidence>,
+    /// Of each run.
+    pub tokens: Vec<Tokens>,
     /// Most bytes that the allocator of a GPU had reserved; `None` on the CPU.
     pub device_memory: Option<u64>,
     pub train_time: Duration,
@@ -55,7 +90,14 @@ pub struct Outcome {
 
 impl RunOutcome {
     pub(super) fn new(seed: u64) -> Self {
-        Self { seed, status: RunStatus::Completed, best: None, losses: Vec::new(), validation: Vec::new() }
+        Self {
+            seed,
+            status: RunStatus::Completed,
+            best: None,
+            losses: Vec::new(),
+            validation: Vec::new(),
+            gradient_norms: Vec::new(),
+        }
     }
 }
 
@@ -78,9 +120,15 @@ mod tests {
         let values: Vec<f64> = scores.chain(numbers).chain(extremes).collect();
         outcome.losses = (0..).zip(values.iter().copied()).collect();
         outcome.validation = (0..).zip(values.iter().map(|value| value / 3.0)).collect();
+        outcome.gradient_norms = (0..).zip(values.iter().map(|value| value / 7.0)).collect();
         let scores: Scores = values.iter().map(|value| (value.to_string(), *value)).collect();
-        outcome.best =
-            Some(Best { step: 3, validation: scores.clone(), test: scores, values: vec![vec![1.0]] });
+        outcome.best = Some(Best {
+            step: 3,
+            validation: scores.clone(),
+            test: scores,
+            predictions: vec!["\u{1f}a \"b\"".into()],
+            values: vec![vec![1.0]],
+        });
         let text = serde_json::to_string(&outcome).unwrap();
         let back: RunOutcome = serde_json::from_str(&text).unwrap();
         assert_eq!((&back.status, back.seed), (&outcome.status, outcome.seed));
@@ -89,7 +137,9 @@ mod tests {
         };
         assert_eq!(bits(&back.losses), bits(&outcome.losses));
         assert_eq!(bits(&back.validation), bits(&outcome.validation));
+        assert_eq!(bits(&back.gradient_norms), bits(&outcome.gradient_norms));
         let (back, best) = (back.best.unwrap(), outcome.best.unwrap());
+        assert_eq!(back.predictions, best.predictions);
         assert_eq!((back.step, back.validation, back.test), (best.step, best.validation, best.test));
     }
 }

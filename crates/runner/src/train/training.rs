@@ -5,9 +5,9 @@ use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update, linear};
 use peft_model::{Adaptation, Batch, Parameters, StepCount, device};
 
-use super::evaluate::{Generation, Scores, predict, score};
+use super::evaluate::{Generation, Scores, label_log_probabilities, predict, score};
 use super::job::{Job, TrainError};
-use super::outcome::{Best, Outcome, RunOutcome, RunStatus};
+use super::outcome::{Answers, Best, Evidence, Outcome, RunOutcome, RunStatus, Tokens};
 use super::selection::Criterion;
 use crate::data::Split;
 use crate::data::{Batches, EpochCache};
@@ -27,6 +27,8 @@ pub(super) struct Training<'a> {
     pub(super) recent: Vec<Tensor<1>>,
     /// Most bytes that a GPU has had reserved.
     device_memory: Option<u64>,
+    /// Of each run.
+    pub(super) tokens: Vec<Tokens>,
     pub(super) train_time: Duration,
     pub(super) evaluate_time: Duration,
 }
@@ -60,6 +62,7 @@ impl<'a> Training<'a> {
             outcomes: seeds.into_iter().map(RunOutcome::new).collect(),
             recent: Vec::new(),
             device_memory: None,
+            tokens: vec![Tokens::default(); job.runs.len()],
             train_time: Duration::ZERO,
             evaluate_time: Duration::ZERO,
         })
@@ -112,7 +115,15 @@ impl<'a> Training<'a> {
         let rows = runs.iter().map(Vec::len).sum();
         let Job { backbone, method, rows_at_once, .. } = *self.job;
         let (most, padding) = (rows_at_once.unwrap_or(usize::MAX), backbone.padding(method));
-        (Batch::slices(&runs, most, padding, backbone.device()), rows)
+        let slices = Batch::slices(&runs, most, padding, backbone.device());
+        let padded = slices.iter().flat_map(|batch| [&batch.source.ids, &batch.target.ids]);
+        let padded: usize = padded.map(|ids| ids.dims().iter().product::<usize>()).sum();
+        for (&run, pairs) in self.alive.iter().zip(&runs) {
+            let real: usize = pairs.iter().map(|(source, target)| source.len() + target.len()).sum();
+            self.tokens[run].real += real as u64;
+            self.tokens[run].padded += (padded / runs.len()) as u64;
+        }
+        (slices, rows)
     }
 
     /// Records the mean loss since the last look, and ends the runs whose loss is not finite.
@@ -125,9 +136,13 @@ impl<'a> Training<'a> {
             recent.iter().map(|losses| f64::from(losses[position])).sum::<f64>() / recent.len() as f64
         };
         let means: Vec<f64> = (0..self.alive.len()).map(mean).collect();
-        for (&run, &loss) in self.alive.iter().zip(&means) {
+        let norms = self.optimizer.gradient_norms();
+        for (position, (&run, &loss)) in self.alive.iter().zip(&means).enumerate() {
             match loss.is_finite() {
-                true => self.outcomes[run].losses.push((step, loss)),
+                true => {
+                    self.outcomes[run].losses.push((step, loss));
+                    self.outcomes[run].gradient_norms.extend(norms.get(position).map(|norm| (step, *norm)));
+                }
                 false => self.outcomes[run].status = RunStatus::Diverged { step, loss: loss.to_string() },
             }
         }
@@ -171,7 +186,7 @@ impl<'a> Training<'a> {
         let started = Instant::now();
         let all = score_split(self.job, &self.parameters, &self.job.data.validation, "validation", progress)?;
         let criterion = self.job.criterion;
-        for (position, scores) in all.into_iter().enumerate() {
+        for (position, (scores, predictions)) in all.into_iter().enumerate() {
             let run = self.alive[position];
             let outcome = &mut self.outcomes[run];
             let score = criterion.score(&scores);
@@ -184,7 +199,8 @@ impl<'a> Training<'a> {
                     outcome.status = RunStatus::Diverged { step, loss: f64::NAN.to_string() };
                     continue;
                 }
-                outcome.best = Some(Best { step, validation: scores, test: Scores::new(), values });
+                outcome.best =
+                    Some(Best { step, validation: scores, test: Scores::new(), predictions, values });
             }
         }
         self.leave_diverged();
@@ -192,7 +208,8 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Scores the best checkpoint of every run that has one, on the test split and on its probes.
+    /// Scores the best checkpoint of every run that has one on the test split and on its probes, and what the last
+    /// update made.
     ///
     /// # Errors
     /// When a metric cannot take the task's targets, or a signal came.
@@ -200,41 +217,102 @@ impl<'a> Training<'a> {
         let started = Instant::now();
         let job = self.job;
         let mut outcomes = self.outcomes.clone();
-        let chosen: Vec<&mut Best> =
-            outcomes.iter_mut().filter_map(|outcome| outcome.best.as_mut()).collect();
+        let mut evidence = vec![Evidence::default(); outcomes.len()];
+        let chosen: Vec<usize> = (0..outcomes.len()).filter(|&run| outcomes[run].best.is_some()).collect();
         if !chosen.is_empty() {
-            let declared = self.parameters.declared().to_vec();
-            let values: Vec<&[Vec<f32>]> = chosen.iter().map(|best| best.values.as_slice()).collect();
-            let backbone = job.backbone;
-            let best = Parameters::from_host(declared, &values, backbone.device(), backbone.dtype());
-            let mut all = score_split(job, &best, &job.data.test, "test", progress)?;
+            let best = self.best(&chosen);
+            let tested = score_split(job, &best, &job.data.test, "test", progress)?;
+            let labels = [&job.data.validation, &job.data.test]
+                .map(|split| score_labels(job, &best, split, progress).map(Vec::into_iter));
+            let [of_validation, of_test] = labels;
+            let labels = of_validation?.zip(of_test?);
+            for ((&run, (scores, predictions)), (of_validation, of_test)) in
+                chosen.iter().zip(tested).zip(labels)
+            {
+                let Some(best) = &mut outcomes[run].best else { continue };
+                best.test = scores;
+                let answers =
+                    |predictions, label_log_probabilities| Answers { predictions, label_log_probabilities };
+                evidence[run].validation = answers(best.predictions.clone(), of_validation);
+                evidence[run].test = answers(predictions, of_test);
+            }
             for (name, split) in &job.data.probes {
-                for (scores, probed) in all.iter_mut().zip(score_split(job, &best, split, name, progress)?) {
-                    scores.extend(
+                for (&run, (probed, _)) in chosen.iter().zip(score_split(job, &best, split, name, progress)?)
+                {
+                    let Some(best) = &mut outcomes[run].best else { continue };
+                    best.test.extend(
                         probed.into_iter().map(|(metric, score)| (format!("{name}/{metric}"), score)),
                     );
                 }
             }
-            for (best, scores) in chosen.into_iter().zip(all) {
-                best.test = scores;
-            }
         }
+        self.test_last(&outcomes, &mut evidence, progress)?;
         let evaluate_time = self.evaluate_time + started.elapsed();
         let device_memory = self.device_memory.max(device::reserved_memory(job.backbone.device()));
-        Ok(Outcome { runs: outcomes, device_memory, train_time: self.train_time, evaluate_time })
+        Ok(Outcome {
+            runs: outcomes,
+            evidence,
+            tokens: self.tokens.clone(),
+            device_memory,
+            train_time: self.train_time,
+            evaluate_time,
+        })
+    }
+
+    /// The best values of some runs side by side.
+    fn best(&self, runs: &[usize]) -> Parameters {
+        let best = runs.iter().filter_map(|&run| self.outcomes[run].best.as_ref());
+        let values: Vec<&[Vec<f32>]> = best.map(|best| best.values.as_slice()).collect();
+        let (backbone, declared) = (self.job.backbone, self.parameters.declared().to_vec());
+        Parameters::from_host(declared, &values, backbone.device(), backbone.dtype())
+    }
+
+    /// Scores the living runs on the test split as the last update left them; of those whose best checkpoint that is,
+    /// the scores are known.
+    fn test_last(
+        &self,
+        outcomes: &[RunOutcome],
+        evidence: &mut [Evidence],
+        progress: &mut dyn Progress,
+    ) -> Result<(), TrainError> {
+        let is_last =
+            |run: usize| outcomes[run].best.as_ref().is_some_and(|best| best.step == self.job.settings.steps);
+        let positions: Vec<usize> =
+            (0..self.alive.len()).filter(|&position| !is_last(self.alive[position])).collect();
+        let mut scored = Vec::new();
+        if !positions.is_empty() {
+            let last = self.parameters.select(&positions);
+            scored = score_split(self.job, &last, &self.job.data.test, "test", progress)?;
+        }
+        let mut scored = scored.into_iter().map(|(scores, _)| scores);
+        for &run in &self.alive {
+            evidence[run].last = match is_last(run) {
+                true => outcomes[run].best.as_ref().map(|best| without_probes(&best.test)),
+                false => scored.next(),
+            };
+        }
+        Ok(())
     }
 }
 
-/// Scores each run's parameters on a split.
+/// The scores of the split itself.
+fn without_probes(scores: &Scores) -> Scores {
+    scores
+        .iter()
+        .filter(|(name, _)| !name.contains('/'))
+        .map(|(name, score)| (name.clone(), *score))
+        .collect()
+}
+
+/// Scores each run's parameters on a split, and gives the texts that were scored.
 fn score_split(
     job: &Job,
     parameters: &Parameters,
     split: &Split,
     what: &str,
     progress: &mut dyn Progress,
-) -> Result<Vec<Scores>, TrainError> {
-    let batch_size = job.settings.eval_batch_size.min(job.rows_at_once.unwrap_or(usize::MAX));
-    let generation = Generation { batch_size, max_new_tokens: job.data.max_new_tokens };
+) -> Result<Vec<(Scores, Vec<String>)>, TrainError> {
+    let generation = Generation { batch_size: batch_size(job), max_new_tokens: job.data.max_new_tokens };
     let adaptation = Adaptation::new(job.method, parameters);
     let mut done = 0;
     let predictions = predict(job.backbone, &adaptation, split, job.tokenizer, generation, |rows| {
@@ -243,10 +321,38 @@ fn score_split(
         interrupt::check()
     })?;
     let classes = &job.data.classes;
-    predictions.iter().map(|predictions| Ok(score(split, predictions, job.metrics, classes)?)).collect()
+    let scored =
+        |predictions: Vec<String>| Ok((score(split, &predictions, job.metrics, classes)?, predictions));
+    predictions.into_iter().map(scored).collect()
 }
 
-/// A loss of each run.
-pub(super) fn to_host(losses: Tensor<1>) -> Vec<f32> {
-    losses.try_into_vec_as().expect("losses are floats")
+/// What each run's parameters make of a task's labels; nothing where the task declares none.
+fn score_labels(
+    job: &Job,
+    parameters: &Parameters,
+    split: &Split,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Vec<Vec<f32>>>, TrainError> {
+    let labels = &job.data.labels;
+    if labels.is_empty() {
+        return Ok(vec![Vec::new(); parameters.runs()]);
+    }
+    let adaptation = Adaptation::new(job.method, parameters);
+    let mut done = 0;
+    let found = label_log_probabilities(job.backbone, &adaptation, split, labels, batch_size(job), |rows| {
+        done += rows;
+        progress.scoring("labels", done, split.len());
+        interrupt::check()
+    })?;
+    Ok(found)
+}
+
+/// Rows of each run that are answered at once.
+fn batch_size(job: &Job) -> usize {
+    job.settings.eval_batch_size.min(job.rows_at_once.unwrap_or(usize::MAX))
+}
+
+/// A value of each run.
+pub(super) fn to_host(values: Tensor<1>) -> Vec<f32> {
+    values.try_into_vec_as().expect("values are floats")
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use peft_bench::results::{Record, Store};
+use peft_bench::results::{Record, RecordedEvidence, Store};
 
 use crate::common::{Workspace, files};
 
@@ -45,6 +45,12 @@ fn without_times(record: Record) -> Record {
         timestamp: String::new(),
         // It depends on the earlier work of the process.
         peak_memory_bytes: None,
+        evidence: record.evidence.map(|evidence| RecordedEvidence {
+            examples_per_second: 0.0,
+            // Of the widest row of all runs side by side.
+            padded_tokens: 0,
+            ..evidence
+        }),
         ..record
     }
 }

@@ -69,6 +69,7 @@ impl Small {
             test: split(13),
             probes: Vec::new(),
             classes: vec!["0".into(), "1".into()],
+            labels: Vec::new(),
             max_new_tokens: 2,
         };
         let metrics = vec![Metric::Accuracy, Metric::F1];

@@ -1,0 +1,137 @@
+//! What a cell answered to the items of the reported split: which were right, and how the answers are distributed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use polars::prelude::*;
+use rayon::prelude::*;
+
+use crate::results::{Record, ReportedSplit, Store, StoreError, predictions_file};
+use crate::task::TaskSpec;
+
+/// Answers of one cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellAnswers {
+    /// The table of items that they answer: only answers to the same items can be compared.
+    pub items: String,
+    /// Whether each answer is right; `None` where answers are neither right nor wrong.
+    pub right: Vec<Option<bool>>,
+    pub distribution: Distribution,
+}
+
+/// How answers and targets are distributed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Distribution {
+    /// Number of items.
+    pub items: usize,
+    /// The most frequent answer and how often it was given.
+    pub most_frequent: (String, usize),
+    /// How often the most frequent target occurs.
+    pub most_frequent_target: usize,
+    /// Number of distinct targets.
+    pub distinct_targets: usize,
+    /// Answers that are none of the declared labels; `None` where the task declares none.
+    pub outside_labels: Option<usize>,
+    pub empty: usize,
+}
+
+/// The answers of all cells that have kept them, by cell.
+///
+/// # Errors
+/// When a file is there and cannot be read.
+pub(super) fn read_all(
+    store: &Store,
+    records: &[Record],
+    split: ReportedSplit,
+) -> Result<BTreeMap<String, CellAnswers>, StoreError> {
+    let cells: BTreeMap<&str, &Record> =
+        records.iter().map(|record| (record.cell.as_str(), record)).collect();
+    let read = |(cell, record): (&&str, &&Record)| {
+        Ok(read(store, record, split)?.map(|answers| (cell.to_string(), answers)))
+    };
+    let all: Vec<_> = cells.par_iter().map(read).collect::<Result<_, StoreError>>()?;
+    Ok(all.into_iter().flatten().collect())
+}
+
+fn read(store: &Store, record: &Record, split: ReportedSplit) -> Result<Option<CellAnswers>, StoreError> {
+    let Some(items) = record.evidence.as_ref().and_then(|evidence| evidence.items.clone()) else {
+        return Ok(None);
+    };
+    let columns = ["split", "target", "prediction", "right"];
+    let Some(frame) = store.read_columns(&predictions_file(&record.cell), Some(&columns))? else {
+        return Ok(None);
+    };
+    // A table without these columns was not written by this program, whatever its checksum says.
+    Ok(summarize(&frame, split, labels(record).as_ref()).ok().map(|(right, distribution)| CellAnswers {
+        items,
+        right,
+        distribution,
+    }))
+}
+
+/// The labels that a cell's task declares.
+fn labels(record: &Record) -> Option<BTreeSet<String>> {
+    let spec: TaskSpec = serde_json::from_str(&record.task_spec).ok()?;
+    Some(spec.labels?.words().into_iter().map(String::from).collect())
+}
+
+fn summarize(
+    frame: &DataFrame,
+    split: ReportedSplit,
+    labels: Option<&BTreeSet<String>>,
+) -> PolarsResult<(Vec<Option<bool>>, Distribution)> {
+    let (splits, rights) = (frame.column("split")?.str()?, frame.column("right")?.bool()?);
+    let (targets, predictions) = (frame.column("target")?.str()?, frame.column("prediction")?.str()?);
+    let mut right = Vec::new();
+    let (mut answers, mut wanted): (BTreeMap<&str, usize>, BTreeMap<&str, usize>) = Default::default();
+    let rows = splits.iter().zip(rights.iter()).zip(targets.iter().zip(predictions.iter()));
+    for ((_, is_right), (target, prediction)) in rows.filter(|((name, _), _)| *name == Some(split.name())) {
+        right.push(is_right);
+        *wanted.entry(target.unwrap_or_default()).or_default() += 1;
+        *answers.entry(prediction.unwrap_or_default()).or_default() += 1;
+    }
+    let most = |counts: &BTreeMap<&str, usize>| {
+        let most = counts.iter().max_by_key(|(_, count)| **count);
+        most.map_or((String::new(), 0), |(text, count)| (text.to_string(), *count))
+    };
+    let outside = |labels: &BTreeSet<String>| {
+        answers.iter().filter(|(text, _)| !labels.contains(**text)).map(|(_, count)| count).sum()
+    };
+    let distribution = Distribution {
+        items: right.len(),
+        most_frequent: most(&answers),
+        most_frequent_target: most(&wanted).1,
+        distinct_targets: wanted.len(),
+        outside_labels: labels.map(outside),
+        empty: answers.get("").copied().unwrap_or(0),
+    };
+    Ok((right, distribution))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_one_split_are_counted() {
+        let frame = df!(
+            "split" => ["validation", "test", "test", "test"],
+            "target" => ["0", "1", "0", "1"],
+            "prediction" => ["0", "1", "1", ""],
+            "right" => [Some(true), Some(true), Some(false), None],
+        )
+        .unwrap();
+        let labels = ["0", "1"].map(String::from).into();
+        let (right, found) = summarize(&frame, ReportedSplit::Test, Some(&labels)).unwrap();
+        assert_eq!(right, [Some(true), Some(false), None]);
+        let expected = Distribution {
+            items: 3,
+            most_frequent: ("1".into(), 2),
+            most_frequent_target: 2,
+            distinct_targets: 2,
+            outside_labels: Some(1),
+            empty: 1,
+        };
+        assert_eq!(found, expected);
+        assert_eq!(summarize(&frame, ReportedSplit::Validation, None).unwrap().0, [Some(true)]);
+    }
+}

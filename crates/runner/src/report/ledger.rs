@@ -1,0 +1,78 @@
+//! The fairness ledger: what each method was given.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::sheet::{TaskSheet, method_names};
+use crate::results::Record;
+use crate::train::TrainSettings;
+
+/// What one method was given, over all tasks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LedgerRow {
+    pub method: String,
+    /// Settings that were tried and selected among; 1 where settings were given.
+    pub trials: u32,
+    /// The settings that were tried.
+    pub grid: String,
+    /// Which metric on the validation split chose the checkpoint.
+    pub selection: String,
+    pub steps: String,
+    pub batch_size: String,
+    /// Training rows that were seen in a run.
+    pub examples: String,
+    pub seeds: u32,
+    pub trainable_parameters: String,
+}
+
+/// The ledger of all methods.
+pub(super) fn ledger(sheets: &[TaskSheet]) -> Vec<LedgerRow> {
+    method_names(sheets).into_iter().map(|method| row(sheets, method)).collect()
+}
+
+fn row(sheets: &[TaskSheet], method: &str) -> LedgerRow {
+    let own: Vec<&Record> = sheets
+        .iter()
+        .filter_map(|sheet| sheet.method(method))
+        .flat_map(|sheet| sheet.runs.iter().map(|run| run.record))
+        .collect();
+    let trainings: Vec<TrainSettings> =
+        own.iter().filter_map(|record| serde_json::from_str(&record.training).ok()).collect();
+    let span = |value: fn(&TrainSettings) -> u64| range(trainings.iter().map(value));
+    let seeds: BTreeSet<u64> = own.iter().map(|record| record.seed).collect();
+    let selection: BTreeSet<&str> = own.iter().map(|record| record.selection_metric.as_str()).collect();
+    LedgerRow {
+        method: method.into(),
+        trials: 1,
+        grid: "given".into(),
+        selection: selection.into_iter().collect::<Vec<_>>().join(", "),
+        steps: span(|training| training.steps),
+        batch_size: span(|training| training.batch_size as u64),
+        examples: span(|training| training.steps * training.batch_size as u64),
+        seeds: seeds.len() as u32,
+        trainable_parameters: range(own.iter().map(|record| record.trainable_parameters)),
+    }
+}
+
+/// `7`, or `7 to 12` where values differ.
+fn range(values: impl Iterator<Item = u64>) -> String {
+    let values: BTreeSet<u64> = values.collect();
+    match (values.first(), values.last()) {
+        (Some(low), Some(high)) if low != high => format!("{low} to {high}"),
+        (Some(one), _) => one.to_string(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_differ_are_a_range() {
+        assert_eq!(range([3, 1, 2].into_iter()), "1 to 3");
+        assert_eq!(range([2, 2].into_iter()), "2");
+        assert_eq!(range([].into_iter()), "");
+    }
+}

@@ -1,0 +1,23 @@
+//! Reports over a results folder: statistics, diagnoses, items, and the page that shows them.
+
+mod across;
+mod answers;
+mod curves;
+mod data;
+mod diagnoses;
+mod formats;
+mod items;
+mod ledger;
+mod page;
+mod pairwise;
+mod sheet;
+mod summary;
+
+pub use across::{Across, MethodLetters};
+pub use answers::{CellAnswers, Distribution};
+pub use data::ReportData;
+pub use diagnoses::Diagnosis;
+pub use formats::Format;
+pub use page::{index, page};
+pub use pairwise::{LEVEL, Pair, to_frame};
+pub use summary::summary;
