@@ -10,7 +10,7 @@ use super::fetch::Fetch;
 use super::output;
 use super::tally::Tally;
 use crate::data::TokenCache;
-use crate::grid::{self, Executed, Execution, Hardware, Library, Overrides, PlannedCell, Watcher};
+use crate::grid::{self, Executed, Execution, Hardware, Library, Overrides, PlannedCell, Shard, Watcher};
 use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::model::{LoadedOnce, ModelFiles, Precision};
@@ -52,6 +52,9 @@ pub(super) struct Run {
     /// words without quotes
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
+    /// Compute one of N shares of the cells, such as 1/3, 2/3 and 3/3 on three machines; all other options must be equal
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// Results folder [default: results/<suite>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -95,7 +98,11 @@ impl Run {
         let library = Library { hub: &hub, tokenizer: &model.tokenizer, tokens: &tokens };
         let of_device = || peft_model::device::total_memory(&opened).map(|total| total / 10 * 9);
         let hardware = Hardware { device, memory_limit: self.memory_limit.or_else(of_device) };
-        let resolved = grid::resolve(plan, &model, library, hardware)?;
+        let mut resolved = grid::resolve(plan, &model, library, hardware)?;
+        let all = resolved.cells();
+        if let Some(shard) = self.shard {
+            resolved.keep(shard);
+        }
         let (suite, cells) = (&resolved.suite, resolved.cells());
         let folder = self.out.unwrap_or_else(|| grid::default_output(suite));
         let backbone = LoadedOnce::new(&model, opened, suite.precision);
@@ -104,8 +111,9 @@ impl Run {
             backbone.get()?;
         }
         let store = open(&folder, &cells)?;
-        let roster = grid::roster(suite, resolved.references(), &model.revision, &cells);
-        let mut collector = Collector::new(&store, roster, &cells)?;
+        // Tables say what is missing of the whole suite.
+        let roster = grid::roster(suite, resolved.references(), &model.revision, &all);
+        let mut collector = Collector::new(&store, roster, &cells, self.shard)?;
         let execution = Execution {
             model: &model,
             backbone: &backbone,
@@ -154,10 +162,17 @@ struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    fn new(store: &'a Store, mut roster: Roster, cells: &[PlannedCell]) -> Result<Self> {
+    fn new(
+        store: &'a Store,
+        mut roster: Roster,
+        cells: &[PlannedCell],
+        shard: Option<Shard>,
+    ) -> Result<Self> {
         let records = store.records()?;
         outdated(&records).iter().for_each(|note| say!("{note}"));
-        let tally = Tally::start(&roster.title, roster.report, cells, &records);
+        let share = shard.map(|shard| format!(", shard {shard}")).unwrap_or_default();
+        let title = format!("{}{share}", roster.title);
+        let tally = Tally::start(&title, roster.report, cells, &records);
         roster.join_others(store.folder())?;
         let collector = Self {
             store,

@@ -3,8 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::lengths::SplitLengths;
 use super::split::Split;
 use crate::files::digest::Digest;
 use crate::files::{self, atomic};
@@ -35,6 +38,20 @@ pub struct Key<'a> {
     pub target_limit: usize,
 }
 
+/// What the cache keeps of a split.
+pub trait Kept: Serialize + DeserializeOwned {
+    /// How the names of its files end.
+    const ENDING: &'static str;
+}
+
+impl Kept for Split {
+    const ENDING: &'static str = "tokens";
+}
+
+impl Kept for SplitLengths {
+    const ENDING: &'static str = "lengths";
+}
+
 impl TokenCache {
     /// The cache in a folder, which need not exist.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
@@ -58,43 +75,43 @@ impl TokenCache {
 
     /// Whether the split of a key is in the cache.
     pub fn has(&self, key: &Key) -> bool {
-        self.folder.as_ref().is_some_and(|folder| folder.join(key.file_name()).is_file())
+        self.folder.as_ref().is_some_and(|folder| folder.join(key.file_name::<Split>()).is_file())
     }
 
-    /// The split of a key, from the cache or made and kept there. A damaged file is replaced; a folder that
+    /// What is kept of the split of a key, from the cache or made and kept there. A damaged file is replaced; a folder that
     /// cannot be written to is only reported.
     ///
     /// # Errors
     /// Those of `make`.
-    pub fn get_or_make<E>(&self, key: &Key, make: impl FnOnce() -> Result<Split, E>) -> Result<Split, E> {
+    pub fn get_or_make<T: Kept, E>(&self, key: &Key, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let Some(folder) = &self.folder else { return make() };
-        let path = folder.join(key.file_name());
-        if let Some(split) = read(&path) {
-            return Ok(split);
+        let path = folder.join(key.file_name::<T>());
+        if let Some(kept) = read(&path) {
+            return Ok(kept);
         }
         atomic::sweep(folder);
-        let split = make()?;
-        if let Err(e) = write(&path, &split) {
+        let made = make()?;
+        if let Err(e) = write(&path, &made) {
             crate::terminal::progress::say!(
                 "note: tokens are not cached: cannot write {} ({e})",
                 path.display()
             );
         }
-        Ok(split)
+        Ok(made)
     }
 }
 
 impl Key<'_> {
     /// SHA-256 over the key and over the code that makes splits.
-    fn file_name(&self) -> String {
+    fn file_name<T: Kept>(&self) -> String {
         let Self { task, role, rows, tokenizer, source_limit, target_limit } = self;
         let code = concat!(env!("CARGO_PKG_VERSION"), " ", env!("PREPROCESSING_DIGEST"));
         let key = json!([code, task.content(), role, rows, tokenizer, source_limit, target_limit]);
-        format!("{}.tokens", Digest::of_json(&key).hex())
+        format!("{}.{}", Digest::of_json(&key).hex(), T::ENDING)
     }
 }
 
-fn read(path: &Path) -> Option<Split> {
+fn read<T: Kept>(path: &Path) -> Option<T> {
     let bytes = match files::bytes(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
@@ -106,21 +123,21 @@ fn read(path: &Path) -> Option<Split> {
             return None;
         }
     };
-    let split = bytes
+    let kept = bytes
         .split_at_checked(CHECKSUM)
         .filter(|(found, payload)| **found == checksum(path, payload))
         .and_then(|(_, payload)| postcard::from_bytes(payload).ok());
-    if split.is_none() {
+    if kept.is_none() {
         crate::terminal::progress::say!(
             "note: cached tokens in {} are damaged; making them anew",
             path.display()
         );
     }
-    split
+    kept
 }
 
-fn write(path: &Path, split: &Split) -> io::Result<()> {
-    let payload = postcard::to_allocvec(split).map_err(io::Error::other)?;
+fn write(path: &Path, kept: &impl Kept) -> io::Result<()> {
+    let payload = postcard::to_allocvec(kept).map_err(io::Error::other)?;
     let mut bytes = checksum(path, &payload).to_vec();
     bytes.extend(payload);
     atomic::write(path, &bytes)
@@ -210,7 +227,7 @@ mod tests {
         let cache = TokenCache::at(folder.path());
         let spec = task::find("rte").unwrap().spec;
         get(&cache, &key(&spec));
-        let path = folder.path().join(key(&spec).file_name());
+        let path = folder.path().join(key(&spec).file_name::<Split>());
         let whole = fs::read(&path).unwrap();
         let mut damages: Vec<Vec<u8>> = [0, 31, 33, whole.len() - 1].map(|len| whole[..len].to_vec()).into();
         damages.extend((0..whole.len()).map(|i| {
@@ -232,7 +249,7 @@ mod tests {
         let spec = task::find("rte").unwrap().spec;
         let other = Key { role: "test", ..key(&spec) };
         get(&cache, &other);
-        let [from, to] = [&other, &key(&spec)].map(|key| folder.path().join(key.file_name()));
+        let [from, to] = [&other, &key(&spec)].map(|key| folder.path().join(key.file_name::<Split>()));
         fs::copy(from, to).unwrap();
         assert!(get(&cache, &key(&spec)).1);
     }

@@ -1,4 +1,7 @@
+use std::convert::Infallible;
+
 use super::cache::{Key, TokenCache};
+use super::lengths::SplitLengths;
 use super::split::Split;
 use crate::hub::Hub;
 use crate::task::{Role, RowSource, Task, TaskError};
@@ -54,6 +57,7 @@ impl Source {
         cache: &TokenCache,
     ) -> Result<Split, TaskError> {
         let (rows, revision) = self.of(role);
+        let key = key(task, role, revision, tokenizer, target_limit);
         let make = || {
             let loaded = task.read(role, rows)?;
             let examples = task.examples(&loaded.rows, &loaded.indices)?;
@@ -64,6 +68,28 @@ impl Source {
             Ok(split)
         };
         // Generated as fast as read.
+        if is_generated(rows) {
+            return make();
+        }
+        cache.get_or_make(&key, || {
+            let split = make()?;
+            // Plans read no more than these.
+            let Ok(_) = cache.get_or_make(&key, || Ok::<_, Infallible>(SplitLengths::from(&split)));
+            Ok(split)
+        })
+    }
+
+    /// The lengths of a role's texts, from the cache where it has them.
+    pub(super) fn lengths(
+        &self,
+        task: &Task,
+        role: Role,
+        tokenizer: &Tokenizer,
+        target_limit: usize,
+        cache: &TokenCache,
+    ) -> Result<SplitLengths, TaskError> {
+        let (rows, revision) = self.of(role);
+        let make = || self.split(task, role, tokenizer, target_limit, cache).map(|split| (&split).into());
         match is_generated(rows) {
             true => make(),
             false => cache.get_or_make(&key(task, role, revision, tokenizer, target_limit), make),

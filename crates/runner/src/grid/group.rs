@@ -1,4 +1,6 @@
+use super::flops::Flops;
 use super::instance::Instance;
+use super::shard::Unit;
 use crate::host::device::DeviceName;
 use crate::results::Cell;
 
@@ -9,6 +11,8 @@ pub(super) struct Group {
     pub cells: Vec<Cell>,
     /// Whether seeds train side by side.
     pub together: bool,
+    /// What each of them computes.
+    pub flops: Flops,
 }
 
 /// A cell that a plan has, trained or not.
@@ -26,9 +30,12 @@ pub struct PlannedCell {
     /// Name of the method in tables.
     pub method: String,
     pub seed: u64,
-    /// Rows that it trains on, again and again, in all: what its training time goes by.
+    /// Millions of floating-point operations of its training and its scoring, about: what its time goes by.
     pub work: u64,
 }
+
+/// Work of a cell that nobody could compute; sums of less cannot overflow.
+const MOST_WORK: f64 = 1e15;
 
 impl Group {
     /// The cell of a seed, which need not be the suite's: a state on disk may be of an earlier run with others.
@@ -47,19 +54,28 @@ impl Group {
         }
     }
 
-    /// Numbers of training rows; `None` for all of them.
-    pub(super) fn shots(&self) -> Option<usize> {
-        self.cells[0].shots
+    /// The units of which a process computes all or nothing: seeds whose company decides their bits, or single cells.
+    pub(super) fn units(&self) -> Vec<Unit> {
+        let unit = |cells: &[Cell]| Unit {
+            cells: cells.iter().map(Cell::id).collect(),
+            work: cells.iter().map(|cell| self.work(cell)).sum(),
+        };
+        match self.cells.first() {
+            Some(first) if !first.company.is_empty() => vec![unit(&self.cells)],
+            _ => self.cells.chunks(1).map(unit).collect(),
+        }
     }
-}
 
-impl PlannedCell {
+    fn work(&self, cell: &Cell) -> u64 {
+        (self.flops.total(&cell.training) / 1e6).clamp(1.0, MOST_WORK) as u64
+    }
+
     /// A cell as a method's name asks for it.
-    pub fn new(cell: &Cell, instance: &Instance) -> Self {
+    pub(super) fn planned(&self, cell: &Cell, instance: &Instance) -> PlannedCell {
         let metrics = &cell.spec.metrics;
         let mut names: Vec<String> = metrics.all().iter().map(ToString::to_string).collect();
         names.sort_by_key(|name| *name != metrics.reported().to_string());
-        Self {
+        PlannedCell {
             id: cell.id(),
             group: cell.spec.group.clone(),
             task: cell.task.clone(),
@@ -68,7 +84,12 @@ impl PlannedCell {
             shots: cell.shots,
             method: instance.name.clone(),
             seed: cell.seed,
-            work: cell.training.steps * cell.training.batch_size as u64,
+            work: self.work(cell),
         }
+    }
+
+    /// Numbers of training rows; `None` for all of them.
+    pub(super) fn shots(&self) -> Option<usize> {
+        self.cells[0].shots
     }
 }

@@ -152,7 +152,7 @@ impl GroupRun<'_> {
         };
         memory::reset_peak();
         let planned: Vec<PlannedCell> =
-            cells.iter().map(|cell| PlannedCell::new(cell, &self.method.instance)).collect();
+            cells.iter().map(|cell| self.group.planned(cell, &self.method.instance)).collect();
         let mut progress = watcher.training(&planned);
         let _deferred = interrupt::defer();
         let outcome = match self.train_within_memory(job, cells, progress.as_mut())? {

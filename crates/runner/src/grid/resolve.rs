@@ -6,11 +6,13 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::check;
 use super::execution::Hardware;
+use super::flops::Flops;
 use super::group::{Group, PlannedCell};
 use super::instance::Instance;
 use super::memory_plan::Demand;
 use super::plan::Plan;
 use super::rows::{Library, TaskRows};
+use super::shard::{Shard, Unit};
 use super::slices::Estimate;
 use super::suite::Suite;
 use crate::data::{Source, TaskData};
@@ -54,10 +56,26 @@ impl Resolved {
         let methods = self.tasks.iter().flat_map(|task| &task.methods);
         let groups = methods.flat_map(|method| method.groups.iter().map(move |group| (method, group)));
         let planned = |(method, group): (&ResolvedMethod, &Group)| {
-            let cells = group.cells.iter().map(|cell| PlannedCell::new(cell, &method.instance));
+            let cells = group.cells.iter().map(|cell| group.planned(cell, &method.instance));
             cells.collect::<Vec<PlannedCell>>()
         };
         groups.flat_map(planned).collect()
+    }
+
+    /// Keeps a share of the cells.
+    pub fn keep(&mut self, shard: Shard) {
+        let own = shard.cells(&self.units());
+        for method in self.tasks.iter_mut().flat_map(|task| &mut task.methods) {
+            method.groups.iter_mut().for_each(|group| group.cells.retain(|cell| own.contains(&cell.id())));
+            method.groups.retain(|group| !group.cells.is_empty());
+        }
+    }
+
+    /// What can be computed apart, each once: two names can ask for the same cells.
+    fn units(&self) -> Vec<Unit> {
+        let groups = self.tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups);
+        let units = groups.flat_map(Group::units).map(|unit| (unit.cells.clone(), unit));
+        units.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
     /// Between which scores those of a task are to be read, by the task's title, where its TOML says so.
@@ -200,7 +218,10 @@ impl Resolver<'_> {
             })
         };
         let cells = seeds.iter().zip(&numbers.by_seed).map(cell).collect::<Result<_>>()?;
-        Ok(Group { cells, together })
+        let (lengths, layout) = (rows.lengths(self.library)?, self.model.config.layout());
+        let flops = Flops::new(instance, training, lengths, numbers.shots, layout);
+        let flops = flops.map_err(|problem| anyhow!("methods.{}: {problem}", instance.name))?;
+        Ok(Group { cells, together, flops })
     }
 
     /// Refuses trainings that do not fit into memory, and says how the others will where there is a limit.
