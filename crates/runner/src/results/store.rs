@@ -54,6 +54,9 @@ pub struct Store {
 const STATE: &str = "safetensors";
 const LOCK: &str = "lock";
 
+/// Time between looks at the locks of others.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
 /// Cells that this process alone computes for as long as this lives.
 #[derive(Debug, Default)]
 pub struct Claim {
@@ -316,13 +319,16 @@ impl Store {
         if holder.is_empty() { "another process".into() } else { holder }
     }
 
-    /// Waits until nobody computes a cell.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn wait(&self, cell: &str) -> Result<(), StoreError> {
-        let path = self.lock_path(cell);
-        lock::wait(&path).map_err(|source| StoreError::Read { path, source })
+    /// Whether a process computes a cell.
+    pub fn is_running(&self, cell: &str) -> bool {
+        lock::is_held(&self.lock_path(cell))
+    }
+
+    /// Waits until one of these cells is computed by nobody.
+    pub fn wait(&self, cells: &[String]) {
+        while cells.iter().all(|cell| self.is_running(cell)) {
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
     }
 
     /// The file for the state of cells that train side by side, in this order.
