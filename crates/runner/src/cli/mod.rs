@@ -1,18 +1,22 @@
 //! The command line: one file per subcommand.
 
+mod choice;
 mod devices;
 mod error_text;
 mod fetch;
 mod json_lines;
 mod listing;
+mod merge;
 mod methods;
 mod metric;
 mod output;
+mod plan;
 mod pretrain;
 mod report;
 mod rescore;
 mod run;
 mod score;
+mod status;
 mod suites;
 mod tally;
 mod tasks;
@@ -40,10 +44,16 @@ struct Arguments {
 enum Command {
     /// Train methods on tasks and compare them (the default)
     Run(run::Run),
+    /// List what a run would compute, without computing it
+    Plan(plan::PlanCommand),
+    /// Print how far the suites in a results folder are, while they run or not
+    Status(status::Status),
     /// Print the table of a results folder, finished or not
     Report(report::Report),
     /// Score kept predictions by further metrics, without training
     Rescore(rescore::Rescore),
+    /// Join results folders of several machines
+    Merge(merge::Merge),
     /// Download a suite's model and datasets into the hub's cache
     Fetch(fetch::Fetch),
     /// List the tasks, or inspect one
@@ -110,11 +120,14 @@ impl Command {
     fn fetch(&self) -> Option<String> {
         match self {
             Command::Run(run) => Some(run.fetch()),
+            Command::Plan(plan) => Some(plan.fetch()),
             Command::Tasks(tasks) => tasks.fetch(),
             Command::Methods(methods) => methods.fetch(),
             Command::Score(score) => Some(score.fetch()),
             Command::Report(_)
             | Command::Rescore(_)
+            | Command::Status(_)
+            | Command::Merge(_)
             | Command::Suites(_)
             | Command::Fetch(_)
             | Command::Devices(_)
@@ -127,8 +140,11 @@ impl Command {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(run) => run.execute(),
+        Command::Plan(plan) => plan.execute(),
+        Command::Status(status) => status.execute(),
         Command::Report(report) => report.execute(),
         Command::Rescore(rescore) => rescore.execute(),
+        Command::Merge(merge) => merge.execute(),
         Command::Suites(suites) => suites.execute(),
         Command::Fetch(fetch) => fetch.execute(),
         Command::Tasks(tasks) => tasks.execute(),

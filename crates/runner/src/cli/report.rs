@@ -96,6 +96,12 @@ fn page_name(report: &ReportData) -> String {
     format!("report-{}.html", report.suite)
 }
 
+/// The report of every suite that has cells in a folder.
+pub(super) fn reports(store: &Store) -> Result<Vec<results::Report>> {
+    let records = store.records()?;
+    Ok(rosters(store, &records)?.iter().map(|roster| results::Report::new(roster, &records)).collect())
+}
+
 /// The roster of every suite; for suites whose file is lost, one derived from their records.
 fn rosters(store: &Store, records: &[Record]) -> Result<Vec<Roster>> {
     let mut rosters = Roster::all(store.folder())?;

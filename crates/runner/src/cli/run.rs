@@ -1,24 +1,20 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 
-use super::fetch::Fetch;
+use super::choice::Choice;
 use super::output;
 use super::tally::Tally;
 use crate::data::TokenCache;
-use crate::grid::{self, Executed, Execution, Hardware, Library, Overrides, PlannedCell, Watcher};
-use crate::host::device::DeviceName;
+use crate::grid::{self, Executed, Execution, Hardware, Library, PlannedCell, Shard, Watcher};
 use crate::hub::{Hub, Progress};
-use crate::model::{LoadedOnce, ModelFiles, Precision};
+use crate::model::{LoadedOnce, ModelFiles};
 use crate::results::{CellStatus, Record, Report, Roster, Store, outdated};
 use crate::terminal::progress::{self, say};
-
-/// The suite of `peft-bench run` without a name, which needs nothing from the hub.
-pub(super) const DEFAULT_SUITE: &str = "pocket";
 
 /// Exit code when some cells diverged, or the device failed at them; the others have scores.
 const SOME_LACKING: u8 = 1;
@@ -28,36 +24,8 @@ const YEAR: u64 = 366 * 24 * 60 * 60;
 
 #[derive(Debug, Args, Default)]
 pub(super) struct Run {
-    /// Suite: a name from `peft-bench suites`, or a TOML file [default: pocket]
-    suite: Option<String>,
-    /// Replace the suite's tasks (repeatable): a name or a TOML file
-    #[arg(long = "task", value_name = "T")]
-    tasks: Vec<String>,
-    /// Replace the suite's methods (repeatable)
-    #[arg(long = "method", value_name = "M")]
-    methods: Vec<String>,
-    /// Replace the suite's seeds (repeatable)
-    #[arg(long = "seed", value_name = "S", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    seeds: Vec<u64>,
-    /// Replace the suite's backbone: a folder or a hub id
-    #[arg(long, value_name = "DIR_OR_HUB_ID")]
-    model: Option<String>,
-    /// Precision of the backbone, f32 or bf16 [default: the suite's]; what trains is always in f32
-    #[arg(long, value_name = "P")]
-    precision: Option<Precision>,
-    /// Replace the suite's number of training steps
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    steps: Option<u64>,
-    /// Override any setting (repeatable): methods.NAME.KEY, training.KEY, seeds, shots, ...; values as in TOML,
-    /// words without quotes
-    #[arg(long, value_name = "PATH=VALUE")]
-    set: Vec<String>,
-    /// Results folder [default: results/<suite>]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Device: cpu, cuda, cuda:1, vulkan, metal or wgpu; `peft-bench devices` lists this machine's
-    #[arg(long, default_value = "cpu")]
-    device: Option<DeviceName>,
+    #[command(flatten)]
+    choice: Choice,
     /// GiB that a training may take on the device: larger batches are split into slices, to the same result but for
     /// rounding [default: nine tenths of a GPU's memory]
     #[arg(long, value_name = "GIB", allow_negative_numbers = true, value_parser = gibibytes)]
@@ -71,41 +39,35 @@ pub(super) struct Run {
 impl Run {
     /// The `fetch` command for the model and the datasets.
     pub(super) fn fetch(&self) -> String {
-        let suite = self.suite.as_deref().unwrap_or(DEFAULT_SUITE);
-        Fetch::command(Some(suite), &self.tasks, self.model.as_deref())
+        self.choice.fetch()
     }
 
     pub(super) fn execute(self) -> Result<ExitCode> {
-        let overrides = Overrides {
-            tasks: self.tasks,
-            methods: self.methods,
-            seeds: self.seeds,
-            model: self.model,
-            precision: self.precision,
-            steps: self.steps,
-            set: self.set,
-        };
-        let suite = grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides)?;
-        let plan = grid::plan(suite)?;
+        let plan = self.choice.plan()?;
         let hub = Hub::from_env(Progress::detect())?;
-        let device = self.device.unwrap_or_default();
+        let device = self.choice.device();
         let opened = device.open()?;
         plan.suite.precision.ensure(&opened, device)?;
         let (model, tokens) = (ModelFiles::find(&plan.suite.model, &hub)?, TokenCache::from_env());
         let library = Library { hub: &hub, tokenizer: &model.tokenizer, tokens: &tokens };
         let of_device = || peft_model::device::total_memory(&opened).map(|total| total / 10 * 9);
         let hardware = Hardware { device, memory_limit: self.memory_limit.or_else(of_device) };
-        let resolved = grid::resolve(plan, &model, library, hardware)?;
+        let mut resolved = grid::resolve(plan, &model, library, hardware)?;
+        let all = resolved.cells();
+        if let Some(shard) = self.choice.shard {
+            resolved.keep(shard);
+        }
         let (suite, cells) = (&resolved.suite, resolved.cells());
-        let folder = self.out.unwrap_or_else(|| grid::default_output(suite));
+        let folder = self.choice.folder(suite);
         let backbone = LoadedOnce::new(&model, opened, suite.precision);
         // Weights that cannot be loaded leave no results folder behind.
         if !cells.iter().all(|cell| Store::has(&folder, &cell.id)) {
             backbone.get()?;
         }
         let store = open(&folder, &cells)?;
-        let roster = grid::roster(suite, resolved.references(), &model.revision, &cells);
-        let mut collector = Collector::new(&store, roster, &cells)?;
+        // Tables say what is missing of the whole suite.
+        let roster = grid::roster(suite, resolved.references(), &model.revision, &all);
+        let mut collector = Collector::new(&store, roster, &cells, self.choice.shard)?;
         let execution = Execution {
             model: &model,
             backbone: &backbone,
@@ -154,10 +116,17 @@ struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    fn new(store: &'a Store, mut roster: Roster, cells: &[PlannedCell]) -> Result<Self> {
+    fn new(
+        store: &'a Store,
+        mut roster: Roster,
+        cells: &[PlannedCell],
+        shard: Option<Shard>,
+    ) -> Result<Self> {
         let records = store.records()?;
         outdated(&records).iter().for_each(|note| say!("{note}"));
-        let tally = Tally::start(&roster.title, roster.report, cells, &records);
+        let share = shard.map(|shard| format!(", shard {shard}")).unwrap_or_default();
+        let title = format!("{}{share}", roster.title);
+        let tally = Tally::start(&title, roster.report, cells, &records);
         roster.join_others(store.folder())?;
         let collector = Self {
             store,

@@ -3,8 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::lengths::SplitLengths;
 use super::split::Split;
 use crate::files::digest::Digest;
 use crate::files::{self, atomic};
@@ -29,10 +32,26 @@ pub struct Key<'a> {
     pub role: &'a str,
     /// What the rows are: a dataset's commit, or a digest of local files.
     pub rows: &'a str,
+    /// Most rows; `None` for all.
+    pub limit: Option<usize>,
     /// Digest of the tokenizer.
     pub tokenizer: &'a str,
     pub source_limit: usize,
     pub target_limit: usize,
+}
+
+/// What the cache keeps of a split.
+pub trait Kept: Serialize + DeserializeOwned {
+    /// How the names of its files end.
+    const ENDING: &'static str;
+}
+
+impl Kept for Split {
+    const ENDING: &'static str = "tokens";
+}
+
+impl Kept for SplitLengths {
+    const ENDING: &'static str = "lengths";
 }
 
 impl TokenCache {
@@ -58,43 +77,43 @@ impl TokenCache {
 
     /// Whether the split of a key is in the cache.
     pub fn has(&self, key: &Key) -> bool {
-        self.folder.as_ref().is_some_and(|folder| folder.join(key.file_name()).is_file())
+        self.folder.as_ref().is_some_and(|folder| folder.join(key.file_name::<Split>()).is_file())
     }
 
-    /// The split of a key, from the cache or made and kept there. A damaged file is replaced; a folder that
+    /// What is kept of the split of a key, from the cache or made and kept there. A damaged file is replaced; a folder that
     /// cannot be written to is only reported.
     ///
     /// # Errors
     /// Those of `make`.
-    pub fn get_or_make<E>(&self, key: &Key, make: impl FnOnce() -> Result<Split, E>) -> Result<Split, E> {
+    pub fn get_or_make<T: Kept, E>(&self, key: &Key, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let Some(folder) = &self.folder else { return make() };
-        let path = folder.join(key.file_name());
-        if let Some(split) = read(&path) {
-            return Ok(split);
+        let path = folder.join(key.file_name::<T>());
+        if let Some(kept) = read(&path) {
+            return Ok(kept);
         }
         atomic::sweep(folder);
-        let split = make()?;
-        if let Err(e) = write(&path, &split) {
+        let made = make()?;
+        if let Err(e) = write(&path, &made) {
             crate::terminal::progress::say!(
                 "note: tokens are not cached: cannot write {} ({e})",
                 path.display()
             );
         }
-        Ok(split)
+        Ok(made)
     }
 }
 
 impl Key<'_> {
     /// SHA-256 over the key and over the code that makes splits.
-    fn file_name(&self) -> String {
-        let Self { task, role, rows, tokenizer, source_limit, target_limit } = self;
+    fn file_name<T: Kept>(&self) -> String {
+        let Self { task, role, rows, limit, tokenizer, source_limit, target_limit } = self;
         let code = concat!(env!("CARGO_PKG_VERSION"), " ", env!("PREPROCESSING_DIGEST"));
-        let key = json!([code, task.content(), role, rows, tokenizer, source_limit, target_limit]);
-        format!("{}.tokens", Digest::of_json(&key).hex())
+        let key = json!([code, task.content(), role, rows, limit, tokenizer, source_limit, target_limit]);
+        format!("{}.{}", Digest::of_json(&key).hex(), T::ENDING)
     }
 }
 
-fn read(path: &Path) -> Option<Split> {
+fn read<T: Kept>(path: &Path) -> Option<T> {
     let bytes = match files::bytes(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
@@ -106,21 +125,21 @@ fn read(path: &Path) -> Option<Split> {
             return None;
         }
     };
-    let split = bytes
+    let kept = bytes
         .split_at_checked(CHECKSUM)
         .filter(|(found, payload)| **found == checksum(path, payload))
         .and_then(|(_, payload)| postcard::from_bytes(payload).ok());
-    if split.is_none() {
+    if kept.is_none() {
         crate::terminal::progress::say!(
             "note: cached tokens in {} are damaged; making them anew",
             path.display()
         );
     }
-    split
+    kept
 }
 
-fn write(path: &Path, split: &Split) -> io::Result<()> {
-    let payload = postcard::to_allocvec(split).map_err(io::Error::other)?;
+fn write(path: &Path, kept: &impl Kept) -> io::Result<()> {
+    let payload = postcard::to_allocvec(kept).map_err(io::Error::other)?;
     let mut bytes = checksum(path, &payload).to_vec();
     bytes.extend(payload);
     atomic::write(path, &bytes)
@@ -159,7 +178,15 @@ mod tests {
     }
 
     fn key(spec: &TaskSpec) -> Key<'_> {
-        Key { task: spec, role: "train", rows: "abc", tokenizer: "def", source_limit: 256, target_limit: 3 }
+        Key {
+            task: spec,
+            role: "train",
+            rows: "abc",
+            limit: None,
+            tokenizer: "def",
+            source_limit: 256,
+            target_limit: 3,
+        }
     }
 
     /// What the cache gives, and whether it had to be made.
@@ -192,6 +219,7 @@ mod tests {
             key(&cola),
             Key { role: "test", ..key(&rte) },
             Key { rows: "abd", ..key(&rte) },
+            Key { limit: Some(5), ..key(&rte) },
             Key { tokenizer: "deg", ..key(&rte) },
             Key { source_limit: 255, ..key(&rte) },
             Key { target_limit: 4, ..key(&rte) },
@@ -210,7 +238,7 @@ mod tests {
         let cache = TokenCache::at(folder.path());
         let spec = task::find("rte").unwrap().spec;
         get(&cache, &key(&spec));
-        let path = folder.path().join(key(&spec).file_name());
+        let path = folder.path().join(key(&spec).file_name::<Split>());
         let whole = fs::read(&path).unwrap();
         let mut damages: Vec<Vec<u8>> = [0, 31, 33, whole.len() - 1].map(|len| whole[..len].to_vec()).into();
         damages.extend((0..whole.len()).map(|i| {
@@ -232,7 +260,7 @@ mod tests {
         let spec = task::find("rte").unwrap().spec;
         let other = Key { role: "test", ..key(&spec) };
         get(&cache, &other);
-        let [from, to] = [&other, &key(&spec)].map(|key| folder.path().join(key.file_name()));
+        let [from, to] = [&other, &key(&spec)].map(|key| folder.path().join(key.file_name::<Split>()));
         fs::copy(from, to).unwrap();
         assert!(get(&cache, &key(&spec)).1);
     }

@@ -3,11 +3,13 @@
 mod answer_limits;
 mod batches;
 mod cache;
+mod lengths;
 mod source;
 mod split;
 
 pub use batches::{Batches, Batching, EpochCache};
-pub use cache::{Key, TokenCache};
+pub use cache::{Kept, Key, TokenCache};
+pub use lengths::{Lengths, SplitLengths, TaskLengths};
 pub use source::Source;
 pub use split::{Pair, Split};
 

@@ -30,7 +30,7 @@ pub fn execute(mut resolved: Resolved, execution: Execution, watcher: &mut dyn W
     let mut results: Vec<Option<Vec<Record>>> = vec![None; groups.sum()];
     let mut failed = 0;
     loop {
-        let (mut busy, mut some_done) = (None, false);
+        let (mut busy, mut some_done) = (Vec::new(), false);
         let mut slots = results.iter_mut();
         for task in &mut resolved.tasks {
             for method in &task.methods {
@@ -40,7 +40,7 @@ pub fn execute(mut resolved: Resolved, execution: Execution, watcher: &mut dyn W
                     let run = GroupRun { suite: &resolved.suite, rows, method, group, execution };
                     match run.run(watcher)? {
                         Progressed::Done(records) => (*slot, some_done) = (Some(records), true),
-                        Progressed::Busy(cell) => busy = busy.or(Some((cell, run.title()))),
+                        Progressed::Busy(cell) => busy.push((cell, run.title())),
                         Progressed::Failed(problem) => {
                             say!("error: {}: {} failed: {problem}", run.title(), execution.hardware.device);
                             execution.hardware.device.open()?;
@@ -51,13 +51,18 @@ pub fn execute(mut resolved: Resolved, execution: Execution, watcher: &mut dyn W
             }
             task.rows.iter_mut().for_each(TaskRows::release);
         }
-        match busy {
+        match busy.first() {
             None => break,
             // By now, others may be free.
             Some(_) if some_done => {}
             Some((cell, title)) => {
-                say!("waiting for {}, which computes {title}", store.holder(&cell));
-                store.wait(&cell)?;
+                let others = match busy.len() {
+                    1 => String::new(),
+                    more => format!(", and for {} more", more - 1),
+                };
+                say!("waiting for {}, which computes {title}{others}", store.holder(cell));
+                // Whichever is free first: its process may have been killed.
+                store.wait(&busy.into_iter().map(|(cell, _)| cell).collect::<Vec<_>>());
             }
         }
     }

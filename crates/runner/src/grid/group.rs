@@ -1,4 +1,6 @@
+use super::flops::Flops;
 use super::instance::Instance;
+use super::shard::Unit;
 use crate::host::device::DeviceName;
 use crate::results::Cell;
 
@@ -9,6 +11,10 @@ pub(super) struct Group {
     pub cells: Vec<Cell>,
     /// Whether seeds train side by side.
     pub together: bool,
+    /// What each of them computes, where it is known.
+    pub flops: Option<Flops>,
+    /// Parameters that each of them trains.
+    pub trainable: u64,
 }
 
 /// A cell that a plan has, trained or not.
@@ -21,14 +27,22 @@ pub struct PlannedCell {
     pub task_title: String,
     /// Metrics of the task, the one in tables first.
     pub metrics: Vec<String>,
+    /// Most rows of each split, in a trial run.
+    pub limit: Option<usize>,
     /// Number of training rows, where not all of them train.
     pub shots: Option<usize>,
     /// Name of the method in tables.
     pub method: String,
     pub seed: u64,
-    /// Rows that it trains on, again and again, in all: what its training time goes by.
+    /// Parameters that it trains.
+    pub trainable: u64,
+    /// Millions of floating-point operations of its training and its scoring, about: what its time goes by. 0 where they
+    /// are not counted.
     pub work: u64,
 }
+
+/// Work of a cell that nobody could compute; sums of less cannot overflow.
+const MOST_WORK: f64 = 1e15;
 
 impl Group {
     /// The cell of a seed, which need not be the suite's: a state on disk may be of an earlier run with others.
@@ -47,28 +61,44 @@ impl Group {
         }
     }
 
-    /// Numbers of training rows; `None` for all of them.
-    pub(super) fn shots(&self) -> Option<usize> {
-        self.cells[0].shots
+    /// The units of which a process computes all or nothing: seeds whose company decides their bits, or single cells.
+    pub(super) fn units(&self) -> Vec<Unit> {
+        let unit = |cells: &[Cell]| Unit {
+            cells: cells.iter().map(Cell::id).collect(),
+            work: cells.iter().map(|cell| self.work(cell)).sum(),
+        };
+        match self.cells.first() {
+            Some(first) if !first.company.is_empty() => vec![unit(&self.cells)],
+            _ => self.cells.chunks(1).map(unit).collect(),
+        }
     }
-}
 
-impl PlannedCell {
+    fn work(&self, cell: &Cell) -> u64 {
+        self.flops.map_or(0, |flops| (flops.total(&cell.training) / 1e6).clamp(1.0, MOST_WORK) as u64)
+    }
+
     /// A cell as a method's name asks for it.
-    pub fn new(cell: &Cell, instance: &Instance) -> Self {
+    pub(super) fn planned(&self, cell: &Cell, instance: &Instance) -> PlannedCell {
         let metrics = &cell.spec.metrics;
         let mut names: Vec<String> = metrics.all().iter().map(ToString::to_string).collect();
         names.sort_by_key(|name| *name != metrics.reported().to_string());
-        Self {
+        PlannedCell {
             id: cell.id(),
             group: cell.spec.group.clone(),
             task: cell.task.clone(),
             task_title: cell.title(),
             metrics: names,
+            limit: cell.limit,
             shots: cell.shots,
             method: instance.name.clone(),
             seed: cell.seed,
-            work: cell.training.steps * cell.training.batch_size as u64,
+            trainable: self.trainable,
+            work: self.work(cell),
         }
+    }
+
+    /// Numbers of training rows; `None` for all of them.
+    pub(super) fn shots(&self) -> Option<usize> {
+        self.cells[0].shots
     }
 }

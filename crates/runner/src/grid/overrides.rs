@@ -17,13 +17,14 @@ pub struct Overrides {
     pub model: Option<String>,
     pub precision: Option<Precision>,
     pub steps: Option<u64>,
+    /// Most rows of each split.
+    pub limit: Option<usize>,
     /// Any setting, as `PATH=VALUE`.
     pub set: Vec<String>,
 }
 
 /// What `--set` can say.
-const PATHS: &str =
-    "methods.NAME.KEY, training.KEY, tasks, seeds, shots, report, model, precision, title or description";
+const PATHS: &str = "methods.NAME.KEY, training.KEY, tasks, seeds, split_seed, shots, report, model, precision, title or description";
 
 /// Length of sources where no task has been read yet.
 const ANY_LENGTH: usize = 256;
@@ -59,6 +60,7 @@ impl Suite {
             self.change(None, format!("precision = {precision}"));
             self.precision = precision;
         }
+        self.limit = overrides.limit.or(self.limit);
         let assignments = overrides.assignments()?;
         if assignments.is_empty() {
             return Ok(self);
@@ -115,13 +117,16 @@ impl Suite {
             Target::Suite(key) => {
                 let own: SuiteFile =
                     settings::read(json!(table(key))).map_err(|e| format!("{e}; known are {PATHS}"))?;
-                let (model, precision) = (self.model.clone(), self.precision);
+                let (model, precision, split_seed) = (self.model.clone(), self.precision, self.split_seed);
                 self.extend(own)?;
                 if self.model != model {
                     self.change(None, format!("model = {}", self.model));
                 }
                 if self.precision != precision {
                     self.change(None, format!("precision = {}", self.precision));
+                }
+                if self.split_seed != split_seed {
+                    self.change(None, format!("split_seed = {value}"));
                 }
             }
             Target::Training(key) => {

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, bail};
+use peft_model::peft;
 
 use super::check;
 use super::execution::Hardware;
+use super::flops::Flops;
 use super::group::{Group, PlannedCell};
 use super::instance::Instance;
 use super::memory_plan::Demand;
 use super::plan::Plan;
 use super::rows::{Library, TaskRows};
+use super::shard::{Shard, Unit};
 use super::slices::Estimate;
 use super::suite::Suite;
 use crate::data::{Source, TaskData};
@@ -54,10 +57,26 @@ impl Resolved {
         let methods = self.tasks.iter().flat_map(|task| &task.methods);
         let groups = methods.flat_map(|method| method.groups.iter().map(move |group| (method, group)));
         let planned = |(method, group): (&ResolvedMethod, &Group)| {
-            let cells = group.cells.iter().map(|cell| PlannedCell::new(cell, &method.instance));
+            let cells = group.cells.iter().map(|cell| group.planned(cell, &method.instance));
             cells.collect::<Vec<PlannedCell>>()
         };
         groups.flat_map(planned).collect()
+    }
+
+    /// Keeps a share of the cells.
+    pub fn keep(&mut self, shard: Shard) {
+        let own = shard.cells(&self.units());
+        for method in self.tasks.iter_mut().flat_map(|task| &mut task.methods) {
+            method.groups.iter_mut().for_each(|group| group.cells.retain(|cell| own.contains(&cell.id())));
+            method.groups.retain(|group| !group.cells.is_empty());
+        }
+    }
+
+    /// What can be computed apart, each once: two names can ask for the same cells.
+    pub(super) fn units(&self) -> Vec<Unit> {
+        let groups = self.tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups);
+        let units = groups.flat_map(Group::units).map(|unit| (unit.cells.clone(), unit));
+        units.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
     /// Between which scores those of a task are to be read, by the task's title, where its TOML says so.
@@ -74,13 +93,38 @@ impl Resolved {
 /// When a method asks for what the backbone does not have, a task's rows cannot be loaded, or no score of them would
 /// mean anything.
 pub fn resolve(plan: Plan, model: &ModelFiles, library: Library, hardware: Hardware) -> Result<Resolved> {
+    resolve_to(Depth::Rows, plan, model, library, hardware)
+}
+
+/// How much of a suite is resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Which cells there are.
+    Cells,
+    /// What they compute, too: how long all texts are, which the cache knows after the first time.
+    Work,
+    /// All that is needed to train them: rows are read and checked, and the memory for them.
+    Rows,
+}
+
+/// As [`resolve`], but reads no more than must be known for something else than training.
+///
+/// # Errors
+/// As [`resolve`], as far as it is resolved.
+pub fn resolve_to(
+    depth: Depth,
+    plan: Plan,
+    model: &ModelFiles,
+    library: Library,
+    hardware: Hardware,
+) -> Result<Resolved> {
     let Plan { suite, tasks } = plan;
     for (instance, _) in tasks.iter().flat_map(|(_, methods)| methods) {
         let fits = instance.built.method.parameters(model.config.layout());
         fits.map_err(|problem| suite.wrong(format!("methods.{}: {problem}", instance.name)))?;
     }
     let resolved = tasks.into_iter().map(|(task, methods)| {
-        let resolver = Resolver { suite: &suite, model, library, hardware };
+        let resolver = Resolver { suite: &suite, model, library, hardware, depth };
         let mut resolved = resolver.task(task, methods)?;
         resolved.rows.iter_mut().for_each(TaskRows::release);
         Ok(resolved)
@@ -95,6 +139,7 @@ struct Resolver<'a> {
     model: &'a ModelFiles,
     library: Library<'a>,
     hardware: Hardware,
+    depth: Depth,
 }
 
 /// Numbers of rows that train: one for each seed.
@@ -107,14 +152,10 @@ struct TrainingRows {
 impl Resolver<'_> {
     fn task(&self, task: Task, methods: Vec<(Instance, TrainSettings)>) -> Result<ResolvedTask> {
         let mut rows = self.rows(&task, &methods)?;
-        for rows in &mut rows {
-            rows.read(self.library)?;
+        if self.depth == Depth::Rows {
+            self.read(&mut rows)?;
         }
-        // The longest: a name before the source only adds to it.
-        if let Some(longest) = rows.last() {
-            check::check(&longest.task, longest.data(self.library)?, self.library.tokenizer)?;
-        }
-        let training_rows = self.training_rows(&task.name, rows[0].data(self.library)?)?;
+        let training_rows = self.training_rows(&task.name, &rows[0])?;
         let methods = methods.into_iter().map(|(instance, training)| {
             let read = if training.task_prefix { rows.len() - 1 } else { 0 };
             let groups = training_rows.iter().map(|numbers| {
@@ -125,27 +166,42 @@ impl Resolver<'_> {
             Ok(ResolvedMethod { instance, training, rows: read, groups })
         });
         let resolved = ResolvedTask { methods: methods.collect::<Result<_>>()?, rows };
-        self.check_memory(&resolved)?;
+        if self.depth == Depth::Rows {
+            self.check_memory(&resolved)?;
+        }
         Ok(resolved)
+    }
+
+    /// Reads a task's rows and checks what scores of them would mean.
+    fn read(&self, rows: &mut [TaskRows]) -> Result<()> {
+        for rows in rows.iter_mut() {
+            rows.read(self.library)?;
+        }
+        // The longest: a name before the source only adds to it.
+        let Some(longest) = rows.last() else { return Ok(()) };
+        let data = longest.data(self.library)?;
+        check::check(&longest.task, data, self.library.tokenizer, self.suite.limit.is_some())
     }
 
     /// The rows in the texts that the methods read: without the task's name before the source, and with it.
     fn rows(&self, task: &Task, methods: &[(Instance, TrainSettings)]) -> Result<Vec<TaskRows>> {
-        let source = Source::find(task, self.library.hub)?;
+        let source = Source::find(task, self.library.hub, self.suite.limit)?;
         let texts = [(false, task.clone()), (true, task.with_prefix())].into_iter();
         let wanted = texts.filter(|(prefix, _)| methods.iter().any(|(_, t)| t.task_prefix == *prefix));
         Ok(wanted.map(|(_, task)| TaskRows::new(task, source.clone())).collect())
     }
 
     /// How many rows the runs of a task train on: all, or what each number of shots comes to.
-    fn training_rows(&self, name: &str, data: &TaskData) -> Result<Vec<TrainingRows>> {
-        let (suite, rows) = (self.suite, data.train.len());
+    fn training_rows(&self, name: &str, source: &TaskRows) -> Result<Vec<TrainingRows>> {
+        let (suite, rows) = (self.suite, source.training_rows()?);
         if suite.shots.is_empty() {
             return Ok(vec![TrainingRows { shots: None, by_seed: vec![rows; suite.seeds.len()] }]);
         }
         if let Some(shots) = suite.shots.iter().find(|&&shots| shots > rows) {
             bail!("`shots` has {shots}, but task `{name}` has only {rows} rows to train on");
         }
+        // Which rows are chosen depends on their classes.
+        let data = source.data(self.library)?;
         let mut numbers = Vec::new();
         for &shots in &suite.shots {
             let chosen = suite.seeds.iter().map(|&seed| data.shots(shots, suite.shots_rule, seed).len());
@@ -187,6 +243,7 @@ impl Resolver<'_> {
                 task: rows.task.name.clone(),
                 spec: rows.task.spec.clone(),
                 rows: rows.source.revisions(),
+                limit: self.suite.limit,
                 shots: numbers.shots,
                 shots_rule: numbers.shots.map(|_| self.suite.shots_rule),
                 model: self.model.id.clone(),
@@ -200,7 +257,18 @@ impl Resolver<'_> {
             })
         };
         let cells = seeds.iter().zip(&numbers.by_seed).map(cell).collect::<Result<_>>()?;
-        Ok(Group { cells, together })
+        let wrong = |problem: String| anyhow!("methods.{}: {problem}", instance.name);
+        let layout = self.model.config.layout();
+        let flops = match self.depth {
+            Depth::Cells => None,
+            Depth::Work | Depth::Rows => {
+                let lengths = rows.lengths(self.library)?;
+                Some(Flops::new(instance, training, lengths, numbers.shots, layout).map_err(wrong)?)
+            }
+        };
+        let trainable = peft::num_trainable(instance.built.method.as_ref(), layout);
+        let trainable = trainable.map_err(wrong)? as u64;
+        Ok(Group { cells, together, flops, trainable })
     }
 
     /// Refuses trainings that do not fit into memory, and says how the others will where there is a limit.
@@ -214,7 +282,7 @@ impl Resolver<'_> {
             }
             let Some(limit) = self.hardware.memory_limit else { continue };
             for group in &method.groups {
-                let estimate = method.estimate(&rows.task, data, group, self.model)?;
+                let estimate = method.estimate(rows, group, self.model, self.library)?;
                 let runs = group.runs_at_once(self.hardware.device, |runs| estimate.runs(limit, runs));
                 say!("{}", estimate.describe(limit, runs)?);
             }
@@ -255,17 +323,17 @@ impl ResolvedMethod {
     /// When a setting of the method asks for what the backbone does not have.
     pub(super) fn estimate(
         &self,
-        task: &Task,
-        data: &TaskData,
+        rows: &TaskRows,
         group: &Group,
         model: &ModelFiles,
+        library: Library,
     ) -> Result<Estimate> {
         let (layout, precision) = (model.config.layout(), group.cells[0].precision);
         Estimate::new(
-            self.title(task),
+            self.title(&rows.task),
             &self.instance,
             &self.training,
-            data,
+            &rows.lengths(library)?.train,
             group.shots(),
             layout,
             precision,

@@ -2,7 +2,7 @@ use std::cell::OnceCell;
 
 use anyhow::{Result, bail};
 
-use crate::data::{Source, TaskData, TokenCache};
+use crate::data::{Source, TaskData, TaskLengths, TokenCache};
 use crate::host::memory;
 use crate::hub::Hub;
 use crate::task::Task;
@@ -17,6 +17,7 @@ pub(super) struct TaskRows {
     pub task: Task,
     pub source: Source,
     data: OnceCell<TaskData>,
+    lengths: OnceCell<TaskLengths>,
     /// Whether they stay in memory, because the cache does not have them.
     stay: bool,
 }
@@ -35,7 +36,7 @@ pub struct Library<'a> {
 impl TaskRows {
     /// The rows of a task at this source.
     pub(super) fn new(task: Task, source: Source) -> Self {
-        Self { task, source, data: OnceCell::new(), stay: false }
+        Self { task, source, data: OnceCell::new(), lengths: OnceCell::new(), stay: false }
     }
 
     /// Reads the rows for the first time.
@@ -58,12 +59,39 @@ impl TaskRows {
             return Ok(data);
         }
         if !TaskData::is_cached(&self.task, &self.source, library.tokenizer, library.tokens)
-            && Source::find(&self.task, library.hub)?.revisions() != self.source.revisions()
+            && Source::find(&self.task, library.hub, self.source.limit())?.revisions()
+                != self.source.revisions()
         {
             bail!("the rows of task `{}` have changed since the program began; run it again", self.task.name);
         }
         let data = self.load(library)?;
         Ok(self.data.get_or_init(|| data))
+    }
+
+    /// Number of training rows.
+    ///
+    /// # Errors
+    /// When the rows cannot be read or do not fit the task's specification.
+    pub(super) fn training_rows(&self) -> Result<usize> {
+        match self.data.get() {
+            Some(data) => Ok(data.train.len()),
+            None => Ok(self.source.training_rows(&self.task)?),
+        }
+    }
+
+    /// How long their texts are, for which the rows themselves need not be read.
+    ///
+    /// # Errors
+    /// When the cache does not know, and the rows cannot be read or do not fit the task's specification.
+    pub(super) fn lengths(&self, library: Library) -> Result<&TaskLengths> {
+        if let Some(lengths) = self.lengths.get() {
+            return Ok(lengths);
+        }
+        let lengths = match self.data.get() {
+            Some(data) => data.into(),
+            None => TaskLengths::load(&self.task, &self.source, library.tokenizer, library.tokens)?,
+        };
+        Ok(self.lengths.get_or_init(|| lengths))
     }
 
     /// Lets go of what the cache has.
@@ -104,7 +132,7 @@ mod tests {
         let tokenizer = Tokenizer::pocket();
         let hub = Hub::new(HubSettings::new("http://127.0.0.1:1", folder, Progress::Silent));
         let task = task::find(folder.join("task.toml").to_str().unwrap()).unwrap();
-        let source = Source::find(&task, &hub).unwrap();
+        let source = Source::find(&task, &hub, None).unwrap();
         let library = Library { hub: &hub, tokenizer: &tokenizer, tokens };
         let mut rows = TaskRows::new(task, source);
         assert_eq!(rows.read(library).unwrap().train.len(), 2);

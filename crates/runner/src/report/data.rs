@@ -273,7 +273,7 @@ fn summarize(record: &Record, split: ReportedSplit) -> CellSummary {
         evaluate_seconds: record.evaluate_seconds,
         peak_memory_bytes: record.peak_memory_bytes,
         trainable_parameters: record.trainable_parameters,
-        limited: false,
+        limited: record.limit.is_some(),
     }
 }
 

@@ -36,9 +36,16 @@ pub struct Entry {
     /// Number of training rows, where not all of them train.
     #[serde(default)]
     pub shots: Option<usize>,
+    /// Most rows of each split, in a trial run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
     /// The task's metrics, the one in tables first; none where an older version of the program asked for the cell.
     #[serde(default)]
     pub metrics: Vec<String>,
+    /// What computing it takes, in millions of floating-point operations; 0 where an older version of the program asked
+    /// for the cell.
+    #[serde(default)]
+    pub work: u64,
     /// What the command line had changed of the method's settings.
     pub changes: String,
     /// Digest of all that set the method up, on whichever task, and of the model.
@@ -193,7 +200,9 @@ mod tests {
             method: method.to_string(),
             seed: 1,
             shots: None,
+            limit: None,
             metrics: vec!["accuracy".into()],
+            work: 1,
             changes: String::new(),
             configuration: "configuration".into(),
             run: 0,

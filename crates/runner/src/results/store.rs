@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::cell::Cell;
 use super::parquet::{columns_from_parquet, from_parquet, to_parquet};
 use super::record::{Record, RecordError};
+use super::running::Running;
 use crate::files::digest::Digest;
 use crate::files::{self, atomic, lock};
 use crate::host;
@@ -54,6 +55,11 @@ pub struct Store {
 /// How the names of states end, and those of locks.
 const STATE: &str = "safetensors";
 const LOCK: &str = "lock";
+/// How the names of files with a training's progress end.
+const PROGRESS: &str = "progress.json";
+
+/// Time between looks at the locks of others.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// Cells that this process alone computes for as long as this lives.
 #[derive(Debug, Default)]
@@ -104,17 +110,22 @@ impl Store {
     /// # Errors
     /// When there are no results in it.
     pub fn read_only(folder: &Path) -> Result<Self, StoreError> {
-        let opened = match File::open(folder) {
-            Ok(opened) => Arc::new(opened),
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                return Err(StoreError::NoCells { path: folder.into() });
-            }
-            Err(source) => return Err(StoreError::Read { path: folder.into(), source }),
-        };
-        let store = Self { folder: folder.into(), opened, read_only: true };
+        let store = Self::look_into(folder)?;
         match store.ids()?.is_empty() {
             true => Err(StoreError::NoCells { path: folder.into() }),
             false => Ok(store),
+        }
+    }
+
+    /// Opens a results folder that may not have results yet, to read it, and nothing else.
+    ///
+    /// # Errors
+    /// When there is no folder.
+    pub fn look_into(folder: &Path) -> Result<Self, StoreError> {
+        match File::open(folder) {
+            Ok(opened) => Ok(Self { folder: folder.into(), opened: Arc::new(opened), read_only: true }),
+            Err(e) if e.kind() == ErrorKind::NotFound => Err(StoreError::NoCells { path: folder.into() }),
+            Err(source) => Err(StoreError::Read { path: folder.into(), source }),
         }
     }
 
@@ -181,7 +192,7 @@ impl Store {
     }
 
     /// Names of the cells that have a result.
-    fn ids(&self) -> Result<Vec<String>, StoreError> {
+    pub(super) fn ids(&self) -> Result<Vec<String>, StoreError> {
         let path = self.folder.join("cells");
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
@@ -349,19 +360,41 @@ impl Store {
         if holder.is_empty() { "another process".into() } else { holder }
     }
 
-    /// Waits until nobody computes a cell.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn wait(&self, cell: &str) -> Result<(), StoreError> {
-        let path = self.lock_path(cell);
-        lock::wait(&path).map_err(|source| StoreError::Read { path, source })
+    /// Whether a process computes a cell.
+    pub fn is_running(&self, cell: &str) -> bool {
+        lock::is_held(&self.lock_path(cell))
+    }
+
+    /// Waits until one of these cells is computed by nobody.
+    pub fn wait(&self, cells: &[String]) {
+        while cells.iter().all(|cell| self.is_running(cell)) {
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
     }
 
     /// The file for the state of cells that train side by side, in this order.
     pub fn state_file(&self, cells: &[Cell], interval: Duration) -> StateFile {
         let owner = owner(cells);
         StateFile::new(self.state_path(&owner), owner, interval)
+    }
+
+    /// The file in which the training of cells side by side tells how far it is.
+    pub fn progress_file(&self, cells: &[Cell]) -> PathBuf {
+        self.state_path(&owner(cells)).with_extension(PROGRESS)
+    }
+
+    /// The trainings that run and tell how far they are.
+    pub fn running(&self) -> Vec<Running> {
+        let told = self.progress_files().into_iter().filter_map(|(_, running)| running);
+        told.filter(|running| self.is_running(&running.cells[0])).collect()
+    }
+
+    /// What trainings have told, whether they still run or not.
+    fn progress_files(&self) -> Vec<(PathBuf, Option<Running>)> {
+        let ending = format!(".{PROGRESS}");
+        let paths = entries(&self.state_folder()).into_iter();
+        let paths = paths.filter(|path| path.to_string_lossy().ends_with(&ending));
+        paths.map(|path| (path.clone(), Running::read(&path))).collect()
     }
 
     fn state_path(&self, owner: &str) -> PathBuf {
@@ -396,10 +429,15 @@ impl Store {
         states
     }
 
-    /// Removes the states of which every cell has its result.
+    /// Removes the states of which every cell has its result, and what trainings that died have told of themselves.
     pub fn remove_finished_states(&self) {
         for (path, owner) in self.states() {
             if owned(&owner).iter().all(|(cell, _)| self.cell_path(cell).exists()) {
+                atomic::remove(&path);
+            }
+        }
+        for (path, told) in self.progress_files() {
+            if told.is_none_or(|running| !self.is_running(&running.cells[0])) {
                 atomic::remove(&path);
             }
         }
