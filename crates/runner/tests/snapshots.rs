@@ -18,8 +18,8 @@ fn output(arguments: &str) -> String {
 #[test]
 fn help_texts_match_their_snapshots() {
     for command in [
-        "run", "plan", "status", "report", "merge", "fetch", "suites", "tasks", "methods", "pretrain",
-        "score", "metric",
+        "run", "plan", "status", "report", "rescore", "merge", "fetch", "suites", "tasks", "methods",
+        "doctor", "pretrain", "score", "metric",
     ] {
         assert_snapshot!(format!("help_{command}"), output(&format!("{command} --help")));
     }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::fetch::Fetch;
-use crate::grid::{self, Overrides, Plan, Shard, Suite};
+use crate::grid::{self, Overrides, Shard, Suite};
 use crate::host::device::DeviceName;
 use crate::model::Precision;
 
@@ -58,8 +58,8 @@ impl Choice {
         Fetch::command(Some(suite), &self.tasks, self.model.as_deref())
     }
 
-    /// The suite with what the command line changes, checked as far as it can be before anything is loaded.
-    pub(super) fn plan(&self) -> anyhow::Result<Plan> {
+    /// The suite with what the command line changes.
+    pub(super) fn suite(&self) -> anyhow::Result<Suite> {
         let overrides = Overrides {
             tasks: self.tasks.clone(),
             methods: self.methods.clone(),
@@ -70,7 +70,7 @@ impl Choice {
             limit: self.limit.map(|limit| limit as usize),
             set: self.set.clone(),
         };
-        grid::plan(grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides)?)
+        Ok(grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides)?)
     }
 
     /// The results folder.

@@ -64,7 +64,7 @@ impl PlanCommand {
 
     /// Prints which cells a run would compute; computes and writes nothing.
     pub(super) fn execute(self) -> Result<ExitCode> {
-        let plan = self.choice.plan()?;
+        let plan = grid::plan(self.choice.suite()?)?;
         let hub = Hub::from_env(Progress::detect())?;
         let (model, tokens) = (ModelFiles::find(&plan.suite.model, &hub)?, TokenCache::from_env());
         let library = Library { hub: &hub, tokenizer: &model.tokenizer, tokens: &tokens };

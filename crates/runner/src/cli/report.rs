@@ -13,6 +13,7 @@ use crate::results::{self, Record, Roster, Store};
 use crate::terminal::progress::say;
 
 #[derive(Debug, Args)]
+#[command(after_help = super::examples::REPORT)]
 pub(super) struct Report {
     /// Results folder, such as results/pocket
     folder: PathBuf,

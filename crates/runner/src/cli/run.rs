@@ -3,14 +3,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use super::choice::Choice;
-use super::output;
 use super::tally::Tally;
+use super::{output, sweep};
 use crate::data::TokenCache;
-use crate::grid::{self, Executed, Execution, Hardware, Library, PlannedCell, Shard, Watcher};
+use crate::grid::{self, Executed, Execution, Hardware, Library, PlannedCell, Shard, Suite, Watcher};
+use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::model::{LoadedOnce, ModelFiles};
 use crate::results::{CellStatus, Record, Report, Roster, Store, outdated};
@@ -23,6 +24,7 @@ const SOME_LACKING: u8 = 1;
 const YEAR: u64 = 366 * 24 * 60 * 60;
 
 #[derive(Debug, Args, Default)]
+#[command(after_help = super::examples::RUN)]
 pub(super) struct Run {
     #[command(flatten)]
     choice: Choice,
@@ -43,9 +45,57 @@ impl Run {
     }
 
     pub(super) fn execute(self) -> Result<ExitCode> {
-        let plan = self.choice.plan()?;
+        let suite = self.choice.suite()?;
+        let runner = Runner {
+            folder: self.choice.folder(&suite),
+            device: self.choice.device(),
+            shard: self.choice.shard,
+            memory_limit: self.memory_limit,
+            checkpoint_interval: Duration::from_secs(self.checkpoint_every.unwrap_or(60)),
+        };
+        let is_complete = match suite.trials()? {
+            Some(_) if runner.shard.is_some() => {
+                bail!(
+                    "--shard: a sweep chooses among all of its trials; run it without, in several processes on one folder"
+                )
+            }
+            Some(trials) => sweep::run(suite, &trials, |suite| runner.run(suite))?,
+            None => runner.run(suite)?.is_complete(),
+        };
+        Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(SOME_LACKING) })
+    }
+}
+
+/// Where and how suites run.
+struct Runner {
+    folder: PathBuf,
+    device: DeviceName,
+    shard: Option<Shard>,
+    memory_limit: Option<u64>,
+    checkpoint_interval: Duration,
+}
+
+/// What came of a suite.
+pub(super) struct Ran {
+    pub cells: Vec<PlannedCell>,
+    pub records: Vec<Record>,
+    /// Whether the device failed at some.
+    failed: bool,
+}
+
+impl Ran {
+    /// Whether every cell has a score.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.failed && self.records.iter().all(|record| record.status == CellStatus::Completed)
+    }
+}
+
+impl Runner {
+    /// Trains what is missing of a suite, and prints its table.
+    fn run(&self, suite: Suite) -> Result<Ran> {
+        let plan = grid::plan(suite)?;
         let hub = Hub::from_env(Progress::detect())?;
-        let device = self.choice.device();
+        let device = self.device;
         let opened = device.open()?;
         plan.suite.precision.ensure(&opened, device)?;
         let (model, tokens) = (ModelFiles::find(&plan.suite.model, &hub)?, TokenCache::from_env());
@@ -54,32 +104,30 @@ impl Run {
         let hardware = Hardware { device, memory_limit: self.memory_limit.or_else(of_device) };
         let mut resolved = grid::resolve(plan, &model, library, hardware)?;
         let all = resolved.cells();
-        if let Some(shard) = self.choice.shard {
+        if let Some(shard) = self.shard {
             resolved.keep(shard);
         }
         let (suite, cells) = (&resolved.suite, resolved.cells());
-        let folder = self.choice.folder(suite);
         let backbone = LoadedOnce::new(&model, opened, suite.precision);
         // Weights that cannot be loaded leave no results folder behind.
-        if !cells.iter().all(|cell| Store::has(&folder, &cell.id)) {
+        if !cells.iter().all(|cell| Store::has(&self.folder, &cell.id)) {
             backbone.get()?;
         }
-        let store = open(&folder, &cells)?;
+        let store = open(&self.folder, &cells)?;
         // Tables say what is missing of the whole suite.
         let roster = grid::roster(suite, resolved.references(), &model.revision, &all);
-        let mut collector = Collector::new(&store, roster, &cells, self.choice.shard)?;
+        let mut collector = Collector::new(&store, roster, &cells, self.shard)?;
         let execution = Execution {
             model: &model,
             backbone: &backbone,
             library,
             store: &store,
             hardware,
-            checkpoint_interval: Duration::from_secs(self.checkpoint_every.unwrap_or(60)),
+            checkpoint_interval: self.checkpoint_interval,
         };
         let Executed { records, failed } = grid::execute(resolved, execution, &mut collector)?;
         collector.close()?;
-        let lacking = failed > 0 || records.iter().any(|r| r.status != CellStatus::Completed);
-        Ok(if lacking { ExitCode::from(SOME_LACKING) } else { ExitCode::SUCCESS })
+        Ok(Ran { cells, records, failed: failed > 0 })
     }
 }
 

@@ -21,6 +21,7 @@ mod rows;
 mod shard;
 mod slices;
 mod suite;
+mod sweep;
 mod written;
 
 pub use estimate::{Estimated, estimates};
@@ -37,3 +38,4 @@ pub use roster::roster;
 pub use rows::Library;
 pub use shard::Shard;
 pub use suite::{Suite, SuiteError, find, names};
+pub use sweep::Trials;

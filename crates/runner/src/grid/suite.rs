@@ -7,17 +7,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::instance::Instance;
+use super::sweep::{Chosen, Spec};
 use crate::files;
 use crate::files::embedded;
 use crate::model::Precision;
-use crate::results::{Order, ReportedSplit};
+use crate::results::{Order, ReportedSplit, Sweep};
 use crate::task::{self, ShotsRule};
 use crate::train::TrainSettings;
 
 /// What can be wrong with a suite.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
-    #[error("unknown suite `{name}`{}; known suites: {known}, and a path to a TOML works too", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
+    #[error("unknown suite `{name}`{}; known suites: {known}", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
     Unknown { name: String, suggestion: Option<String>, known: String },
     #[error(transparent)]
     File(#[from] files::FileError),
@@ -25,6 +26,18 @@ pub enum SuiteError {
     Spec { file: String, problem: String },
     #[error("{option}: {problem}")]
     Option { option: String, problem: String },
+}
+
+impl SuiteError {
+    /// What to do about it, if that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unknown { .. } => {
+                Some("`peft-bench suites` says what is in each; a path to a TOML works too")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A grid of tasks, methods and seeds.
@@ -54,7 +67,12 @@ pub struct Suite {
     /// Settings of the training, as written: what is left out takes the paper's values.
     training: toml::Table,
     /// Methods by the name they have in tables; `method` says which one it is, where the name does not.
-    methods: toml::Table,
+    pub(super) methods: toml::Table,
+    /// Settings of methods that are tried before the suite runs.
+    pub(super) sweep: Option<Spec>,
+    /// What came of the trials, and the settings that the methods have therefore.
+    pub(super) choices: Option<Sweep>,
+    pub(super) chosen: Vec<Chosen>,
     /// Exceptions for some tasks or methods, applied in order.
     pub(super) exceptions: Vec<Exception>,
     /// Tasks and methods before the command line chose among them: the order of tables.
@@ -91,6 +109,7 @@ pub(super) struct SuiteFile {
     training: toml::Table,
     #[serde(default)]
     methods: toml::Table,
+    sweep: Option<Spec>,
     #[serde(default, rename = "for")]
     exceptions: Vec<Exception>,
 }
@@ -176,6 +195,10 @@ impl Suite {
             suite.set_training(&key, value);
         }
         suite.methods.extend(own.methods);
+        if let Some(sweep) = &own.sweep {
+            sweep.check(&suite.methods().collect::<Vec<_>>())?;
+        }
+        suite.sweep = own.sweep.or(suite.sweep.take());
         for exception in &own.exceptions {
             suite.check_exception(exception)?;
         }
@@ -235,6 +258,9 @@ impl Suite {
         for exception in self.exceptions(name, task) {
             merge(&mut settings, json!(exception.settings));
         }
+        for chosen in self.chosen.iter().filter(|chosen| chosen.method == name && chosen.task == task) {
+            merge(&mut settings, json!(chosen.settings));
+        }
         let Value::Object(mut settings) = settings else { unreachable!("a table is an object") };
         let method = match settings.shift_remove("method") {
             None => name.to_string(),
@@ -273,6 +299,8 @@ impl Suite {
         let exceptions: Vec<&Exception> = self.exceptions.iter().filter(|e| e.is_for(method)).collect();
         let mut all = vec![json!(self.training), json!(self.methods.get(method)), json!(exceptions)];
         all.extend(self.split_seed.map(|seed| json!({"split_seed": seed})));
+        // What a sweep has chosen follows from it.
+        all.extend(self.sweep.as_ref().map(|sweep| json!({"sweep": sweep})));
         Value::Array(all)
     }
 
@@ -445,6 +473,7 @@ mod tests {
             ("adapter", true, false),
             ("lora", true, false),
             ("prompt-tuning", false, false),
+            ("prompt-tuning-60", false, false),
             ("dept", false, false),
             ("adept", false, false),
         ] {
@@ -458,6 +487,73 @@ mod tests {
             (&dept("rte")["prompt"]["init"], &dept("rte")["prompt"]["text"]),
             (&"text".into(), &REFERENCE_TEXT.into())
         );
+    }
+
+    #[test]
+    fn two_lengths_of_prompt_tuning_differ_in_nothing_else() {
+        let suite = find("paper").unwrap();
+        for task in &suite.tasks {
+            let [long, short] = ["prompt-tuning", "prompt-tuning-60"].map(|name| {
+                let mut settings = suite.instance(name, task, 256).unwrap().built.settings;
+                let length = settings["prompt"]["length"].take();
+                (length, settings, suite.training(name, task).unwrap())
+            });
+            assert_eq!((&long.0, &short.0), (&100.into(), &60.into()));
+            assert_eq!((long.1, json!(long.2)), (short.1, json!(short.2)), "{task}");
+        }
+    }
+
+    #[test]
+    fn depts_released_runs_have_the_settings_of_their_logs() {
+        let (suite, paper) = (find("dept-released").unwrap(), find("paper").unwrap());
+        let logs = include_str!("../../../../results/paper/settings/dept-checkpoints.csv");
+        let mut tasks = Vec::new();
+        for line in logs.lines().skip(1) {
+            let [name, length, rank, max_length, _, prompt_rate, rate, steps, rows, accumulation, warmup, ..] =
+                line.split(',').collect::<Vec<_>>()[..]
+            else {
+                panic!("{line}")
+            };
+            let task = name.trim_start_matches("superglue-");
+            let number = |text: &str| text.parse::<f64>().unwrap();
+            let limit = task::find(task).unwrap().spec.limits.source_tokens;
+            let settings = suite.instance("dept", task, limit).unwrap().built.settings;
+            let prompt = &settings["prompt"];
+            let own = [&prompt["length"], &settings["rank"], &settings["max_length"]].map(Value::as_f64);
+            assert_eq!(own, [length, rank, max_length].map(|text| Some(number(text))), "{task}");
+            let rates = [&prompt["learning_rate"], &settings["learning_rate"]].map(Value::as_f64);
+            assert_eq!(rates, [prompt_rate, rate].map(|text| Some(number(text))), "{task}");
+            let training = suite.training("dept", task).unwrap();
+            let own = [
+                training.steps,
+                training.rows_per_batch() as u64,
+                training.accumulation as u64,
+                training.warmup_steps,
+            ];
+            assert_eq!(own.map(|n| n as f64), [steps, rows, accumulation, warmup].map(number), "{task}");
+            assert_eq!(settings, paper.instance("dept", task, limit).unwrap().built.settings, "{task}");
+            assert_eq!(json!(training), json!(paper.training("dept", task).unwrap()), "{task}");
+            tasks.push(task);
+        }
+        let named: std::collections::BTreeSet<&str> = suite.tasks.iter().map(String::as_str).collect();
+        assert_eq!(named, tasks.into_iter().collect());
+    }
+
+    #[test]
+    fn attempts_baselines_train_as_in_the_paper_suite() {
+        let (suite, paper) = (find("attempt-baselines").unwrap(), find("paper").unwrap());
+        for task in &suite.tasks {
+            for method in ["full", "adapter", "bitfit"] {
+                let [own, other] = [&suite, &paper].map(|suite| {
+                    let settings = suite.instance(method, task, 256).unwrap().built.settings;
+                    json!([settings, suite.training(method, task).unwrap()])
+                });
+                assert_eq!(own, other, "{method} on {task}");
+            }
+        }
+        let training = suite.training("prompt-tuning", "rte").unwrap();
+        assert!(training.task_prefix && training.weight_decay == 1e-5 && training.epsilon == 1e-8);
+        assert_eq!((training.epochs, training.selection), (Some(20), Selection::Average));
     }
 
     #[test]

@@ -34,7 +34,9 @@ impl Metric {
     /// When a row lacks what the metric needs.
     pub fn right(self, answers: &[Answer]) -> Result<Vec<Option<bool>>, MetricError> {
         let exact = match self {
-            Pearson | Spearman => return Ok(vec![None; answers.len()]),
+            Pearson | Spearman | MeanAbsoluteError | RootMeanSquaredError => {
+                return Ok(vec![None; answers.len()]);
+            }
             ExactMatch | SquadF1 => ExactMatch,
             ExactMatchFirst | SquadF1First => ExactMatchFirst,
             RecordExactMatch | RecordF1 => RecordExactMatch,
@@ -79,11 +81,13 @@ mod tests {
     #[test]
     fn labels_are_right_or_wrong_and_numbers_neither() {
         let answers = [answer("1", &["1"], "1"), answer("0", &["1"], "1"), answer("x", &["0"], "2")];
-        for metric in [Accuracy, F1, MacroF1, Matthews, MultircF1a, MultircExactMatch] {
+        for metric in [Accuracy, F1, MacroF1, Matthews, MultircF1a, MultircF1m, MultircExactMatch] {
             assert_eq!(metric.right(&answers).unwrap(), [true, false, false].map(Some), "{metric}");
         }
         assert_eq!(Accuracy.item_scores(&answers).unwrap().unwrap(), [100.0, 0.0, 0.0].map(Some));
         assert_eq!(F1.item_scores(&answers).unwrap(), None);
-        assert_eq!(Pearson.right(&answers).unwrap(), [None; 3]);
+        for metric in [Pearson, Spearman, MeanAbsoluteError, RootMeanSquaredError] {
+            assert_eq!(metric.right(&answers).unwrap(), [None; 3], "{metric}");
+        }
     }
 }

@@ -156,7 +156,8 @@ impl ReportData {
         let items = disputed(store, &sheets, &answers, split)?;
         let mut notes = report.notes.clone();
         notes.extend(of_statistics(&sheets, &answers));
-        let across = compare_methods(&sheets, &pairwise);
+        let in_percent: Vec<TaskSheet> = sheets.iter().filter(|sheet| !sheet.is_error()).cloned().collect();
+        let across = compare_methods(&in_percent, &pairwise);
         Ok(Self {
             format: FORMAT,
             suite: roster.suite.clone(),
@@ -214,7 +215,8 @@ fn table(rows: &[Comparison], sheets: &[TaskSheet], pairwise: &[Pair]) -> Vec<Ta
         }
     }
     for group in groups(sheets) {
-        let own: Vec<TaskSheet> = sheets.iter().filter(|sheet| sheet.group == group.name).cloned().collect();
+        let own = sheets.iter().filter(|sheet| sheet.group == group.name && !sheet.is_error());
+        let own: Vec<TaskSheet> = own.cloned().collect();
         let Some(name) = own.first().map(|sheet| sheet.group) else { continue };
         for found in compare_methods(&own, &[]).letters {
             letters.insert((name, AVERAGE, found.method), found.letters);

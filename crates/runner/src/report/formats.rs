@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::ValueEnum;
 
 use super::data::{ReportData, TableCell};
-use crate::results::thousands;
+use crate::results::{score_text, thousands};
 
 /// How tables are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -158,18 +158,20 @@ fn caption(data: &ReportData) -> String {
 
 fn score(cell: &TableCell) -> String {
     let letters = cell.letters.as_ref().map(|letters| format!(" {letters}")).unwrap_or_default();
+    let text = |score| score_text(&cell.metric, score);
     match (cell.mean, cell.deviation) {
-        (Some(mean), Some(deviation)) => format!("{mean:.1} ± {deviation:.1}{letters}"),
-        (Some(mean), None) => format!("{mean:.1}{letters}"),
+        (Some(mean), Some(deviation)) => format!("{} ± {}{letters}", text(mean), text(deviation)),
+        (Some(mean), None) => format!("{}{letters}", text(mean)),
         (None, _) => "-".into(),
     }
 }
 
 fn latex_score(cell: &TableCell) -> String {
     let letters = cell.letters.as_ref().map(|letters| format!("^{{{letters}}}")).unwrap_or_default();
+    let text = |score| score_text(&cell.metric, score);
     match (cell.mean, cell.deviation) {
-        (Some(mean), Some(deviation)) => format!("${mean:.1}_{{\\pm {deviation:.1}}}{letters}$"),
-        (Some(mean), None) => format!("${mean:.1}{letters}$"),
+        (Some(mean), Some(deviation)) => format!("${}_{{\\pm {}}}{letters}$", text(mean), text(deviation)),
+        (Some(mean), None) => format!("${}{letters}$", text(mean)),
         (None, _) => "--".into(),
     }
 }

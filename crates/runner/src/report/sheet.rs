@@ -1,5 +1,6 @@
 //! Results by task, method and seed: what statistics compare.
 
+use crate::metric::Metric;
 use crate::results::{Record, ReportedSplit};
 
 /// The results of one task.
@@ -16,6 +17,15 @@ pub(super) struct TaskSheet<'a> {
 pub(super) struct MethodSheet<'a> {
     pub method: &'a str,
     pub runs: Vec<Run<'a>>,
+}
+
+impl TaskSheet<'_> {
+    /// Whether its scores are errors, of which lower ones are better and which no percentage can be averaged with.
+    pub(super) fn is_error(&self) -> bool {
+        let record = self.methods.iter().flat_map(|sheet| &sheet.runs).map(|run| run.record).next();
+        let metric = record.and_then(|record| record.metric.parse::<Metric>().ok());
+        metric.is_some_and(Metric::is_error)
+    }
 }
 
 /// One cell and its score in the table.

@@ -10,13 +10,16 @@ mod parquet;
 mod picture;
 mod portable;
 mod predictions;
+mod published;
 mod record;
 mod report;
 mod rescore;
 mod roster;
 mod running;
+mod score_text;
 mod shown;
 mod store;
+mod sweep;
 mod table;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterError};
@@ -29,11 +32,14 @@ pub use predictions::{
     Answered, Item, LOG_PROBABILITY, PredictionsError, SCORE, SPLITS, SplitPredictions, items_file, of_split,
     predictions_file,
 };
+pub use published::{Published, PublishedError, PublishedScore, Regime};
 pub use record::{CellStatus, Curve, Record, RecordError, RecordedEvidence};
 pub use report::Report;
 pub use rescore::{RescoreError, Rescored, rescore};
 pub use roster::{Entry, Roster};
 pub use running::{Running, ScoredRows};
+pub use score_text::score_text;
 pub use shown::{Order, ReportedSplit};
 pub use store::{Claim, Claimed, Store, StoreError};
+pub use sweep::{Choice, Problem, Sweep, Trial};
 pub use table::{Comparison, comparison, seeds_text, thousands, to_frame, to_text};

@@ -11,6 +11,7 @@ use super::record::Record;
 use super::roster::Roster;
 use super::shown::ReportedSplit;
 use super::store::{Store, StoreError};
+use super::sweep::Sweep;
 use super::table::{self, Comparison, comparison};
 use crate::task::Reference;
 
@@ -34,6 +35,7 @@ impl Report {
         let members = members(roster, records);
         let (labeled, mut notes) = label(&members, roster.report);
         let rows = comparison(&labeled, roster.report);
+        notes.extend(roster.sweep.iter().flat_map(Sweep::notes));
         notes.extend(table::notes(&labeled, &rows));
         notes.extend(notes::without_metrics(&members));
         notes.extend(notes::diverged(&labeled));
@@ -51,8 +53,15 @@ impl Report {
 
     /// The report for a terminal.
     pub fn to_text(&self) -> String {
+        let errors = match self.rows.iter().any(Comparison::is_error) {
+            true => format!(
+                " ({}: an error in the units of the targets, lower is better)",
+                table::LOWER_IS_BETTER
+            ),
+            false => String::new(),
+        };
         let mut text = format!(
-            "{}: mean ± standard deviation over seeds, in percent, on the {} split\n{}",
+            "{}: mean ± standard deviation over seeds, in percent{errors}, on the {} split\n{}",
             self.title,
             self.split.name(),
             table::to_text(&self.rows, &self.references)
@@ -81,9 +90,10 @@ impl Report {
         Ok(paths)
     }
 
-    /// The average majority baseline, if it is known for every task.
+    /// The average majority baseline, if it is known for every task that the picture shows.
     fn majority(&self) -> Option<f64> {
-        let tasks = self.rows.iter().filter(|row| !row.is_derived()).map(|row| row.task.as_str());
+        let tasks =
+            self.rows.iter().filter(|row| !row.is_derived() && !row.is_error()).map(|row| row.task.as_str());
         let tasks: BTreeSet<&str> = tasks.collect();
         let all: Option<Vec<f64>> =
             tasks.iter().map(|task| Some(self.references.get(*task)?.majority)).collect();
