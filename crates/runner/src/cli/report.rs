@@ -8,8 +8,8 @@ use clap::Args;
 use super::output;
 use crate::files::atomic;
 use crate::grid::{self, Suite};
-use crate::report::{Format, ReportData, index, page, summary, to_frame};
-use crate::results::{self, Record, Roster, Store};
+use crate::report::{Format, ReportData, against_published, index, page, summary, to_frame};
+use crate::results::{self, Published, Record, Roster, Store};
 use crate::terminal::progress::say;
 
 #[derive(Debug, Args)]
@@ -20,6 +20,10 @@ pub(super) struct Report {
     /// How the tables are printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Print published scores beside ours: `paper` for those of results/paper/, or a CSV file of such scores, or a folder
+    /// of them; `report.html` shows them too
+    #[arg(long, value_name = "PAPER")]
+    compare: Option<String>,
 }
 
 impl Report {
@@ -29,13 +33,15 @@ impl Report {
         let store = Store::read_only(&self.folder)?;
         let records = store.records()?;
         let rosters = rosters(&store, &records)?;
+        let published = self.published().load()?;
         let (mut texts, mut reports) = (Vec::new(), Vec::new());
         for roster in &rosters {
-            let data = ReportData::read(&store, roster, &records)?;
+            let data = ReportData::read(&store, roster, &records, &published)?;
             texts.push(match self.format {
                 Format::Parquet => comparison(&store, roster, &records)?,
                 format => text(format, &data, roster, &records),
             });
+            texts.extend(self.compare.as_ref().map(|_| against_published(&data)));
             reports.push(data);
         }
         output::line(texts.join("\n\n"))?;
@@ -46,7 +52,17 @@ impl Report {
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    fn published(&self) -> Published {
+        match self.compare.as_deref() {
+            None | Some(PAPER) => Published::Embedded,
+            Some(path) => Published::At(path.into()),
+        }
+    }
 }
+
+/// Stands for the published scores that the program carries.
+const PAPER: &str = "paper";
 
 fn text(format: Format, data: &ReportData, roster: &Roster, records: &[Record]) -> String {
     match format {

@@ -6,14 +6,20 @@ use serde::Serialize;
 
 use super::across::{Across, compare as compare_methods, letters_on_task};
 use super::answers::{CellAnswers, read_all};
+use super::budget::{BudgetSplit, splits};
 use super::curves::{MethodCurve, curves};
 use super::diagnoses::{Diagnosis, diagnose};
 use super::items::{ReportedItem, disputed};
 use super::ledger::{LedgerRow, ledger};
+use super::offsets::{OffsetNorms, norms};
 use super::pairwise::{Pair, compare as compare_items};
+use super::published::compare as compare_published;
 use super::sheet::{TaskSheet, method_names, sheets};
+use super::sweeps::{Sensitivity, sensitivities, trials};
 use crate::host;
-use crate::results::{CellStatus, Comparison, Record, Report, ReportedSplit, Roster, Store, StoreError};
+use crate::results::{
+    CellStatus, Comparison, PublishedScore, Record, Report, ReportedSplit, Roster, Store, StoreError,
+};
 
 /// Version of the data.
 const FORMAT: u32 = 1;
@@ -39,9 +45,9 @@ pub struct ReportData {
     pub diagnoses: Vec<Diagnosis>,
     pub published: Vec<PublishedRow>,
     pub ledger: Vec<LedgerRow>,
-    pub sweeps: Vec<serde_json::Value>,
-    pub budget: Vec<serde_json::Value>,
-    pub offsets: Vec<serde_json::Value>,
+    pub sweeps: Vec<Sensitivity>,
+    pub budget: Vec<BudgetSplit>,
+    pub offsets: Vec<OffsetNorms>,
     pub provenance: Vec<Named>,
     pub notes: Vec<String>,
 }
@@ -143,11 +149,16 @@ pub struct Named {
 }
 
 impl ReportData {
-    /// Reads all that a report of a suite shows.
+    /// Reads all that a report of a suite shows, published scores beside it.
     ///
     /// # Errors
     /// When a file of the folder is there and cannot be read.
-    pub fn read(store: &Store, roster: &Roster, records: &[Record]) -> Result<Self, StoreError> {
+    pub fn read(
+        store: &Store,
+        roster: &Roster,
+        records: &[Record],
+        published: &[PublishedScore],
+    ) -> Result<Self, StoreError> {
         let report = Report::new(roster, records);
         let split = report.split;
         let answers = read_all(store, &report.records, split)?;
@@ -157,6 +168,7 @@ impl ReportData {
         let mut notes = report.notes.clone();
         notes.extend(of_statistics(&sheets, &answers));
         let in_percent: Vec<TaskSheet> = sheets.iter().filter(|sheet| !sheet.is_error()).cloned().collect();
+        let table = table(&report.rows, &sheets, &pairwise);
         let across = compare_methods(&in_percent, &pairwise);
         Ok(Self {
             format: FORMAT,
@@ -171,18 +183,18 @@ impl ReportData {
             methods: method_names(&sheets).into_iter().map(String::from).collect(),
             groups: groups(&sheets),
             references: references(&report),
-            table: table(&report.rows, &sheets, &pairwise),
+            published: compare_published(&sheets, &table, published),
+            table,
             cells: report.records.iter().map(|record| summarize(record, split)).collect(),
             curves: curves(&sheets),
             diagnoses: diagnose(&report.records, &answers),
             pairwise,
             across,
             items,
-            published: Vec::new(),
-            ledger: ledger(&sheets),
-            sweeps: Vec::new(),
-            budget: Vec::new(),
-            offsets: Vec::new(),
+            ledger: ledger(&sheets, &trials(roster.sweep.as_ref())),
+            sweeps: sensitivities(roster.sweep.as_ref()),
+            budget: splits(&sheets),
+            offsets: norms(store, &sheets),
             provenance: provenance(&report.records),
             notes,
         })

@@ -1,6 +1,6 @@
 //! The fairness ledger: what each method was given.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -26,12 +26,12 @@ pub struct LedgerRow {
     pub trainable_parameters: String,
 }
 
-/// The ledger of all methods.
-pub(super) fn ledger(sheets: &[TaskSheet]) -> Vec<LedgerRow> {
-    method_names(sheets).into_iter().map(|method| row(sheets, method)).collect()
+/// The ledger of all methods; `trials` are those of a sweep, by method.
+pub(super) fn ledger(sheets: &[TaskSheet], trials: &BTreeMap<&str, (u32, String)>) -> Vec<LedgerRow> {
+    method_names(sheets).into_iter().map(|method| row(sheets, method, trials.get(method))).collect()
 }
 
-fn row(sheets: &[TaskSheet], method: &str) -> LedgerRow {
+fn row(sheets: &[TaskSheet], method: &str, trials: Option<&(u32, String)>) -> LedgerRow {
     let own: Vec<&Record> = sheets
         .iter()
         .filter_map(|sheet| sheet.method(method))
@@ -44,8 +44,8 @@ fn row(sheets: &[TaskSheet], method: &str) -> LedgerRow {
     let selection: BTreeSet<&str> = own.iter().map(|record| record.selection_metric.as_str()).collect();
     LedgerRow {
         method: method.into(),
-        trials: 1,
-        grid: "given".into(),
+        trials: trials.map_or(1, |(count, _)| *count),
+        grid: trials.map_or("given".into(), |(_, grid)| grid.clone()),
         selection: selection.into_iter().collect::<Vec<_>>().join(", "),
         steps: span(|training| training.steps),
         batch_size: span(|training| training.batch_size as u64),

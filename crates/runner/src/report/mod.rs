@@ -2,16 +2,20 @@
 
 mod across;
 mod answers;
+mod budget;
 mod curves;
 mod data;
 mod diagnoses;
 mod formats;
 mod items;
 mod ledger;
+mod offsets;
 mod page;
 mod pairwise;
+mod published;
 mod sheet;
 mod summary;
+mod sweeps;
 
 pub use across::{Across, MethodLetters};
 pub use answers::{CellAnswers, Distribution};
@@ -20,4 +24,4 @@ pub use diagnoses::Diagnosis;
 pub use formats::Format;
 pub use page::{index, page};
 pub use pairwise::{LEVEL, Pair, to_frame};
-pub use summary::summary;
+pub use summary::{against_published, summary};

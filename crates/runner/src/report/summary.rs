@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::data::ReportData;
+use comfy_table::{Table, presets};
+
+use super::data::{PublishedRow, ReportData};
 use super::diagnoses::Diagnosis;
+use crate::results::score_text;
 
 /// Most lines of diagnoses; the rest is in `report.html`.
 const MOST_DIAGNOSES: usize = 20;
@@ -39,6 +42,49 @@ pub fn summary(data: &ReportData) -> String {
         lines.push(format!("{more} more diagnoses are in report.html"));
     }
     lines.join("\n")
+}
+
+/// Published scores beside ours, as text.
+pub fn against_published(data: &ReportData) -> String {
+    let known: Vec<&PublishedRow> = data.published.iter().filter(|row| row.published.is_some()).collect();
+    if known.is_empty() {
+        return "no published score is of a task and a method of this table".into();
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "task",
+        "method",
+        "published",
+        "ours",
+        "95 % interval",
+        "inside",
+        "source",
+        "differences",
+    ]);
+    for row in known {
+        let text = |score: Option<f64>| score.map_or("-".into(), |score| score_text(&row.metric, score));
+        let interval = match (row.low, row.high) {
+            (Some(_), Some(_)) => format!("{} to {}", text(row.low), text(row.high)),
+            _ => "-".into(),
+        };
+        let inside = row.inside.map_or("-", |inside| if inside { "yes" } else { "no" });
+        let source = match row.row_of.is_empty() {
+            true => row.source.clone(),
+            false => format!("{}, row of {}", row.source, row.row_of),
+        };
+        table.add_row([
+            row.task.clone(),
+            row.method.clone(),
+            text(row.published),
+            text(row.ours),
+            interval,
+            inside.into(),
+            source,
+            row.differences.join("; "),
+        ]);
+    }
+    format!("published and ours, in percent\n{table}")
 }
 
 /// One line for what several seeds have in common.

@@ -90,6 +90,18 @@ pub enum Regime {
     TransferAndMultiTask,
 }
 
+impl Regime {
+    /// As the CSV files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SingleTask => "single-task",
+            Self::Transfer => "transfer",
+            Self::MultiTask => "multi-task",
+            Self::TransferAndMultiTask => "transfer and multi-task",
+        }
+    }
+}
+
 /// Why published scores cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishedError {

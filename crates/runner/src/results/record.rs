@@ -483,6 +483,6 @@ mod tests {
         let first = Record::from_frame(&frame).unwrap();
         assert_eq!(first.limit, None);
         assert!(first.is_outdated());
-        assert_eq!(first, Record { kind: String::new(), format: FIRST_FORMAT, ..record() });
+        assert_eq!(first, Record { kind: String::new(), format: FIRST_FORMAT, limit: None, ..record() });
     }
 }
