@@ -114,7 +114,11 @@ fn two_tasks_that_differ_in_words_alone_train_once_and_are_told_under_both() {
 
 /// The cells of the workspace's suite, for which no weights are loaded.
 fn resolved(w: &Workspace, overrides: &Overrides) -> Vec<PlannedCell> {
-    let suite = grid::find(w.path("tiny-suite.toml").to_str().unwrap()).unwrap().with(overrides).unwrap();
+    cells_of(w, w.path("tiny-suite.toml").to_str().unwrap(), overrides)
+}
+
+fn cells_of(w: &Workspace, suite: &str, overrides: &Overrides) -> Vec<PlannedCell> {
+    let suite = grid::find(suite).unwrap().with(overrides).unwrap();
     let plan = grid::plan(suite).unwrap();
     let hub = Hub::new(HubSettings::new("http://127.0.0.1:1", w.path("hub"), Progress::Silent));
     let model = ModelFiles::find(&plan.suite.model, &hub).unwrap();
@@ -125,6 +129,23 @@ fn resolved(w: &Workspace, overrides: &Overrides) -> Vec<PlannedCell> {
 
 fn ids(w: &Workspace) -> BTreeSet<String> {
     resolved(w, &Overrides::default()).into_iter().map(|cell| cell.id).collect()
+}
+
+#[test]
+fn cells_keep_the_identities_that_earlier_programs_gave_them() {
+    let overrides = Overrides {
+        tasks: vec!["pocket-sense".into()],
+        methods: ["bitfit", "lora"].map(String::from).into(),
+        seeds: vec![1],
+        steps: Some(1),
+        set: vec!["training.eval_batch_size=200".into()],
+        ..Overrides::default()
+    };
+    let cells = cells_of(&Workspace::new(), "pocket", &overrides);
+    let mut ids: Vec<&str> = cells.iter().map(|cell| cell.id.as_str()).collect();
+    ids.sort_unstable();
+    // Of a program without limits and seeds of splits: where these are not used, nothing is computed again.
+    assert_eq!(ids, ["8ad8bc0ee6d96221", "fab710c0437e2c04"]);
 }
 
 #[test]
@@ -207,7 +228,7 @@ fn the_seed_of_a_training_changes_no_split_and_that_of_splits_only_those_that_ar
     assert!(records.len() == 2 && records[0].kind == records[1].kind && records[0].seed != records[1].seed);
     let other = run("out", &["--seed", "1", "--set", "split_seed=8"]);
     let table = stdout(&w.run(&["report", "out"]));
-    assert!(other.len() == 3 && table.contains("lora (split_seed = 8)"), "{table}");
+    assert!(other.len() == 3 && table.contains("lora (steps = 1, split_seed = 8)"), "{table}");
 }
 
 #[test]

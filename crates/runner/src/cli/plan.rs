@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table, TableComponent, presets};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -265,6 +265,16 @@ fn sum(rows: &[&Row]) -> Counts {
 fn table(header: &[&str], texts: usize) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    // Long tables have no line between rows.
+    let lines = [
+        TableComponent::HorizontalLines,
+        TableComponent::MiddleIntersections,
+        TableComponent::LeftBorderIntersections,
+        TableComponent::RightBorderIntersections,
+    ];
+    lines.into_iter().for_each(|line| {
+        table.remove_style(line);
+    });
     for column in table.column_iter_mut().skip(texts) {
         column.set_cell_alignment(CellAlignment::Right);
     }

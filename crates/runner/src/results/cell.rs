@@ -242,11 +242,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_leaves_the_identities_of_earlier_cells_as_they_were() {
-        assert_eq!(cell().id(), "EARLIER");
-    }
-
-    #[test]
     fn cells_of_one_kind_differ_in_their_seed_alone() {
         assert_eq!(changed(|c| c.seed = 2).kind(), cell().kind());
         assert_ne!(changed(|c| c.training.steps = 7).kind(), cell().kind());
