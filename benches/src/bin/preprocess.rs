@@ -49,6 +49,7 @@ fn main() -> Result<()> {
         task: &task.spec,
         role: "train",
         rows: "bench",
+        limit: None,
         tokenizer: tokenizer.digest(),
         source_limit,
         target_limit,

@@ -48,6 +48,9 @@ pub(super) struct Run {
     /// Replace the suite's number of training steps
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     steps: Option<u64>,
+    /// Trial run: read no more than the first N rows of each split; tables mark its results
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    limit: Option<u64>,
     /// Override any setting (repeatable): methods.NAME.KEY, training.KEY, seeds, shots, ...; values as in TOML,
     /// words without quotes
     #[arg(long, value_name = "PATH=VALUE")]
@@ -86,6 +89,7 @@ impl Run {
             model: self.model,
             precision: self.precision,
             steps: self.steps,
+            limit: self.limit.map(|limit| limit as usize),
             set: self.set,
         };
         let suite = grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides)?;

@@ -32,6 +32,8 @@ pub struct Key<'a> {
     pub role: &'a str,
     /// What the rows are: a dataset's commit, or a digest of local files.
     pub rows: &'a str,
+    /// Most rows; `None` for all.
+    pub limit: Option<usize>,
     /// Digest of the tokenizer.
     pub tokenizer: &'a str,
     pub source_limit: usize,
@@ -104,9 +106,9 @@ impl TokenCache {
 impl Key<'_> {
     /// SHA-256 over the key and over the code that makes splits.
     fn file_name<T: Kept>(&self) -> String {
-        let Self { task, role, rows, tokenizer, source_limit, target_limit } = self;
+        let Self { task, role, rows, limit, tokenizer, source_limit, target_limit } = self;
         let code = concat!(env!("CARGO_PKG_VERSION"), " ", env!("PREPROCESSING_DIGEST"));
-        let key = json!([code, task.content(), role, rows, tokenizer, source_limit, target_limit]);
+        let key = json!([code, task.content(), role, rows, limit, tokenizer, source_limit, target_limit]);
         format!("{}.{}", Digest::of_json(&key).hex(), T::ENDING)
     }
 }
@@ -176,7 +178,15 @@ mod tests {
     }
 
     fn key(spec: &TaskSpec) -> Key<'_> {
-        Key { task: spec, role: "train", rows: "abc", tokenizer: "def", source_limit: 256, target_limit: 3 }
+        Key {
+            task: spec,
+            role: "train",
+            rows: "abc",
+            limit: None,
+            tokenizer: "def",
+            source_limit: 256,
+            target_limit: 3,
+        }
     }
 
     /// What the cache gives, and whether it had to be made.
@@ -209,6 +219,7 @@ mod tests {
             key(&cola),
             Key { role: "test", ..key(&rte) },
             Key { rows: "abd", ..key(&rte) },
+            Key { limit: Some(5), ..key(&rte) },
             Key { tokenizer: "deg", ..key(&rte) },
             Key { source_limit: 255, ..key(&rte) },
             Key { target_limit: 4, ..key(&rte) },

@@ -11,20 +11,28 @@ use crate::tokenizer::Tokenizer;
 #[derive(Debug, Clone)]
 pub struct Source {
     roles: Vec<(RowSource, String)>,
+    /// Most rows of each role; `None` for all.
+    limit: Option<usize>,
 }
 
 impl Source {
-    /// Finds the rows of a task; those on the hub are fetched if the cache lacks them.
+    /// Finds the rows of a task, the first ones of each role where there is a limit; those on the hub are fetched if the
+    /// cache lacks them.
     ///
     /// # Errors
     /// When there are none, or they cannot be had.
-    pub fn find(task: &Task, hub: &Hub) -> Result<Self, TaskError> {
+    pub fn find(task: &Task, hub: &Hub, limit: Option<usize>) -> Result<Self, TaskError> {
         let find = |role: &Role| {
             let rows = task.source(*role, hub)?;
             let revision = rows.revision()?;
             Ok((rows, revision))
         };
-        Ok(Self { roles: Role::ALL.iter().map(find).collect::<Result<_, TaskError>>()? })
+        Ok(Self { roles: Role::ALL.iter().map(find).collect::<Result<_, TaskError>>()?, limit })
+    }
+
+    /// Most rows of each role; `None` for all.
+    pub fn limit(&self) -> Option<usize> {
+        self.limit
     }
 
     /// What the rows of each role are: the dataset's commit, the generator's version, or a digest of a local file.
@@ -43,7 +51,7 @@ impl Source {
         let probes = task.probes().into_iter().map(|(_, probe)| (probe, Role::Test));
         Role::ALL.map(|role| (task.clone(), role)).into_iter().chain(probes).all(|(task, role)| {
             let (rows, revision) = self.of(role);
-            !is_generated(rows) && cache.has(&key(&task, role, revision, tokenizer, target_limit))
+            !is_generated(rows) && cache.has(&self.key(&task, role, revision, tokenizer, target_limit))
         })
     }
 
@@ -57,10 +65,14 @@ impl Source {
         cache: &TokenCache,
     ) -> Result<Split, TaskError> {
         let (rows, revision) = self.of(role);
-        let key = key(task, role, revision, tokenizer, target_limit);
+        let key = self.key(task, role, revision, tokenizer, target_limit);
         let make = || {
             let loaded = task.read(role, rows)?;
-            let examples = task.examples(&loaded.rows, &loaded.indices)?;
+            // A row can become several examples, or none.
+            let read = self.limit.filter(|_| !task.spec.text.expand).unwrap_or(usize::MAX);
+            let indices = &loaded.indices[..loaded.indices.len().min(read)];
+            let mut examples = task.examples(&loaded.rows, indices)?;
+            examples.truncate(self.limit.unwrap_or(usize::MAX));
             let mut split = Split::new(examples, tokenizer, task.spec.limits.source_tokens, target_limit);
             if task.spec.labels.is_none() {
                 split.decode_answers(tokenizer, target_limit);
@@ -92,32 +104,34 @@ impl Source {
         let make = || self.split(task, role, tokenizer, target_limit, cache).map(|split| (&split).into());
         match is_generated(rows) {
             true => make(),
-            false => cache.get_or_make(&key(task, role, revision, tokenizer, target_limit), make),
+            false => cache.get_or_make(&self.key(task, role, revision, tokenizer, target_limit), make),
         }
     }
 
     fn of(&self, role: Role) -> &(RowSource, String) {
         &self.roles[role as usize]
     }
+
+    fn key<'a>(
+        &self,
+        task: &'a Task,
+        role: Role,
+        rows: &'a str,
+        tokenizer: &'a Tokenizer,
+        target_limit: usize,
+    ) -> Key<'a> {
+        Key {
+            task: &task.spec,
+            role: role.name(),
+            rows,
+            limit: self.limit,
+            tokenizer: tokenizer.digest(),
+            source_limit: task.spec.limits.source_tokens,
+            target_limit,
+        }
+    }
 }
 
 fn is_generated(rows: &RowSource) -> bool {
     matches!(rows, RowSource::Generated { .. })
-}
-
-fn key<'a>(
-    task: &'a Task,
-    role: Role,
-    rows: &'a str,
-    tokenizer: &'a Tokenizer,
-    target_limit: usize,
-) -> Key<'a> {
-    Key {
-        task: &task.spec,
-        role: role.name(),
-        rows,
-        tokenizer: tokenizer.digest(),
-        source_limit: task.spec.limits.source_tokens,
-        target_limit,
-    }
 }

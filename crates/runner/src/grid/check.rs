@@ -13,22 +13,23 @@ const SMALL: usize = 30;
 /// Most rows from which a better limit is guessed.
 const SAMPLE: usize = 1000;
 
-/// Checks that scores of a task would mean something, and says on standard error what lessens them.
+/// Checks that scores of a task would mean something, and says on standard error what lessens them. Those of a trial on
+/// its first rows mean little anyway.
 ///
 /// # Errors
 /// When its targets or its metrics make scores meaningless; the message names the key.
-pub(super) fn check(task: &Task, data: &TaskData, tokenizer: &Tokenizer) -> Result<()> {
+pub(super) fn check(task: &Task, data: &TaskData, tokenizer: &Tokenizer, is_trial: bool) -> Result<()> {
     for (role, split) in
         [(Role::Train, &data.train), (Role::Validation, &data.validation), (Role::Test, &data.test)]
     {
         written::check(task, role, split, tokenizer)?;
         if role != Role::Train {
-            ceiling::check(task, role, split, data)?;
+            ceiling::check(task, role, split, data, is_trial)?;
         }
         report_truncation(task, role, split, tokenizer);
     }
     let rows = data.test.len();
-    if rows < SMALL {
+    if rows < SMALL && !is_trial {
         crate::terminal::progress::say!(
             "warning: {}: the test split has only {rows} rows, so that one of them is worth {:.1} points",
             task.name,

@@ -25,6 +25,8 @@ pub struct PlannedCell {
     pub task_title: String,
     /// Metrics of the task, the one in tables first.
     pub metrics: Vec<String>,
+    /// Most rows of each split, in a trial run.
+    pub limit: Option<usize>,
     /// Number of training rows, where not all of them train.
     pub shots: Option<usize>,
     /// Name of the method in tables.
@@ -81,6 +83,7 @@ impl Group {
             task: cell.task.clone(),
             task_title: cell.title(),
             metrics: names,
+            limit: cell.limit,
             shots: cell.shots,
             method: instance.name.clone(),
             seed: cell.seed,

@@ -17,6 +17,8 @@ pub struct Overrides {
     pub model: Option<String>,
     pub precision: Option<Precision>,
     pub steps: Option<u64>,
+    /// Most rows of each split.
+    pub limit: Option<usize>,
     /// Any setting, as `PATH=VALUE`.
     pub set: Vec<String>,
 }
@@ -59,6 +61,7 @@ impl Suite {
             self.change(None, format!("precision = {precision}"));
             self.precision = precision;
         }
+        self.limit = overrides.limit.or(self.limit);
         let assignments = overrides.assignments()?;
         if assignments.is_empty() {
             return Ok(self);

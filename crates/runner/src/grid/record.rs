@@ -95,6 +95,7 @@ impl Making<'_> {
             train_rows: data.train.len() as u64,
             validation_rows: data.validation.len() as u64,
             test_rows: data.test.len() as u64,
+            limit: cell.limit.map(|limit| limit as u64),
             truncated_sources: [&data.train, &data.validation, &data.test]
                 .map(|split| split.truncated_sources.len() as u64)
                 .iter()

@@ -130,7 +130,8 @@ impl Resolver<'_> {
         }
         // The longest: a name before the source only adds to it.
         if let Some(longest) = rows.last() {
-            check::check(&longest.task, longest.data(self.library)?, self.library.tokenizer)?;
+            let data = longest.data(self.library)?;
+            check::check(&longest.task, data, self.library.tokenizer, self.suite.limit.is_some())?;
         }
         let training_rows = self.training_rows(&task.name, rows[0].data(self.library)?)?;
         let methods = methods.into_iter().map(|(instance, training)| {
@@ -149,7 +150,7 @@ impl Resolver<'_> {
 
     /// The rows in the texts that the methods read: without the task's name before the source, and with it.
     fn rows(&self, task: &Task, methods: &[(Instance, TrainSettings)]) -> Result<Vec<TaskRows>> {
-        let source = Source::find(task, self.library.hub)?;
+        let source = Source::find(task, self.library.hub, self.suite.limit)?;
         let texts = [(false, task.clone()), (true, task.with_prefix())].into_iter();
         let wanted = texts.filter(|(prefix, _)| methods.iter().any(|(_, t)| t.task_prefix == *prefix));
         Ok(wanted.map(|(_, task)| TaskRows::new(task, source.clone())).collect())
@@ -205,6 +206,7 @@ impl Resolver<'_> {
                 task: rows.task.name.clone(),
                 spec: rows.task.spec.clone(),
                 rows: rows.source.revisions(),
+                limit: self.suite.limit,
                 shots: numbers.shots,
                 shots_rule: numbers.shots.map(|_| self.suite.shots_rule),
                 model: self.model.id.clone(),

@@ -32,6 +32,7 @@ pub fn roster(
         method: cell.method.clone(),
         seed: cell.seed,
         shots: cell.shots,
+        limit: cell.limit.map(|limit| limit as u64),
         metrics: cell.metrics.clone(),
         changes: suite.changes(&cell.method),
         configuration: Digest::of_json(&json!([model_revision, suite.configuration(&cell.method)])).short(),

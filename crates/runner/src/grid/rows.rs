@@ -59,7 +59,8 @@ impl TaskRows {
             return Ok(data);
         }
         if !TaskData::is_cached(&self.task, &self.source, library.tokenizer, library.tokens)
-            && Source::find(&self.task, library.hub)?.revisions() != self.source.revisions()
+            && Source::find(&self.task, library.hub, self.source.limit())?.revisions()
+                != self.source.revisions()
         {
             bail!("the rows of task `{}` have changed since the program began; run it again", self.task.name);
         }
@@ -120,7 +121,7 @@ mod tests {
         let tokenizer = Tokenizer::pocket();
         let hub = Hub::new(HubSettings::new("http://127.0.0.1:1", folder, Progress::Silent));
         let task = task::find(folder.join("task.toml").to_str().unwrap()).unwrap();
-        let source = Source::find(&task, &hub).unwrap();
+        let source = Source::find(&task, &hub, None).unwrap();
         let library = Library { hub: &hub, tokenizer: &tokenizer, tokens };
         let mut rows = TaskRows::new(task, source);
         assert_eq!(rows.read(library).unwrap().train.len(), 2);

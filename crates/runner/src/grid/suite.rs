@@ -41,6 +41,8 @@ pub struct Suite {
     pub precision: Precision,
     pub tasks: Vec<String>,
     pub seeds: Vec<u64>,
+    /// Most rows of each split, in a trial run.
+    pub limit: Option<usize>,
     /// Numbers of training rows; empty for all rows.
     pub shots: Vec<usize>,
     /// How those rows are chosen.

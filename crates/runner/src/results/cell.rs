@@ -19,6 +19,8 @@ pub struct Cell {
     /// What the rows of each role are, in the order of [`Role::ALL`]: a dataset's commit, the generator's version, or
     /// a digest of a local file.
     pub rows: [String; Role::ALL.len()],
+    /// Most rows of each role, in a trial.
+    pub limit: Option<usize>,
     /// Number of training rows, where not all of them train.
     pub shots: Option<usize>,
     /// How those rows are chosen.
@@ -76,7 +78,7 @@ impl Cell {
         if self.shots.is_none() {
             content.few_shot_threshold = None;
         }
-        json!({
+        let mut identity = json!({
             "format": FORMAT,
             "content": content,
             "rows": self.rows,
@@ -89,7 +91,12 @@ impl Cell {
             "settings": self.settings,
             "training": self.training,
             "company": self.company,
-        })
+        });
+        // Left out where there is none: cells of all rows are what they were before there was a limit.
+        if let Some(limit) = self.limit {
+            identity["limit"] = limit.into();
+        }
+        identity
     }
 }
 
@@ -123,6 +130,7 @@ mod tests {
             task: "task".into(),
             spec: spec(),
             rows: ["commit"; 3].map(String::from),
+            limit: None,
             shots: None,
             shots_rule: None,
             model: "owner/model".into(),
@@ -172,7 +180,7 @@ mod tests {
     #[test]
     fn everything_that_decides_the_result_makes_another_identity() {
         type Change = fn(&mut Cell);
-        let changes: [(&str, Change); 34] = [
+        let changes: [(&str, Change); 36] = [
             ("data.repo", |c| c.spec.data.repo = Some("owner/others".into())),
             ("data.config", |c| c.spec.data.config = Some("x".into())),
             ("data.generated", |c| c.spec.data.generated = Some("sense".into())),
@@ -193,6 +201,8 @@ mod tests {
                 c.spec.probes.insert("p".into(), "{a}".into());
             }),
             ("metrics.select", |c| c.spec.metrics.select = Metric::F1),
+            ("limit", |c| c.limit = Some(50)),
+            ("another limit", |c| c.limit = Some(51)),
             ("shots", |c| c.shots = Some(16)),
             ("shots_rule", |c| c.shots_rule = Some(ShotsRule::Balanced)),
             ("model_revision", |c| c.model_revision = "other".into()),

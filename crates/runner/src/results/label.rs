@@ -32,14 +32,17 @@ pub(super) fn label(members: &[Member], split: ReportedSplit) -> (Vec<Record>, V
 }
 
 fn label_of(member: &Member, all: &[Member]) -> String {
-    let named = |other: &&Member| other.entry.method == member.entry.method;
+    let limit = member.record.limit;
+    let named = |other: &&Member| (&other.entry.method, other.record.limit) == (&member.entry.method, limit);
     let is_outdated = member.record.is_outdated();
     if is_outdated && all.iter().filter(named).any(|other| !other.record.is_outdated()) {
-        return format!("{} (earlier version)", member.entry.method);
+        let mut parts = Vec::from_iter(trial(limit));
+        parts.push("earlier version".into());
+        return format!("{} ({})", member.entry.method, parts.join("; "));
     }
     let own: Vec<&Member> =
         all.iter().filter(named).filter(|other| other.record.is_outdated() == is_outdated).collect();
-    let mut parts = Vec::new();
+    let mut parts = Vec::from_iter(trial(limit));
     let mut configurations: Vec<&str> = own.iter().map(|m| m.entry.configuration.as_str()).collect();
     configurations.sort_unstable();
     configurations.dedup();
@@ -58,6 +61,11 @@ fn label_of(member: &Member, all: &[Member]) -> String {
         true => member.entry.method.clone(),
         false => format!("{} ({})", member.entry.method, parts.join("; ")),
     }
+}
+
+/// What marks results that are of no more than the first rows of each split.
+pub(super) fn trial(limit: Option<u64>) -> Option<String> {
+    Some(format!("trial run: {} rows of each split", limit?))
 }
 
 fn is_twin(a: &Entry, b: &Entry) -> bool {

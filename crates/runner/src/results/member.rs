@@ -39,6 +39,7 @@ impl Entry {
             method: record.method.clone(),
             seed: record.seed,
             shots: None,
+            limit: record.limit,
             metrics: Vec::new(),
             changes: String::new(),
             configuration: String::new(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::label::trial;
 use super::member::Member;
 use super::record::{CellStatus, Record};
 use super::roster::{Entry, Roster};
@@ -58,17 +59,17 @@ pub fn outdated<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<Str
 /// What the suite has asked for and has no result yet.
 pub(super) fn missing(roster: &Roster, records: &[Record]) -> Option<String> {
     let done: BTreeSet<&str> = records.iter().map(|record| record.cell.as_str()).collect();
-    let mut groups: Vec<((&str, &str), Vec<u64>)> = Vec::new();
+    let mut groups: Vec<(String, Vec<u64>)> = Vec::new();
     for entry in roster.cells.iter().filter(|entry| !done.contains(entry.cell.as_str())) {
-        let key = (entry.method.as_str(), entry.task_title.as_str());
-        match groups.iter_mut().find(|(other, _)| *other == key) {
+        let trial = trial(entry.limit).map(|trial| format!(" ({trial})")).unwrap_or_default();
+        let name = format!("{}{trial} on {}", entry.method, entry.task_title);
+        match groups.iter_mut().find(|(other, _)| *other == name) {
             Some((_, seeds)) => seeds.push(entry.seed),
-            None => groups.push((key, vec![entry.seed])),
+            None => groups.push((name, vec![entry.seed])),
         }
     }
     let count: usize = groups.iter().map(|(_, seeds)| seeds.len()).sum();
-    let named =
-        groups.iter().map(|((method, task), seeds)| format!("{method} on {task}, {}", seeds_text(seeds)));
-    let named: Vec<String> = named.collect();
+    let named: Vec<String> =
+        groups.iter().map(|(name, seeds)| format!("{name}, {}", seeds_text(seeds))).collect();
     (count > 0).then(|| format!("missing: {count} of {} cells: {}", roster.cells.len(), named.join("; ")))
 }

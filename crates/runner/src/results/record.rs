@@ -50,6 +50,8 @@ pub struct Record {
     pub train_rows: u64,
     pub validation_rows: u64,
     pub test_rows: u64,
+    /// Most rows of each split, in a trial run.
+    pub limit: Option<u64>,
     /// Sources over all splits that the length limit cut.
     pub truncated_sources: u64,
     pub model: String,
@@ -151,6 +153,7 @@ impl Record {
             "train_rows" => [self.train_rows],
             "validation_rows" => [self.validation_rows],
             "test_rows" => [self.test_rows],
+            "limit" => [self.limit],
             "truncated_sources" => [self.truncated_sources],
             "model" => [self.model.as_str()],
             "model_revision" => [self.model_revision.as_str()],
@@ -228,6 +231,11 @@ impl Record {
             train_rows: some("train_rows")?,
             validation_rows: some("validation_rows")?,
             test_rows: some("test_rows")?,
+            // Records from before there was a limit lack the column.
+            limit: match frame.column("limit") {
+                Ok(column) => column.u64()?.get(0),
+                Err(_) => None,
+            },
             truncated_sources: some("truncated_sources")?,
             model: text("model")?,
             model_revision: text("model_revision")?,
@@ -299,6 +307,7 @@ mod tests {
             train_rows: 4,
             validation_rows: 5,
             test_rows: 6,
+            limit: Some(6),
             truncated_sources: 0,
             model: text("model"),
             model_revision: text("1"),
@@ -324,6 +333,7 @@ mod tests {
             selection_score: None,
             best_step: None,
             peak_memory_bytes: None,
+            limit: None,
             losses: Vec::new(),
             validation_curve: Vec::new(),
             ..record()
@@ -368,8 +378,9 @@ mod tests {
         let newer = Record { format: FORMAT + 1, ..record() };
         let problem = Record::from_frame(&newer.to_frame().unwrap()).unwrap_err();
         assert!(problem.to_string().contains("update the program"), "{problem}");
-        let frame = record().to_frame().unwrap().drop_many(["format", "kind"]);
+        let frame = record().to_frame().unwrap().drop_many(["format", "kind", "limit"]);
         let first = Record::from_frame(&frame).unwrap();
+        assert_eq!(first.limit, None);
         assert!(first.is_outdated());
         assert_eq!(first, Record { kind: String::new(), format: FIRST_FORMAT, ..record() });
     }

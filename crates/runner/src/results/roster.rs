@@ -36,6 +36,9 @@ pub struct Entry {
     /// Number of training rows, where not all of them train.
     #[serde(default)]
     pub shots: Option<usize>,
+    /// Most rows of each split, in a trial run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
     /// The task's metrics, the one in tables first; none where an older version of the program asked for the cell.
     #[serde(default)]
     pub metrics: Vec<String>,
@@ -193,6 +196,7 @@ mod tests {
             method: method.to_string(),
             seed: 1,
             shots: None,
+            limit: None,
             metrics: vec!["accuracy".into()],
             changes: String::new(),
             configuration: "configuration".into(),
