@@ -11,8 +11,10 @@ pub(super) struct Group {
     pub cells: Vec<Cell>,
     /// Whether seeds train side by side.
     pub together: bool,
-    /// What each of them computes.
-    pub flops: Flops,
+    /// What each of them computes, where it is known.
+    pub flops: Option<Flops>,
+    /// Parameters that each of them trains.
+    pub trainable: u64,
 }
 
 /// A cell that a plan has, trained or not.
@@ -32,7 +34,10 @@ pub struct PlannedCell {
     /// Name of the method in tables.
     pub method: String,
     pub seed: u64,
-    /// Millions of floating-point operations of its training and its scoring, about: what its time goes by.
+    /// Parameters that it trains.
+    pub trainable: u64,
+    /// Millions of floating-point operations of its training and its scoring, about: what its time goes by. 0 where they
+    /// are not counted.
     pub work: u64,
 }
 
@@ -69,7 +74,7 @@ impl Group {
     }
 
     fn work(&self, cell: &Cell) -> u64 {
-        (self.flops.total(&cell.training) / 1e6).clamp(1.0, MOST_WORK) as u64
+        self.flops.map_or(0, |flops| (flops.total(&cell.training) / 1e6).clamp(1.0, MOST_WORK) as u64)
     }
 
     /// A cell as a method's name asks for it.
@@ -87,6 +92,7 @@ impl Group {
             shots: cell.shots,
             method: instance.name.clone(),
             seed: cell.seed,
+            trainable: self.trainable,
             work: self.work(cell),
         }
     }
