@@ -108,7 +108,7 @@ fn a_plan_of_rows_that_are_not_there_tells_how_to_get_them() {
     let w = Workspace::new();
     let output = w.run(&["plan", "paper"]);
     assert_refused(&output, &["run `peft-bench fetch paper`"]);
-    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 2, "an error and a hint: {}", stderr(&output));
 }
 
 #[test]

@@ -115,8 +115,11 @@ fn methods_of_equal_skill_share_a_letter_and_others_do_not() {
         let difference = 100.0 * (whole("only_a") as f64 - whole("only_b") as f64) / 600.0;
         assert!((float("difference") - difference).abs() < 1e-12);
         assert!(float("low") <= difference && difference <= float("high"));
-        let twins = a[row].starts_with("twin") && b[row].starts_with("twin");
-        assert_eq!(adjusted < 0.05, !twins, "{} and {}: {adjusted}", a[row], b[row]);
+        let twins = [&a[row], &b[row]].into_iter().filter(|name| name.starts_with("twin")).count();
+        // Of one task alone, 60 and 66 percent are too close.
+        if twins > 0 {
+            assert_eq!(adjusted < 0.05, twins == 1, "{} and {}: {adjusted}", a[row], b[row]);
+        }
     }
     // The same folder gives the same statistics.
     let before = fs::read(w.path("out/pairwise.parquet")).unwrap();

@@ -2,7 +2,7 @@
 
 pub(super) const TOP: &str = "\
 Examples:
-  peft-bench                             a miniature of the paper, without network
+  peft-bench                             a miniature of the paper, no network
   peft-bench fetch paper                 model and datasets, for offline runs
   peft-bench run paper --task rte        one task with the paper's settings
   peft-bench report results/paper        its table, at any time
@@ -37,8 +37,10 @@ pub(super) const REPORT: &str = "\
 Examples:
   The table of a run that is still going on:
     peft-bench report results/pocket
-  The same as data:
-    python -c \"import pandas; print(pandas.read_parquet('results/pocket/comparison.parquet'))\"
+  Tables for a paper:
+    peft-bench report results/pocket --format latex
+  Published scores beside ours:
+    peft-bench report results/paper --compare paper
 ";
 
 pub(super) const TASKS: &str = "\
@@ -80,7 +82,7 @@ mod tests {
 
     /// The commands of an example, with lines that end in a backslash joined and comments left out.
     fn commands(text: &str) -> Vec<String> {
-        let joined = text.replace("\\\n", " ");
+        let joined = text.replace(" \\\n      ", " ");
         let lines = joined.lines().filter_map(|line| line.trim_start().strip_prefix("peft-bench"));
         // A comment is two spaces behind the command.
         lines.map(|line| format!("peft-bench{}", line.trim_end().split("   ").next().unwrap())).collect()
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn examples_fit_into_80_columns() {
-        for text in [super::TOP, super::RUN, super::TASKS, super::SCORE, super::DOCTOR] {
+        for text in [super::TOP, super::RUN, super::REPORT, super::TASKS, super::SCORE, super::DOCTOR] {
             assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         }
     }
