@@ -20,7 +20,7 @@ Examples:
     peft-bench run paper --task rte --task cola --method dept --method adept \\
       --seed 42 --seed 43 --seed 44
   Other settings than the suite's:
-    peft-bench run pocket --set methods.lora.rank=16 --set training.batch_size=16
+    peft-bench run pocket --set methods.lora.rank=16 --set training.steps=500
   A dataset and a model of your own:
     peft-bench run pocket --task reviews.toml --model google-t5/t5-base \\
       --out results/reviews

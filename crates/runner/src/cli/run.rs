@@ -14,6 +14,7 @@ use crate::grid::{self, Executed, Execution, Hardware, Library, PlannedCell, Sha
 use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::model::{LoadedOnce, ModelFiles};
+use crate::report::{ReportData, summary};
 use crate::results::{CellStatus, Record, Report, Roster, Store, outdated};
 use crate::terminal::progress::{self, say};
 
@@ -197,6 +198,10 @@ impl<'a> Collector<'a> {
         self.roster.join_others(self.store.folder())?;
         let report = Report::new(&self.roster, &self.records);
         output::line(report.to_text())?;
+        let summary = summary(&ReportData::read(self.store, &self.roster, &self.records, &[])?);
+        if !summary.is_empty() {
+            output::line(summary)?;
+        }
         let written = self.roster.write(self.store.folder()).and_then(|()| report.write(self.store));
         let written = match written {
             // Nothing is new, so the report need not be written.

@@ -102,3 +102,48 @@ impl Group {
         self.cells[0].shots
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::super::flops::Scoring;
+    use super::*;
+    use crate::model::Precision;
+    use crate::task;
+    use crate::train::TrainSettings;
+
+    fn group(company: &[u64]) -> Group {
+        let cell = |seed| Cell {
+            task: "rte".into(),
+            spec: task::find("rte").unwrap().spec,
+            rows: ["commit"; 3].map(String::from),
+            limit: None,
+            shots: None,
+            shots_rule: None,
+            model: "owner/model".into(),
+            model_revision: "commit".into(),
+            precision: Precision::F32,
+            method: "lora".into(),
+            settings: Map::new(),
+            training: TrainSettings { steps: 3, ..TrainSettings::default() },
+            seed,
+            company: company.to_vec(),
+        };
+        let flops =
+            Flops { step: 2e6, validation: Scoring::default(), test: Scoring { flops: 1e6, steps: 1.0 } };
+        Group { cells: [1, 2].map(cell).into(), together: true, flops: Some(flops), trainable: 7 }
+    }
+
+    #[test]
+    fn seeds_whose_company_decides_their_bits_stay_together() {
+        let (gpu, cpu) = (group(&[1, 2]), group(&[]));
+        let ids = |group: &Group| group.cells.iter().map(Cell::id).collect::<Vec<_>>();
+        assert_eq!(gpu.units(), [Unit { cells: ids(&gpu), work: 14 }]);
+        let [first, second] = <[String; 2]>::try_from(ids(&cpu)).unwrap();
+        assert_eq!(
+            cpu.units(),
+            [Unit { cells: vec![first], work: 7 }, Unit { cells: vec![second], work: 7 }]
+        );
+    }
+}

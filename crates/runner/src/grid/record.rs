@@ -6,8 +6,9 @@ use peft_model::optim::linear;
 use peft_model::peft;
 use serde_json::json;
 
+use super::flops::Flops;
 use super::instance::Instance;
-use crate::data::TaskData;
+use crate::data::{TaskData, TaskLengths};
 use crate::host::device::DeviceName;
 use crate::host::{self, memory};
 use crate::model::Precision;
@@ -43,7 +44,7 @@ impl Making<'_> {
                 continue;
             }
             let evidence = &self.outcome.evidence[place];
-            let mut recorded = self.evidence(cell, place, trainable);
+            let mut recorded = self.evidence(cell, place, trainable)?;
             if let Some(best) = &run.best {
                 recorded.items = Some(self.write_predictions(cell, evidence, store)?);
                 let adapter = Adapter::new(cell, &declared, &best.values);
@@ -72,14 +73,17 @@ impl Making<'_> {
     }
 
     /// What was measured of a run; the name of its items is still to come.
-    fn evidence(&self, cell: &Cell, place: usize, trainable: u64) -> RecordedEvidence {
+    fn evidence(&self, cell: &Cell, place: usize, trainable: u64) -> Result<RecordedEvidence> {
         let (outcome, training) = (self.outcome, &cell.training);
         let (run, tokens) = (&outcome.runs[place], outcome.tokens[place]);
         let runs = outcome.runs.len() as u64;
         let factor = |step: u64| linear(step - 1, training.warmup_steps, training.steps);
         let last = outcome.evidence[place].last.as_ref();
         let seconds = outcome.train_time.as_secs_f64();
-        RecordedEvidence {
+        let lengths = TaskLengths::from(self.data);
+        let flops = Flops::new(self.instance, training, &lengths, None, self.layout).map_err(Error::msg)?;
+        Ok(RecordedEvidence {
+            training_flops: flops.step * training.steps as f64,
             last_test_scores: last.map(|scores| json!(scores).to_string()).unwrap_or_default(),
             gradient_norms: run.gradient_norms.clone(),
             schedule: run.losses.iter().map(|(step, _)| factor(*step)).collect(),
@@ -94,7 +98,7 @@ impl Making<'_> {
             trained_bytes: 16 * trainable,
             weights: self.weights.clone(),
             items: None,
-        }
+        })
     }
 
     fn record(&self, cell: &Cell, run: &RunOutcome, trainable: u64) -> Record {

@@ -90,6 +90,8 @@ pub struct RecordedEvidence {
     pub real_tokens: u64,
     pub padded_tokens: u64,
     pub examples_per_second: f64,
+    /// Floating-point operations of all updates, counted from the backbone's layout for the expected widths of batches.
+    pub training_flops: f64,
     /// Bytes of the backbone's weights, and of what trains with its gradients and moments.
     pub weights_bytes: u64,
     pub trained_bytes: u64,
@@ -292,6 +294,7 @@ impl RecordedEvidence {
             "real_tokens" => [self.real_tokens],
             "padded_tokens" => [self.padded_tokens],
             "examples_per_second" => [self.examples_per_second],
+            "training_flops" => [self.training_flops],
             "weights_bytes" => [self.weights_bytes],
             "trained_bytes" => [self.trained_bytes],
             "weights" => [self.weights.as_str()],
@@ -313,6 +316,7 @@ impl RecordedEvidence {
                 "examples_per_second",
                 frame.column("examples_per_second")?.f64()?.get(0),
             )?,
+            training_flops: present("training_flops", frame.column("training_flops")?.f64()?.get(0))?,
             weights_bytes: whole("weights_bytes")?,
             trained_bytes: whole("trained_bytes")?,
             weights: text("weights")?,
@@ -388,6 +392,7 @@ mod tests {
                 real_tokens: 1 << 40,
                 padded_tokens: 1 << 41,
                 examples_per_second: 100.0 / 7.0,
+                training_flops: 1e18,
                 weights_bytes: 9,
                 trained_bytes: 8,
                 weights: text("sha256:00"),
