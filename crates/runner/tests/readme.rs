@@ -33,7 +33,7 @@ fn own_dataset() -> Workspace {
 
 /// Commands that need the hub or an hour; their names and options are checked by the parser.
 fn needs_more(command: &str) -> bool {
-    ["fetch", "run paper"].iter().any(|start| command.starts_with(start))
+    ["fetch", "run paper", "plan paper"].iter().any(|start| command.starts_with(start))
 }
 
 #[test]

@@ -6,8 +6,8 @@ use comfy_table::CellAlignment;
 use peft_model::{families, peft};
 use serde_json::Map;
 
+use super::choice::DEFAULT_SUITE;
 use super::fetch::Fetch;
-use super::run::DEFAULT_SUITE;
 use super::{listing, output};
 use crate::hub::{Hub, Progress};
 use crate::model;

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod choice;
 mod devices;
 mod error_text;
 mod fetch;
@@ -8,6 +9,7 @@ mod listing;
 mod methods;
 mod metric;
 mod output;
+mod plan;
 mod pretrain;
 mod report;
 mod run;
@@ -39,6 +41,8 @@ struct Arguments {
 enum Command {
     /// Train methods on tasks and compare them (the default)
     Run(run::Run),
+    /// List what a run would compute, without computing it
+    Plan(plan::PlanCommand),
     /// Print the table of a results folder, finished or not
     Report(report::Report),
     /// Download a suite's model and datasets into the hub's cache
@@ -107,6 +111,7 @@ impl Command {
     fn fetch(&self) -> Option<String> {
         match self {
             Command::Run(run) => Some(run.fetch()),
+            Command::Plan(plan) => Some(plan.fetch()),
             Command::Tasks(tasks) => tasks.fetch(),
             Command::Methods(methods) => methods.fetch(),
             Command::Score(score) => Some(score.fetch()),
@@ -123,6 +128,7 @@ impl Command {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(run) => run.execute(),
+        Command::Plan(plan) => plan.execute(),
         Command::Report(report) => report.execute(),
         Command::Suites(suites) => suites.execute(),
         Command::Fetch(fetch) => fetch.execute(),

@@ -1,24 +1,20 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 
-use super::fetch::Fetch;
+use super::choice::Choice;
 use super::output;
 use super::tally::Tally;
 use crate::data::TokenCache;
-use crate::grid::{self, Executed, Execution, Hardware, Library, Overrides, PlannedCell, Shard, Watcher};
-use crate::host::device::DeviceName;
+use crate::grid::{self, Executed, Execution, Hardware, Library, PlannedCell, Shard, Watcher};
 use crate::hub::{Hub, Progress};
-use crate::model::{LoadedOnce, ModelFiles, Precision};
+use crate::model::{LoadedOnce, ModelFiles};
 use crate::results::{CellStatus, Record, Report, Roster, Store, outdated};
 use crate::terminal::progress::{self, say};
-
-/// The suite of `peft-bench run` without a name, which needs nothing from the hub.
-pub(super) const DEFAULT_SUITE: &str = "pocket";
 
 /// Exit code when some cells diverged, or the device failed at them; the others have scores.
 const SOME_LACKING: u8 = 1;
@@ -28,42 +24,8 @@ const YEAR: u64 = 366 * 24 * 60 * 60;
 
 #[derive(Debug, Args, Default)]
 pub(super) struct Run {
-    /// Suite: a name from `peft-bench suites`, or a TOML file [default: pocket]
-    suite: Option<String>,
-    /// Replace the suite's tasks (repeatable): a name or a TOML file
-    #[arg(long = "task", value_name = "T")]
-    tasks: Vec<String>,
-    /// Replace the suite's methods (repeatable)
-    #[arg(long = "method", value_name = "M")]
-    methods: Vec<String>,
-    /// Replace the suite's seeds (repeatable)
-    #[arg(long = "seed", value_name = "S", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    seeds: Vec<u64>,
-    /// Replace the suite's backbone: a folder or a hub id
-    #[arg(long, value_name = "DIR_OR_HUB_ID")]
-    model: Option<String>,
-    /// Precision of the backbone, f32 or bf16 [default: the suite's]; what trains is always in f32
-    #[arg(long, value_name = "P")]
-    precision: Option<Precision>,
-    /// Replace the suite's number of training steps
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    steps: Option<u64>,
-    /// Trial run: read no more than the first N rows of each split; tables mark its results
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    limit: Option<u64>,
-    /// Override any setting (repeatable): methods.NAME.KEY, training.KEY, seeds, shots, ...; values as in TOML,
-    /// words without quotes
-    #[arg(long, value_name = "PATH=VALUE")]
-    set: Vec<String>,
-    /// Compute one of N shares of the cells, such as 1/3, 2/3 and 3/3 on three machines; all other options must be equal
-    #[arg(long, value_name = "I/N")]
-    shard: Option<Shard>,
-    /// Results folder [default: results/<suite>]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Device: cpu, cuda, cuda:1, vulkan, metal or wgpu; `peft-bench devices` lists this machine's
-    #[arg(long, default_value = "cpu")]
-    device: Option<DeviceName>,
+    #[command(flatten)]
+    choice: Choice,
     /// GiB that a training may take on the device: larger batches are split into slices, to the same result but for
     /// rounding [default: nine tenths of a GPU's memory]
     #[arg(long, value_name = "GIB", allow_negative_numbers = true, value_parser = gibibytes)]
@@ -77,25 +39,13 @@ pub(super) struct Run {
 impl Run {
     /// The `fetch` command for the model and the datasets.
     pub(super) fn fetch(&self) -> String {
-        let suite = self.suite.as_deref().unwrap_or(DEFAULT_SUITE);
-        Fetch::command(Some(suite), &self.tasks, self.model.as_deref())
+        self.choice.fetch()
     }
 
     pub(super) fn execute(self) -> Result<ExitCode> {
-        let overrides = Overrides {
-            tasks: self.tasks,
-            methods: self.methods,
-            seeds: self.seeds,
-            model: self.model,
-            precision: self.precision,
-            steps: self.steps,
-            limit: self.limit.map(|limit| limit as usize),
-            set: self.set,
-        };
-        let suite = grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides)?;
-        let plan = grid::plan(suite)?;
+        let plan = self.choice.plan()?;
         let hub = Hub::from_env(Progress::detect())?;
-        let device = self.device.unwrap_or_default();
+        let device = self.choice.device();
         let opened = device.open()?;
         plan.suite.precision.ensure(&opened, device)?;
         let (model, tokens) = (ModelFiles::find(&plan.suite.model, &hub)?, TokenCache::from_env());
@@ -104,11 +54,11 @@ impl Run {
         let hardware = Hardware { device, memory_limit: self.memory_limit.or_else(of_device) };
         let mut resolved = grid::resolve(plan, &model, library, hardware)?;
         let all = resolved.cells();
-        if let Some(shard) = self.shard {
+        if let Some(shard) = self.choice.shard {
             resolved.keep(shard);
         }
         let (suite, cells) = (&resolved.suite, resolved.cells());
-        let folder = self.out.unwrap_or_else(|| grid::default_output(suite));
+        let folder = self.choice.folder(suite);
         let backbone = LoadedOnce::new(&model, opened, suite.precision);
         // Weights that cannot be loaded leave no results folder behind.
         if !cells.iter().all(|cell| Store::has(&folder, &cell.id)) {
@@ -117,7 +67,7 @@ impl Run {
         let store = open(&folder, &cells)?;
         // Tables say what is missing of the whole suite.
         let roster = grid::roster(suite, resolved.references(), &model.revision, &all);
-        let mut collector = Collector::new(&store, roster, &cells, self.shard)?;
+        let mut collector = Collector::new(&store, roster, &cells, self.choice.shard)?;
         let execution = Execution {
             model: &model,
             backbone: &backbone,

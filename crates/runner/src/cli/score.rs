@@ -8,9 +8,9 @@ use peft_model::peft::{self, ConfiguredMethod};
 use peft_model::{Adaptation, Batch, Parameters};
 use serde::{Deserialize, Serialize};
 
+use super::choice::DEFAULT_SUITE;
 use super::fetch::Fetch;
 use super::json_lines;
-use super::run::DEFAULT_SUITE;
 use crate::host::device::DeviceName;
 use crate::host::memory;
 use crate::hub::{Hub, Progress};

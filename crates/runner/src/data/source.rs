@@ -91,6 +91,14 @@ impl Source {
         })
     }
 
+    /// Number of training rows, for which less is read than to train on them.
+    ///
+    /// # Errors
+    /// When rows cannot be read or do not fit the task's specification.
+    pub fn training_rows(&self, task: &Task) -> Result<usize, TaskError> {
+        Ok(task.count(Role::Train, &self.of(Role::Train).0)?.min(self.limit.unwrap_or(usize::MAX)))
+    }
+
     /// The lengths of a role's texts, from the cache where it has them.
     pub(super) fn lengths(
         &self,

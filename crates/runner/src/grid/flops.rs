@@ -19,9 +19,27 @@ pub struct Flops {
     /// One update.
     pub step: f64,
     /// One scoring of the validation split.
-    pub validation: f64,
+    pub validation: Scoring,
     /// Scoring the test split, and its probes.
-    pub test: f64,
+    pub test: Scoring,
+}
+
+/// Of answering rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Scoring {
+    pub flops: f64,
+    /// Steps of decoding, one for each new token of each batch.
+    pub steps: f64,
+}
+
+impl Scoring {
+    fn times(self, count: f64) -> Self {
+        Self { flops: count * self.flops, steps: count * self.steps }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { flops: self.flops + other.flops, steps: self.steps + other.steps }
+    }
 }
 
 /// Tokens of a row, as its batch is padded.
@@ -48,25 +66,30 @@ impl Flops {
         let rows = settings.rows_per_batch().min(shots.unwrap_or(usize::MAX)).min(lengths.train.rows());
         let width = training_width(&lengths.train, prompt, settings.batching, rows);
         let scored = |split: &SplitLengths| {
-            split.rows() as f64 * counts.forward(answering_width(split, prompt, settings, lengths))
+            let width = answering_width(split, prompt, settings, lengths);
+            let batches = split.rows().div_ceil(settings.eval_batch_size);
+            Scoring {
+                flops: split.rows() as f64 * counts.forward(width),
+                steps: batches as f64 * width.target,
+            }
         };
         let rows = (rows * settings.accumulation) as f64;
         Ok(Self {
             step: rows * counts.training(width, settings.gradient_checkpointing),
             validation: scored(&lengths.validation),
-            test: [&lengths.test].into_iter().chain(&lengths.probes).map(scored).sum(),
+            test: lengths.probes.iter().map(scored).fold(scored(&lengths.test), Scoring::and),
         })
     }
 
     /// All of a training of so many updates.
     pub fn total(&self, settings: &TrainSettings) -> f64 {
-        self.step * settings.steps as f64 + self.scoring(settings)
+        self.step * settings.steps as f64 + self.scoring(settings).flops
     }
 
     /// All scoring of a training of so many updates.
-    pub fn scoring(&self, settings: &TrainSettings) -> f64 {
+    pub fn scoring(&self, settings: &TrainSettings) -> Scoring {
         let validations = settings.steps.div_ceil(settings.evaluate_every.updates(settings.steps).max(1));
-        self.validation * validations as f64 + self.test
+        self.validation.times(validations as f64).and(self.test)
     }
 }
 
@@ -222,8 +245,13 @@ mod tests {
     fn what_trains_decides_what_backward_costs() {
         let settings = TrainSettings { batch_size: 8, ..TrainSettings::default() };
         let (lora, full) = (flops("lora", &settings), flops("full", &settings));
-        let forward = lora.test / 60.0;
-        assert_eq!(lora.validation, 50.0 * forward);
+        let forward = lora.test.flops / 60.0;
+        assert!((lora.validation.flops / forward - 50.0).abs() < 1e-9);
+        assert_eq!(
+            (lora.validation.steps, lora.test.steps),
+            (4.0, 4.0),
+            "two batches, and one for each text"
+        );
         // The attention's own products cost twice as much again.
         let ratio = lora.step / 8.0 / forward;
         assert!((2.0..2.2).contains(&ratio), "{ratio}");
@@ -241,6 +269,7 @@ mod tests {
         let settings = TrainSettings { steps: 2500, ..TrainSettings::default() };
         let Flops { step, validation, test } = flops("lora", &settings);
         let total = flops("lora", &settings).total(&settings);
-        assert_eq!(total, 2500.0 * step + 3.0 * validation + test);
+        let expected = 2500.0 * step + 3.0 * validation.flops + test.flops;
+        assert!((total / expected - 1.0).abs() < 1e-12, "{total} {expected}");
     }
 }

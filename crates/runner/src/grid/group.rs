@@ -11,8 +11,10 @@ pub(super) struct Group {
     pub cells: Vec<Cell>,
     /// Whether seeds train side by side.
     pub together: bool,
-    /// What each of them computes.
-    pub flops: Flops,
+    /// What each of them computes, where it is known.
+    pub flops: Option<Flops>,
+    /// Parameters that each of them trains.
+    pub trainable: u64,
 }
 
 /// A cell that a plan has, trained or not.
@@ -32,7 +34,10 @@ pub struct PlannedCell {
     /// Name of the method in tables.
     pub method: String,
     pub seed: u64,
-    /// Millions of floating-point operations of its training and its scoring, about: what its time goes by.
+    /// Parameters that it trains.
+    pub trainable: u64,
+    /// Millions of floating-point operations of its training and its scoring, about: what its time goes by. 0 where they
+    /// are not counted.
     pub work: u64,
 }
 
@@ -69,7 +74,7 @@ impl Group {
     }
 
     fn work(&self, cell: &Cell) -> u64 {
-        (self.flops.total(&cell.training) / 1e6).clamp(1.0, MOST_WORK) as u64
+        self.flops.map_or(0, |flops| (flops.total(&cell.training) / 1e6).clamp(1.0, MOST_WORK) as u64)
     }
 
     /// A cell as a method's name asks for it.
@@ -87,6 +92,7 @@ impl Group {
             shots: cell.shots,
             method: instance.name.clone(),
             seed: cell.seed,
+            trainable: self.trainable,
             work: self.work(cell),
         }
     }
@@ -94,5 +100,50 @@ impl Group {
     /// Numbers of training rows; `None` for all of them.
     pub(super) fn shots(&self) -> Option<usize> {
         self.cells[0].shots
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::super::flops::Scoring;
+    use super::*;
+    use crate::model::Precision;
+    use crate::task;
+    use crate::train::TrainSettings;
+
+    fn group(company: &[u64]) -> Group {
+        let cell = |seed| Cell {
+            task: "rte".into(),
+            spec: task::find("rte").unwrap().spec,
+            rows: ["commit"; 3].map(String::from),
+            limit: None,
+            shots: None,
+            shots_rule: None,
+            model: "owner/model".into(),
+            model_revision: "commit".into(),
+            precision: Precision::F32,
+            method: "lora".into(),
+            settings: Map::new(),
+            training: TrainSettings { steps: 3, ..TrainSettings::default() },
+            seed,
+            company: company.to_vec(),
+        };
+        let flops =
+            Flops { step: 2e6, validation: Scoring::default(), test: Scoring { flops: 1e6, steps: 1.0 } };
+        Group { cells: [1, 2].map(cell).into(), together: true, flops: Some(flops), trainable: 7 }
+    }
+
+    #[test]
+    fn seeds_whose_company_decides_their_bits_stay_together() {
+        let (gpu, cpu) = (group(&[1, 2]), group(&[]));
+        let ids = |group: &Group| group.cells.iter().map(Cell::id).collect::<Vec<_>>();
+        assert_eq!(gpu.units(), [Unit { cells: ids(&gpu), work: 14 }]);
+        let [first, second] = <[String; 2]>::try_from(ids(&cpu)).unwrap();
+        assert_eq!(
+            cpu.units(),
+            [Unit { cells: vec![first], work: 7 }, Unit { cells: vec![second], work: 7 }]
+        );
     }
 }

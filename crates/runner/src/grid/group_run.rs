@@ -117,7 +117,7 @@ impl GroupRun<'_> {
     }
 
     fn estimate(&self) -> Result<Estimate> {
-        self.method.estimate(&self.rows.task, self.data()?, self.group, self.execution.model)
+        self.method.estimate(self.rows, self.group, self.execution.model, self.execution.library)
     }
 
     fn data(&self) -> Result<&TaskData> {

@@ -2,12 +2,14 @@
 
 mod ceiling;
 mod check;
+mod estimate;
 mod execute;
 mod execution;
 mod flops;
 mod group;
 mod group_run;
 mod instance;
+mod measure;
 mod memory_plan;
 mod overrides;
 mod plan;
@@ -21,6 +23,7 @@ mod suite;
 mod written;
 
 pub use execute::{Executed, execute};
+pub use estimate::{Estimated, estimates};
 pub use execution::{Execution, Hardware, Watcher};
 pub use flops::Flops;
 pub use group::PlannedCell;
@@ -28,7 +31,7 @@ pub use instance::Instance;
 pub use memory_plan::Demand;
 pub use overrides::Overrides;
 pub use plan::{Plan, default_output, plan};
-pub use resolve::{Resolved, resolve};
+pub use resolve::{Depth, Resolved, resolve, resolve_to};
 pub use roster::roster;
 pub use rows::Library;
 pub use shard::Shard;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, bail};
+use peft_model::peft;
 
 use super::check;
 use super::execution::Hardware;
@@ -72,7 +73,7 @@ impl Resolved {
     }
 
     /// What can be computed apart, each once: two names can ask for the same cells.
-    fn units(&self) -> Vec<Unit> {
+    pub(super) fn units(&self) -> Vec<Unit> {
         let groups = self.tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups);
         let units = groups.flat_map(Group::units).map(|unit| (unit.cells.clone(), unit));
         units.collect::<BTreeMap<_, _>>().into_values().collect()
@@ -92,13 +93,38 @@ impl Resolved {
 /// When a method asks for what the backbone does not have, a task's rows cannot be loaded, or no score of them would
 /// mean anything.
 pub fn resolve(plan: Plan, model: &ModelFiles, library: Library, hardware: Hardware) -> Result<Resolved> {
+    resolve_to(Depth::Rows, plan, model, library, hardware)
+}
+
+/// How much of a suite is resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Which cells there are.
+    Cells,
+    /// What they compute, too: how long all texts are, which the cache knows after the first time.
+    Work,
+    /// All that is needed to train them: rows are read and checked, and the memory for them.
+    Rows,
+}
+
+/// As [`resolve`], but reads no more than must be known for something else than training.
+///
+/// # Errors
+/// As [`resolve`], as far as it is resolved.
+pub fn resolve_to(
+    depth: Depth,
+    plan: Plan,
+    model: &ModelFiles,
+    library: Library,
+    hardware: Hardware,
+) -> Result<Resolved> {
     let Plan { suite, tasks } = plan;
     for (instance, _) in tasks.iter().flat_map(|(_, methods)| methods) {
         let fits = instance.built.method.parameters(model.config.layout());
         fits.map_err(|problem| suite.wrong(format!("methods.{}: {problem}", instance.name)))?;
     }
     let resolved = tasks.into_iter().map(|(task, methods)| {
-        let resolver = Resolver { suite: &suite, model, library, hardware };
+        let resolver = Resolver { suite: &suite, model, library, hardware, depth };
         let mut resolved = resolver.task(task, methods)?;
         resolved.rows.iter_mut().for_each(TaskRows::release);
         Ok(resolved)
@@ -113,6 +139,7 @@ struct Resolver<'a> {
     model: &'a ModelFiles,
     library: Library<'a>,
     hardware: Hardware,
+    depth: Depth,
 }
 
 /// Numbers of rows that train: one for each seed.
@@ -125,15 +152,10 @@ struct TrainingRows {
 impl Resolver<'_> {
     fn task(&self, task: Task, methods: Vec<(Instance, TrainSettings)>) -> Result<ResolvedTask> {
         let mut rows = self.rows(&task, &methods)?;
-        for rows in &mut rows {
-            rows.read(self.library)?;
+        if self.depth == Depth::Rows {
+            self.read(&mut rows)?;
         }
-        // The longest: a name before the source only adds to it.
-        if let Some(longest) = rows.last() {
-            let data = longest.data(self.library)?;
-            check::check(&longest.task, data, self.library.tokenizer, self.suite.limit.is_some())?;
-        }
-        let training_rows = self.training_rows(&task.name, rows[0].data(self.library)?)?;
+        let training_rows = self.training_rows(&task.name, &rows[0])?;
         let methods = methods.into_iter().map(|(instance, training)| {
             let read = if training.task_prefix { rows.len() - 1 } else { 0 };
             let groups = training_rows.iter().map(|numbers| {
@@ -144,8 +166,21 @@ impl Resolver<'_> {
             Ok(ResolvedMethod { instance, training, rows: read, groups })
         });
         let resolved = ResolvedTask { methods: methods.collect::<Result<_>>()?, rows };
-        self.check_memory(&resolved)?;
+        if self.depth == Depth::Rows {
+            self.check_memory(&resolved)?;
+        }
         Ok(resolved)
+    }
+
+    /// Reads a task's rows and checks what scores of them would mean.
+    fn read(&self, rows: &mut [TaskRows]) -> Result<()> {
+        for rows in rows.iter_mut() {
+            rows.read(self.library)?;
+        }
+        // The longest: a name before the source only adds to it.
+        let Some(longest) = rows.last() else { return Ok(()) };
+        let data = longest.data(self.library)?;
+        check::check(&longest.task, data, self.library.tokenizer, self.suite.limit.is_some())
     }
 
     /// The rows in the texts that the methods read: without the task's name before the source, and with it.
@@ -157,14 +192,16 @@ impl Resolver<'_> {
     }
 
     /// How many rows the runs of a task train on: all, or what each number of shots comes to.
-    fn training_rows(&self, name: &str, data: &TaskData) -> Result<Vec<TrainingRows>> {
-        let (suite, rows) = (self.suite, data.train.len());
+    fn training_rows(&self, name: &str, source: &TaskRows) -> Result<Vec<TrainingRows>> {
+        let (suite, rows) = (self.suite, source.training_rows()?);
         if suite.shots.is_empty() {
             return Ok(vec![TrainingRows { shots: None, by_seed: vec![rows; suite.seeds.len()] }]);
         }
         if let Some(shots) = suite.shots.iter().find(|&&shots| shots > rows) {
             bail!("`shots` has {shots}, but task `{name}` has only {rows} rows to train on");
         }
+        // Which rows are chosen depends on their classes.
+        let data = source.data(self.library)?;
         let mut numbers = Vec::new();
         for &shots in &suite.shots {
             let chosen = suite.seeds.iter().map(|&seed| data.shots(shots, suite.shots_rule, seed).len());
@@ -220,10 +257,18 @@ impl Resolver<'_> {
             })
         };
         let cells = seeds.iter().zip(&numbers.by_seed).map(cell).collect::<Result<_>>()?;
-        let (lengths, layout) = (rows.lengths(self.library)?, self.model.config.layout());
-        let flops = Flops::new(instance, training, lengths, numbers.shots, layout);
-        let flops = flops.map_err(|problem| anyhow!("methods.{}: {problem}", instance.name))?;
-        Ok(Group { cells, together, flops })
+        let wrong = |problem: String| anyhow!("methods.{}: {problem}", instance.name);
+        let layout = self.model.config.layout();
+        let flops = match self.depth {
+            Depth::Cells => None,
+            Depth::Work | Depth::Rows => {
+                let lengths = rows.lengths(self.library)?;
+                Some(Flops::new(instance, training, lengths, numbers.shots, layout).map_err(wrong)?)
+            }
+        };
+        let trainable = peft::num_trainable(instance.built.method.as_ref(), layout);
+        let trainable = trainable.map_err(wrong)? as u64;
+        Ok(Group { cells, together, flops, trainable })
     }
 
     /// Refuses trainings that do not fit into memory, and says how the others will where there is a limit.
@@ -237,7 +282,7 @@ impl Resolver<'_> {
             }
             let Some(limit) = self.hardware.memory_limit else { continue };
             for group in &method.groups {
-                let estimate = method.estimate(&rows.task, data, group, self.model)?;
+                let estimate = method.estimate(rows, group, self.model, self.library)?;
                 let runs = group.runs_at_once(self.hardware.device, |runs| estimate.runs(limit, runs));
                 say!("{}", estimate.describe(limit, runs)?);
             }
@@ -278,17 +323,17 @@ impl ResolvedMethod {
     /// When a setting of the method asks for what the backbone does not have.
     pub(super) fn estimate(
         &self,
-        task: &Task,
-        data: &TaskData,
+        rows: &TaskRows,
         group: &Group,
         model: &ModelFiles,
+        library: Library,
     ) -> Result<Estimate> {
         let (layout, precision) = (model.config.layout(), group.cells[0].precision);
         Estimate::new(
-            self.title(task),
+            self.title(&rows.task),
             &self.instance,
             &self.training,
-            data,
+            &rows.lengths(library)?.train,
             group.shots(),
             layout,
             precision,

@@ -68,6 +68,17 @@ impl TaskRows {
         Ok(self.data.get_or_init(|| data))
     }
 
+    /// Number of training rows.
+    ///
+    /// # Errors
+    /// When the rows cannot be read or do not fit the task's specification.
+    pub(super) fn training_rows(&self) -> Result<usize> {
+        match self.data.get() {
+            Some(data) => Ok(data.train.len()),
+            None => Ok(self.source.training_rows(&self.task)?),
+        }
+    }
+
     /// How long their texts are, for which the rows themselves need not be read.
     ///
     /// # Errors

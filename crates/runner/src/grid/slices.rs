@@ -4,7 +4,7 @@ use peft_model::layout::Layout;
 use peft_model::peft;
 
 use super::instance::Instance;
-use crate::data::TaskData;
+use crate::data::SplitLengths;
 use crate::host::memory::{floats, gibibytes};
 use crate::model::{Precision, footprint};
 use crate::train::TrainSettings;
@@ -39,7 +39,7 @@ pub(super) struct RowTooLarge {
 }
 
 impl Estimate {
-    /// For a method on a task's rows, of which `shots` train where it is given.
+    /// For a method on a task's training rows, of which `shots` train where it is given.
     ///
     /// # Errors
     /// When a setting of the method asks for what the backbone does not have.
@@ -47,16 +47,14 @@ impl Estimate {
         name: String,
         instance: &Instance,
         settings: &TrainSettings,
-        data: &TaskData,
+        lengths: &SplitLengths,
         shots: Option<usize>,
         layout: &Layout,
         precision: Precision,
     ) -> Result<Self, String> {
         let method = instance.built.method.as_ref();
-        let pairs = &data.train.pairs;
-        let longest = pairs.iter().map(|pair| pair.source.len()).max().unwrap_or(0);
-        let source = method.prompt_length().saturating_add(longest);
-        let target = pairs.iter().map(|pair| pair.target.len()).max().unwrap_or(0);
+        let source = method.prompt_length().saturating_add(lengths.sources.longest());
+        let target = lengths.targets.longest();
         let bytes = precision.bytes();
         Ok(Self {
             name,
@@ -64,7 +62,7 @@ impl Estimate {
             trained: floats(&[peft::num_trainable(method, layout)?, 4]),
             bias: footprint::position_bias(layout, source.max(target)),
             row: footprint::training_row(layout, bytes, source, target, settings.gradient_checkpointing),
-            rows: settings.rows_per_batch().min(shots.unwrap_or(usize::MAX)).min(pairs.len()),
+            rows: settings.rows_per_batch().min(shots.unwrap_or(usize::MAX)).min(lengths.rows()),
         })
     }
 
@@ -75,6 +73,11 @@ impl Estimate {
         let all = [self.weights, self.bias, self.trained.saturating_mul(runs), rows];
         let sum = all.into_iter().fold(0, u64::saturating_add);
         sum.saturating_add((sum as f64 * MARGIN) as u64)
+    }
+
+    /// Bytes for one run with whole batches.
+    pub(super) fn of_one_run(&self) -> u64 {
+        self.bytes(1, self.rows)
     }
 
     /// As many of so many runs as fit with whole batches; at least one.
@@ -119,35 +122,18 @@ impl Estimate {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use peft_model::families;
     use serde_json::json;
 
     use super::*;
-    use crate::data::{Pair, Split};
-
     fn estimate(method: &str, precision: Precision, source: usize) -> Estimate {
         let built = peft::build(method, json!({}).as_object().unwrap()).unwrap();
         let instance = Instance { name: method.into(), method: method.into(), built };
-        let pairs = (0..100).map(|_| Pair { source: vec![5; source], target: vec![5; 3] }).collect();
-        let split = Arc::new(Split {
-            examples: Vec::new(),
-            pairs,
-            truncated_sources: Vec::new(),
-            truncated_targets: Vec::new(),
-        });
-        let data = TaskData {
-            train: split.clone(),
-            validation: split.clone(),
-            test: split,
-            probes: Vec::new(),
-            classes: Vec::new(),
-            max_new_tokens: 3,
-        };
+        let all = |length| std::iter::repeat_n(length, 100).collect();
+        let lengths = SplitLengths { sources: all(source), targets: all(3) };
         let (settings, reference) = (TrainSettings::default(), families::reference());
         let name = format!("{method} on task");
-        Estimate::new(name, &instance, &settings, &data, None, reference.layout(), precision).unwrap()
+        Estimate::new(name, &instance, &settings, &lengths, None, reference.layout(), precision).unwrap()
     }
 
     const GIBIBYTE: u64 = 1 << 30;

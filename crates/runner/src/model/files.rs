@@ -82,6 +82,21 @@ impl ModelFiles {
         Ok(Self { id: id.into(), revision, config, tokenizer, weights: Weights::Folder(folder) })
     }
 
+    /// Draws weights, for what does not depend on them.
+    ///
+    /// # Errors
+    /// When they do not fit into memory.
+    pub fn random_weights(
+        &self,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Box<dyn Backbone>, ModelError> {
+        if is_host(device) {
+            self.ensure_memory()?;
+        }
+        Ok(self.config.random(RANDOM_SEED, device, precision.dtype()))
+    }
+
     /// Loads the weights, or draws them. What the files hold and the model does not use is said on standard error.
     ///
     /// # Errors

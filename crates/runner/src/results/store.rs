@@ -106,14 +106,7 @@ impl Store {
     /// # Errors
     /// When there are no results in it.
     pub fn read_only(folder: &Path) -> Result<Self, StoreError> {
-        let opened = match File::open(folder) {
-            Ok(opened) => Arc::new(opened),
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                return Err(StoreError::NoCells { path: folder.into() });
-            }
-            Err(source) => return Err(StoreError::Read { path: folder.into(), source }),
-        };
-        let store = Self { folder: folder.into(), opened, read_only: true };
+        let store = Self::look_into(folder)?;
         match store.ids()?.is_empty() {
             true => Err(StoreError::NoCells { path: folder.into() }),
             false => Ok(store),
@@ -123,6 +116,18 @@ impl Store {
     /// Whether a folder has a file for the result of a cell, whatever is in it.
     pub fn has(folder: &Path, cell: &str) -> bool {
         cell_path(folder, cell).is_file()
+    /// Opens a results folder that may not have results yet, to read it, and nothing else.
+    ///
+    /// # Errors
+    /// When there is no folder.
+    pub fn look_into(folder: &Path) -> Result<Self, StoreError> {
+        match File::open(folder) {
+            Ok(opened) => Ok(Self { folder: folder.into(), opened: Arc::new(opened), read_only: true }),
+            Err(e) if e.kind() == ErrorKind::NotFound => Err(StoreError::NoCells { path: folder.into() }),
+            Err(source) => Err(StoreError::Read { path: folder.into(), source }),
+        }
+    }
+
     }
 
     /// The folder.

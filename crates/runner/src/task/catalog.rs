@@ -160,9 +160,19 @@ impl Task {
     /// # Errors
     /// When files are missing or malformed.
     pub fn read(&self, role: Role, source: &RowSource) -> Result<RoleRows, TaskError> {
+        self.read_columns(role, source, &self.columns())
+    }
+
+    /// Reads some columns of the rows that play a role; without any, a Parquet file only tells how many rows it has.
+    pub(super) fn read_columns(
+        &self,
+        role: Role,
+        source: &RowSource,
+        columns: &[String],
+    ) -> Result<RoleRows, TaskError> {
         let rows = match source {
-            RowSource::Hub { files, .. } => self.read_files(files)?,
-            RowSource::Local { file } => self.read_files(std::slice::from_ref(file))?,
+            RowSource::Hub { files, .. } => self.read_files(files, columns)?,
+            RowSource::Local { file } => self.read_files(std::slice::from_ref(file), columns)?,
             RowSource::Generated { task, part } => {
                 let name = format!("the pocket world's {}, {}", task.name, self.spec.split.split(role));
                 generated(task, *part, &name)
@@ -183,8 +193,7 @@ impl Task {
 
     /// The columns that the task reads. A name with dots may be a column's or reach into a record.
     pub fn columns(&self) -> Vec<String> {
-        let paths = self.templates.by_key().flat_map(|(_, template)| template.columns());
-        let paths = paths.flat_map(|path| [path.column().to_string(), path.to_string()]);
+        let paths = self.templates.by_key().flat_map(|(_, template)| template.column_names());
         let label = self.spec.labels.iter().map(|labels| labels.column.clone());
         let mut columns: Vec<String> = paths.chain(label).collect();
         columns.sort();
@@ -192,8 +201,8 @@ impl Task {
         columns
     }
 
-    fn read_files(&self, files: &[PathBuf]) -> Result<Rows, TaskError> {
-        Rows::read(files, &self.columns(), self.spec.data.dialect())
+    fn read_files(&self, files: &[PathBuf], columns: &[String]) -> Result<Rows, TaskError> {
+        Rows::read(files, columns, self.spec.data.dialect())
     }
 
     /// Fetches the rows of every role; `None` if they are not on the hub.

@@ -3,10 +3,11 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::catalog::Task;
+use super::catalog::{RoleRows, RowSource, Task};
 use super::error::{TaskError, shown};
 use super::rows::{Row, Rows};
 use super::spec::{ANSWERS, GROUP, Labels, SOURCE, TARGET, TaskSpec, Templates};
+use super::split::Role;
 use super::template::Template;
 use super::value::Value;
 
@@ -60,6 +61,25 @@ impl Task {
         };
         let made: Vec<_> = indices.par_chunks(CHUNK).map(of_chunk).collect::<Result<_, _>>()?;
         Ok(made.into_iter().flatten().collect())
+    }
+
+    /// Number of a role's examples; reads no more of the rows than that takes.
+    ///
+    /// # Errors
+    /// When files are missing or malformed, or a target's list does not fit the task's specification.
+    pub fn count(&self, role: Role, source: &RowSource) -> Result<usize, TaskError> {
+        let target = self.templates.target.as_ref().filter(|_| self.spec.text.expand);
+        let Some(target) = target else { return Ok(self.read_columns(role, source, &[])?.indices.len()) };
+        let RoleRows { rows, indices } = self.read_columns(role, source, &target.column_names())?;
+        let count = |&index: &u32| {
+            let targets = expanded(&self.spec, target, rows.row(index as usize));
+            targets.map(|targets| targets.len()).map_err(|problem| TaskError::Row {
+                file: self.file.clone(),
+                place: rows.place(index as usize),
+                problem: format!("`{TARGET}`: {problem}"),
+            })
+        };
+        indices.iter().map(count).sum()
     }
 
     fn check_columns(&self, rows: &Rows) -> Result<(), TaskError> {

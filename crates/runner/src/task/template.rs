@@ -123,6 +123,11 @@ impl Template {
         self.parts.insert(0, Part::Literal(text.into()));
     }
 
+    /// Names of the columns that the template reads: a name with dots may be a column's or reach into a record.
+    pub(super) fn column_names(&self) -> Vec<String> {
+        self.columns().into_iter().flat_map(|path| [path.column().to_string(), path.to_string()]).collect()
+    }
+
     /// The columns and record fields that the template reads.
     pub fn columns(&self) -> Vec<&Path> {
         let mut columns = Vec::new();
