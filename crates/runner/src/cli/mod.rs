@@ -14,6 +14,7 @@ mod pretrain;
 mod report;
 mod run;
 mod score;
+mod status;
 mod suites;
 mod tally;
 mod tasks;
@@ -43,6 +44,8 @@ enum Command {
     Run(run::Run),
     /// List what a run would compute, without computing it
     Plan(plan::PlanCommand),
+    /// Print how far the suites in a results folder are, while they run or not
+    Status(status::Status),
     /// Print the table of a results folder, finished or not
     Report(report::Report),
     /// Download a suite's model and datasets into the hub's cache
@@ -116,6 +119,7 @@ impl Command {
             Command::Methods(methods) => methods.fetch(),
             Command::Score(score) => Some(score.fetch()),
             Command::Report(_)
+            | Command::Status(_)
             | Command::Suites(_)
             | Command::Fetch(_)
             | Command::Devices(_)
@@ -129,6 +133,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(run) => run.execute(),
         Command::Plan(plan) => plan.execute(),
+        Command::Status(status) => status.execute(),
         Command::Report(report) => report.execute(),
         Command::Suites(suites) => suites.execute(),
         Command::Fetch(fetch) => fetch.execute(),

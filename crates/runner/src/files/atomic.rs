@@ -36,6 +36,20 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -
     File::open(folder)?.sync_all()
 }
 
+/// As [`write()`], but not synced: whole or not there for other processes, whichever it is after a crash of the machine.
+///
+/// # Errors
+/// When the folder cannot be made or written to, or the disk is full; an old file stays as it was.
+pub fn write_for_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = folder_of(path);
+    fs::create_dir_all(folder)?;
+    let mut file = temporary_file(folder, path)?;
+    file.write_all(bytes)?;
+    death::step();
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
 /// Removes a file, and what writers of it that were killed on the way have left.
 pub fn remove(path: &Path) {
     death::step();
@@ -142,6 +156,8 @@ mod tests {
         write(&path, b"one").unwrap();
         write(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
+        write_for_now(&path, b"three").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"three");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 

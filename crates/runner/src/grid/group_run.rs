@@ -3,6 +3,7 @@ use anyhow::{Context, Result};
 use super::execution::{Execution, Watcher};
 use super::group::{Group, PlannedCell};
 use super::record::Making;
+use super::reported::Reported;
 use super::resolve::ResolvedMethod;
 use super::rows::TaskRows;
 use super::slices::Estimate;
@@ -153,12 +154,14 @@ impl GroupRun<'_> {
         memory::reset_peak();
         let planned: Vec<PlannedCell> =
             cells.iter().map(|cell| self.group.planned(cell, &self.method.instance)).collect();
-        let mut progress = watcher.training(&planned);
+        let shown = watcher.training(&planned);
+        let mut progress = Reported::new(shown, store.progress_file(cells), &planned);
         let _deferred = interrupt::defer();
-        let outcome = match self.train_within_memory(job, cells, progress.as_mut())? {
+        let outcome = match self.train_within_memory(job, cells, &mut progress)? {
             Ok(outcome) => outcome,
             Err(problem) => return Ok(Err(problem)),
         };
+        drop(progress);
         let making = Making {
             suite: &self.suite.name,
             instance: &self.method.instance,

@@ -14,6 +14,7 @@ mod memory_plan;
 mod overrides;
 mod plan;
 mod record;
+mod reported;
 mod resolve;
 mod roster;
 mod rows;
@@ -22,8 +23,8 @@ mod slices;
 mod suite;
 mod written;
 
-pub use execute::{Executed, execute};
 pub use estimate::{Estimated, estimates};
+pub use execute::{Executed, execute};
 pub use execution::{Execution, Hardware, Watcher};
 pub use flops::Flops;
 pub use group::PlannedCell;

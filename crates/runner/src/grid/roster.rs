@@ -34,6 +34,7 @@ pub fn roster(
         shots: cell.shots,
         limit: cell.limit.map(|limit| limit as u64),
         metrics: cell.metrics.clone(),
+        work: cell.work,
         changes: suite.changes(&cell.method),
         configuration: Digest::of_json(&json!([model_revision, suite.configuration(&cell.method)])).short(),
         run: 0,

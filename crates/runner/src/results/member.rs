@@ -41,6 +41,7 @@ impl Entry {
             shots: None,
             limit: record.limit,
             metrics: Vec::new(),
+            work: 0,
             changes: String::new(),
             configuration: String::new(),
             run: 0,

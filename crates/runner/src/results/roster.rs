@@ -42,6 +42,10 @@ pub struct Entry {
     /// The task's metrics, the one in tables first; none where an older version of the program asked for the cell.
     #[serde(default)]
     pub metrics: Vec<String>,
+    /// What computing it takes, in millions of floating-point operations; 0 where an older version of the program asked
+    /// for the cell.
+    #[serde(default)]
+    pub work: u64,
     /// What the command line had changed of the method's settings.
     pub changes: String,
     /// Digest of all that set the method up, on whichever task, and of the model.
@@ -198,6 +202,7 @@ mod tests {
             shots: None,
             limit: None,
             metrics: vec!["accuracy".into()],
+            work: 1,
             changes: String::new(),
             configuration: "configuration".into(),
             run: 0,

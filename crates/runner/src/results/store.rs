@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::cell::Cell;
 use super::parquet::{from_parquet, to_parquet};
 use super::record::{Record, RecordError};
+use super::running::Running;
 use crate::files::digest::Digest;
 use crate::files::{self, atomic, lock};
 use crate::host;
@@ -53,6 +54,8 @@ pub struct Store {
 /// How the names of states end, and those of locks.
 const STATE: &str = "safetensors";
 const LOCK: &str = "lock";
+/// How the names of files with a training's progress end.
+const PROGRESS: &str = "progress.json";
 
 /// Time between looks at the locks of others.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
@@ -113,9 +116,6 @@ impl Store {
         }
     }
 
-    /// Whether a folder has a file for the result of a cell, whatever is in it.
-    pub fn has(folder: &Path, cell: &str) -> bool {
-        cell_path(folder, cell).is_file()
     /// Opens a results folder that may not have results yet, to read it, and nothing else.
     ///
     /// # Errors
@@ -128,6 +128,9 @@ impl Store {
         }
     }
 
+    /// Whether a folder has a file for the result of a cell, whatever is in it.
+    pub fn has(folder: &Path, cell: &str) -> bool {
+        cell_path(folder, cell).is_file()
     }
 
     /// The folder.
@@ -342,6 +345,25 @@ impl Store {
         StateFile::new(self.state_path(&owner), owner, interval)
     }
 
+    /// The file in which the training of cells side by side tells how far it is.
+    pub fn progress_file(&self, cells: &[Cell]) -> PathBuf {
+        self.state_path(&owner(cells)).with_extension(PROGRESS)
+    }
+
+    /// The trainings that run and tell how far they are.
+    pub fn running(&self) -> Vec<Running> {
+        let told = self.progress_files().into_iter().filter_map(|(_, running)| running);
+        told.filter(|running| self.is_running(&running.cells[0])).collect()
+    }
+
+    /// What trainings have told, whether they still run or not.
+    fn progress_files(&self) -> Vec<(PathBuf, Option<Running>)> {
+        let ending = format!(".{PROGRESS}");
+        let paths = entries(&self.state_folder()).into_iter();
+        let paths = paths.filter(|path| path.to_string_lossy().ends_with(&ending));
+        paths.map(|path| (path.clone(), Running::read(&path))).collect()
+    }
+
     fn state_path(&self, owner: &str) -> PathBuf {
         self.state_folder().join(format!("{}.{STATE}", Digest::of(owner).short()))
     }
@@ -374,10 +396,15 @@ impl Store {
         states
     }
 
-    /// Removes the states of which every cell has its result.
+    /// Removes the states of which every cell has its result, and what trainings that died have told of themselves.
     pub fn remove_finished_states(&self) {
         for (path, owner) in self.states() {
             if owned(&owner).iter().all(|(cell, _)| self.cell_path(cell).exists()) {
+                atomic::remove(&path);
+            }
+        }
+        for (path, told) in self.progress_files() {
+            if told.is_none_or(|running| !self.is_running(&running.cells[0])) {
                 atomic::remove(&path);
             }
         }

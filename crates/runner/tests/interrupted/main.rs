@@ -13,3 +13,4 @@ mod sharing;
 mod signals;
 mod small;
 mod state;
+mod status;
