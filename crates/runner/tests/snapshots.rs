@@ -18,7 +18,7 @@ fn output(arguments: &str) -> String {
 #[test]
 fn help_texts_match_their_snapshots() {
     for command in [
-        "run", "plan", "status", "report", "fetch", "suites", "tasks", "methods", "pretrain",
+        "run", "plan", "status", "report", "merge", "fetch", "suites", "tasks", "methods", "pretrain",
         "score", "metric",
     ] {
         assert_snapshot!(format!("help_{command}"), output(&format!("{command} --help")));

@@ -6,6 +6,7 @@ mod error_text;
 mod fetch;
 mod json_lines;
 mod listing;
+mod merge;
 mod methods;
 mod metric;
 mod output;
@@ -48,6 +49,8 @@ enum Command {
     Status(status::Status),
     /// Print the table of a results folder, finished or not
     Report(report::Report),
+    /// Join results folders of several machines
+    Merge(merge::Merge),
     /// Download a suite's model and datasets into the hub's cache
     Fetch(fetch::Fetch),
     /// List the tasks, or inspect one
@@ -120,6 +123,7 @@ impl Command {
             Command::Score(score) => Some(score.fetch()),
             Command::Report(_)
             | Command::Status(_)
+            | Command::Merge(_)
             | Command::Suites(_)
             | Command::Fetch(_)
             | Command::Devices(_)
@@ -135,6 +139,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Plan(plan) => plan.execute(),
         Command::Status(status) => status.execute(),
         Command::Report(report) => report.execute(),
+        Command::Merge(merge) => merge.execute(),
         Command::Suites(suites) => suites.execute(),
         Command::Fetch(fetch) => fetch.execute(),
         Command::Tasks(tasks) => tasks.execute(),

@@ -18,15 +18,17 @@ pub(super) struct Report {
 impl Report {
     /// Prints the table of every suite that has cells in the folder; writes nothing.
     pub(super) fn execute(self) -> Result<ExitCode> {
-        let store = Store::read_only(&self.folder)?;
-        let records = store.records()?;
-        let texts: Vec<String> = rosters(&store, &records)?
-            .iter()
-            .map(|roster| results::Report::new(roster, &records).to_text())
-            .collect();
+        let reports = reports(&Store::read_only(&self.folder)?)?;
+        let texts: Vec<String> = reports.iter().map(results::Report::to_text).collect();
         output::line(texts.join("\n\n"))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The report of every suite that has cells in a folder.
+pub(super) fn reports(store: &Store) -> Result<Vec<results::Report>> {
+    let records = store.records()?;
+    Ok(rosters(store, &records)?.iter().map(|roster| results::Report::new(roster, &records)).collect())
 }
 
 /// The roster of every suite; for suites whose file is lost, one derived from their records.

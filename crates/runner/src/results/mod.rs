@@ -4,6 +4,7 @@ mod adapter;
 mod cell;
 mod label;
 mod member;
+mod merge;
 mod notes;
 mod parquet;
 mod picture;
@@ -18,6 +19,7 @@ mod table;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterError};
 pub use cell::{Cell, FORMAT};
+pub use merge::{Conflict, MergeError, Merged, merge};
 pub use notes::outdated;
 pub use picture::to_svg;
 pub use portable::portable;

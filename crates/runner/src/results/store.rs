@@ -191,7 +191,7 @@ impl Store {
     }
 
     /// Names of the cells that have a result.
-    fn ids(&self) -> Result<Vec<String>, StoreError> {
+    pub(super) fn ids(&self) -> Result<Vec<String>, StoreError> {
         let path = self.folder.join("cells");
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
