@@ -15,7 +15,7 @@ use peft_bench::model::ModelFiles;
 use peft_bench::results::{Record, Store};
 use peft_model::families;
 
-use common::{Workspace, assert_success, files, stderr, stdout};
+use common::{Workspace, assert_refused, assert_success, files, stderr, stdout};
 
 /// A workspace whose suite has LoRA alone.
 fn workspace() -> Workspace {
@@ -114,7 +114,11 @@ fn two_tasks_that_differ_in_words_alone_train_once_and_are_told_under_both() {
 
 /// The cells of the workspace's suite, for which no weights are loaded.
 fn resolved(w: &Workspace, overrides: &Overrides) -> Vec<PlannedCell> {
-    let suite = grid::find(w.path("tiny-suite.toml").to_str().unwrap()).unwrap().with(overrides).unwrap();
+    cells_of(w, w.path("tiny-suite.toml").to_str().unwrap(), overrides)
+}
+
+fn cells_of(w: &Workspace, suite: &str, overrides: &Overrides) -> Vec<PlannedCell> {
+    let suite = grid::find(suite).unwrap().with(overrides).unwrap();
     let plan = grid::plan(suite).unwrap();
     let hub = Hub::new(HubSettings::new("http://127.0.0.1:1", w.path("hub"), Progress::Silent));
     let model = ModelFiles::find(&plan.suite.model, &hub).unwrap();
@@ -125,6 +129,23 @@ fn resolved(w: &Workspace, overrides: &Overrides) -> Vec<PlannedCell> {
 
 fn ids(w: &Workspace) -> BTreeSet<String> {
     resolved(w, &Overrides::default()).into_iter().map(|cell| cell.id).collect()
+}
+
+#[test]
+fn cells_keep_the_identities_that_earlier_programs_gave_them() {
+    let overrides = Overrides {
+        tasks: vec!["pocket-sense".into()],
+        methods: ["bitfit", "lora"].map(String::from).into(),
+        seeds: vec![1],
+        steps: Some(1),
+        set: vec!["training.eval_batch_size=200".into()],
+        ..Overrides::default()
+    };
+    let cells = cells_of(&Workspace::new(), "pocket", &overrides);
+    let mut ids: Vec<&str> = cells.iter().map(|cell| cell.id.as_str()).collect();
+    ids.sort_unstable();
+    // Of a program without limits and seeds of splits: where these are not used, nothing is computed again.
+    assert_eq!(ids, ["8ad8bc0ee6d96221", "fab710c0437e2c04"]);
 }
 
 #[test]
@@ -176,6 +197,38 @@ fn whatever_decides_the_result_makes_other_cells() {
     let few = ids(&w);
     w.edit("tiny-suite.toml", "shots = [8]", "shots = [8]\nshots_rule = \"balanced\"");
     assert!(ids(&w).is_disjoint(&few), "the rule that chooses few rows");
+}
+
+#[test]
+fn the_seed_of_a_training_changes_no_split_and_that_of_splits_only_those_that_are_drawn() {
+    let w = workspace();
+    let with = |assignment: &str| {
+        let overrides = Overrides { set: vec![assignment.into()], ..Overrides::default() };
+        resolved(&w, &overrides).into_iter().map(|cell| cell.id).collect::<BTreeSet<_>>()
+    };
+    let refused = w.train("lora", &["--set", "split_seed=7"]);
+    assert_refused(&refused, &["`split_seed` would change nothing"]);
+    w.edit("tiny.toml", "rule = \"official\"", "rule = \"halve-validation\"");
+    let own = ids(&w);
+    assert_eq!(with("split_seed=42"), own, "the task's own");
+    assert!(with("split_seed=7").is_disjoint(&own));
+    let of_suite = with("split_seed=7");
+    w.edit("tiny-suite.toml", "seeds = [1, 2]", "seeds = [1, 2]\nsplit_seed = 7");
+    assert_eq!(ids(&w), of_suite);
+    w.edit("tiny-suite.toml", "split_seed = 7", "");
+    w.edit("tiny.toml", "rule = \"halve-validation\"", "rule = \"halve-validation\"\nseed = 7");
+    assert_eq!(ids(&w), of_suite);
+
+    // Trained with other seeds, on the same rows; with another split, on others.
+    let run = |out: &str, more: &[&str]| {
+        assert_success(&w.train("lora", &[&["--out", out, "--steps", "1"], more].concat()));
+        Store::read_only(&w.path(out)).unwrap().records().unwrap()
+    };
+    let records = run("out", &["--seed", "1", "--seed", "9"]);
+    assert!(records.len() == 2 && records[0].kind == records[1].kind && records[0].seed != records[1].seed);
+    let other = run("out", &["--seed", "1", "--set", "split_seed=8"]);
+    let table = stdout(&w.run(&["report", "out"]));
+    assert!(other.len() == 3 && table.contains("lora (steps = 1, split_seed = 8)"), "{table}");
 }
 
 #[test]

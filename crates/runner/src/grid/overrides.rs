@@ -24,8 +24,7 @@ pub struct Overrides {
 }
 
 /// What `--set` can say.
-const PATHS: &str =
-    "methods.NAME.KEY, training.KEY, tasks, seeds, shots, report, model, precision, title or description";
+const PATHS: &str = "methods.NAME.KEY, training.KEY, tasks, seeds, split_seed, shots, report, model, precision, title or description";
 
 /// Length of sources where no task has been read yet.
 const ANY_LENGTH: usize = 256;
@@ -118,13 +117,16 @@ impl Suite {
             Target::Suite(key) => {
                 let own: SuiteFile =
                     settings::read(json!(table(key))).map_err(|e| format!("{e}; known are {PATHS}"))?;
-                let (model, precision) = (self.model.clone(), self.precision);
+                let (model, precision, split_seed) = (self.model.clone(), self.precision, self.split_seed);
                 self.extend(own)?;
                 if self.model != model {
                     self.change(None, format!("model = {}", self.model));
                 }
                 if self.precision != precision {
                     self.change(None, format!("precision = {}", self.precision));
+                }
+                if self.split_seed != split_seed {
+                    self.change(None, format!("split_seed = {value}"));
                 }
             }
             Target::Training(key) => {

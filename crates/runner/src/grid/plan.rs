@@ -45,7 +45,10 @@ pub fn plan(suite: Suite) -> Result<Plan> {
     }
     let mut tasks: Vec<(Task, Vec<(Instance, TrainSettings)>)> = Vec::new();
     for name in &suite.tasks {
-        let task = task::find(name)?;
+        let mut task = task::find(name)?;
+        if let Some(seed) = suite.split_seed {
+            task.spec.split = task.spec.split.with_seed(seed);
+        }
         let same =
             |other: &&Task| (&other.spec.group, &other.spec.title) == (&task.spec.group, &task.spec.title);
         if let Some(other) = tasks.iter().map(|(other, _)| other).find(same) {
@@ -71,6 +74,9 @@ pub fn plan(suite: Suite) -> Result<Plan> {
             methods.push((instance, suite.training(method, name)?));
         }
         tasks.push((task, methods));
+    }
+    if suite.split_seed.is_some() && !tasks.iter().any(|(task, _)| task.spec.split.is_drawn()) {
+        bail!("`split_seed` would change nothing: every task has the splits of its dataset");
     }
     Ok(Plan { suite, tasks })
 }

@@ -41,6 +41,8 @@ pub struct Suite {
     pub precision: Precision,
     pub tasks: Vec<String>,
     pub seeds: Vec<u64>,
+    /// Seed of the splits that tasks draw, instead of their own; seeds of trainings never change a split.
+    pub split_seed: Option<u32>,
     /// Most rows of each split, in a trial run.
     pub limit: Option<usize>,
     /// Numbers of training rows; empty for all rows.
@@ -81,6 +83,7 @@ pub(super) struct SuiteFile {
     precision: Option<Precision>,
     tasks: Option<Vec<String>>,
     seeds: Option<Vec<u64>>,
+    split_seed: Option<u32>,
     shots: Option<Vec<usize>>,
     shots_rule: Option<ShotsRule>,
     report: Option<ReportedSplit>,
@@ -162,6 +165,7 @@ impl Suite {
         suite.precision = own.precision.unwrap_or(suite.precision);
         suite.tasks = own.tasks.unwrap_or(std::mem::take(&mut suite.tasks));
         suite.seeds = own.seeds.unwrap_or(std::mem::take(&mut suite.seeds));
+        suite.split_seed = own.split_seed.or(suite.split_seed);
         suite.shots = own.shots.unwrap_or(std::mem::take(&mut suite.shots));
         if own.shots_rule.is_some() && suite.shots.is_empty() {
             return Err("`shots_rule` says how the rows of `shots` are chosen, and there are none".into());
@@ -267,7 +271,9 @@ impl Suite {
     /// All that decides how a method is set in this suite, on whichever task.
     pub fn configuration(&self, method: &str) -> Value {
         let exceptions: Vec<&Exception> = self.exceptions.iter().filter(|e| e.is_for(method)).collect();
-        json!([self.training, self.methods.get(method), exceptions])
+        let mut all = vec![json!(self.training), json!(self.methods.get(method)), json!(exceptions)];
+        all.extend(self.split_seed.map(|seed| json!({"split_seed": seed})));
+        Value::Array(all)
     }
 
     /// What the command line changed of a method's settings, as `steps = 20, rank = 4`.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The seed of every split, whatever the training seed.
+/// The seed of splits that name none, as in the reference: whatever the seed of a training.
 const SPLIT_SEED: u32 = 42;
 
 /// One of the three roles that rows play.
@@ -47,6 +47,9 @@ pub enum SplitRule {
         train: String,
         #[serde(default = "validation")]
         validation: String,
+        /// Of the permutation.
+        #[serde(default = "split_seed", skip_serializing_if = "is_split_seed")]
+        seed: u32,
     },
     /// Large sets: the first `held_out` rows of the permuted train split are for validation, the rest for training.
     HoldOut {
@@ -59,6 +62,9 @@ pub enum SplitRule {
         /// Most training rows that are kept, in permuted order.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_train: Option<usize>,
+        /// Of the permutation.
+        #[serde(default = "split_seed", skip_serializing_if = "is_split_seed")]
+        seed: u32,
     },
     /// Datasets of one split: permuted and divided by these fractions; the rest is for training.
     Random {
@@ -68,6 +74,9 @@ pub enum SplitRule {
         validation: f64,
         #[serde(default = "tenth")]
         test: f64,
+        /// Of the permutation.
+        #[serde(default = "split_seed", skip_serializing_if = "is_split_seed")]
+        seed: u32,
     },
 }
 
@@ -86,6 +95,13 @@ fn tenth() -> f64 {
 fn thousand() -> usize {
     1000
 }
+fn split_seed() -> u32 {
+    SPLIT_SEED
+}
+/// Left out of what identifies rows, as before there was a choice.
+fn is_split_seed(seed: &u32) -> bool {
+    *seed == SPLIT_SEED
+}
 
 impl SplitRule {
     /// The dataset's split that feeds a role.
@@ -100,6 +116,22 @@ impl SplitRule {
             (Self::HoldOut { train, .. }, _) => train,
             (Self::Random { from, .. }, _) => from,
         }
+    }
+
+    /// The same rule with another seed; rules that draw nothing have none.
+    pub fn with_seed(mut self, new: u32) -> Self {
+        match &mut self {
+            Self::Official { .. } => {}
+            Self::HalveValidation { seed, .. } | Self::HoldOut { seed, .. } | Self::Random { seed, .. } => {
+                *seed = new;
+            }
+        }
+        self
+    }
+
+    /// Whether rows are drawn at random.
+    pub fn is_drawn(&self) -> bool {
+        !matches!(self, Self::Official { .. })
     }
 
     /// Checks the fractions; the error names the settings.
@@ -117,26 +149,26 @@ impl SplitRule {
     /// The row indices of a role, given the size of the split that feeds it.
     pub fn rows(&self, role: Role, size: usize) -> Vec<u32> {
         match (self, role) {
-            (Self::HalveValidation { .. }, Role::Validation) => {
-                permutation(size, SPLIT_SEED)[..size / 2].to_vec()
+            (Self::HalveValidation { seed, .. }, Role::Validation) => {
+                permutation(size, *seed)[..size / 2].to_vec()
             }
-            (Self::HalveValidation { .. }, Role::Test) => permutation(size, SPLIT_SEED)[size / 2..].to_vec(),
-            (Self::HoldOut { held_out, .. }, Role::Validation) => {
-                permutation(size, SPLIT_SEED)[..(*held_out).min(size)].to_vec()
+            (Self::HalveValidation { seed, .. }, Role::Test) => permutation(size, *seed)[size / 2..].to_vec(),
+            (Self::HoldOut { held_out, seed, .. }, Role::Validation) => {
+                permutation(size, *seed)[..(*held_out).min(size)].to_vec()
             }
-            (Self::HoldOut { held_out, max_train, .. }, Role::Train) => {
-                let rest = permutation(size, SPLIT_SEED).into_iter().skip(*held_out);
+            (Self::HoldOut { held_out, max_train, seed, .. }, Role::Train) => {
+                let rest = permutation(size, *seed).into_iter().skip(*held_out);
                 rest.take(max_train.unwrap_or(usize::MAX)).collect()
             }
-            (Self::Random { validation, test, .. }, _) => {
+            (Self::Random { validation, test, seed, .. }, _) => {
                 let share = |share: f64| (size as f64 * share).round() as usize;
                 let (tested, validated) = (share(*test).min(size), share(*validation));
-                let mut rest = permutation(size, SPLIT_SEED).split_off(tested);
+                let mut rest = permutation(size, *seed).split_off(tested);
                 let train = rest.split_off(validated.min(rest.len()));
                 match role {
                     Role::Train => train,
                     Role::Validation => rest,
-                    Role::Test => permutation(size, SPLIT_SEED)[..tested].to_vec(),
+                    Role::Test => permutation(size, *seed)[..tested].to_vec(),
                 }
             }
             _ => (0..size as u32).collect(),
@@ -220,18 +252,23 @@ mod tests {
             let size = rng.random_range(0..600);
             let every: Vec<u32> = (0..size as u32).collect();
 
-            let halves = SplitRule::HalveValidation { train: train(), validation: validation() };
+            let halves = SplitRule::HalveValidation { train: train(), validation: validation(), seed: 7 };
             assert_eq!(all_rows(&halves, &[Role::Validation, Role::Test], size), every);
             assert_eq!(halves.rows(Role::Train, size), every);
             assert_eq!(halves.rows(Role::Validation, size).len(), size / 2);
 
             let (first, second) = (rng.random_range(0.01..0.5), rng.random_range(0.01..0.49));
-            let random = SplitRule::Random { from: train(), validation: first, test: second };
+            let random = SplitRule::Random { from: train(), validation: first, test: second, seed: 7 };
             assert_eq!(all_rows(&random, &Role::ALL, size), every, "{random:?}");
 
             let held_out = rng.random_range(0..700);
-            let hold_out =
-                |max_train| SplitRule::HoldOut { train: train(), test: validation(), held_out, max_train };
+            let hold_out = |max_train| SplitRule::HoldOut {
+                train: train(),
+                test: validation(),
+                held_out,
+                max_train,
+                seed: 7,
+            };
             assert_eq!(all_rows(&hold_out(None), &[Role::Train, Role::Validation], size), every);
             assert_eq!(hold_out(None).rows(Role::Test, size), every);
 
@@ -247,8 +284,31 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_draws_other_rows_and_the_references_seed_goes_without_saying() {
+        for rule in ["halve-validation", "hold-out", "random"] {
+            let parse =
+                |more: &str| toml::from_str::<SplitRule>(&format!("rule = \"{rule}\"\n{more}")).unwrap();
+            let (plain, same, other) = (parse(""), parse("seed = 42"), parse("seed = 43"));
+            assert!(plain.is_drawn());
+            assert_eq!((&plain, &plain.clone().with_seed(43)), (&same, &other));
+            assert_ne!(plain.rows(Role::Validation, 3000), other.rows(Role::Validation, 3000), "{rule}");
+            let json = |rule: &SplitRule| serde_json::to_string(rule).unwrap();
+            assert!(
+                !json(&same).contains("seed") && json(&other).contains("\"seed\":43"),
+                "{}",
+                json(&other)
+            );
+        }
+        let official: SplitRule = toml::from_str("rule = \"official\"").unwrap();
+        assert_eq!(official.clone().with_seed(43), official);
+        assert!(
+            !official.is_drawn() && toml::from_str::<SplitRule>("rule = \"official\"\nseed = 1").is_err()
+        );
+    }
+
+    #[test]
     fn fractions_are_rounded() {
-        let random = SplitRule::Random { from: train(), validation: 0.2, test: 0.1 };
+        let random = SplitRule::Random { from: train(), validation: 0.2, test: 0.1, seed: 7 };
         assert_eq!(Role::ALL.map(|role| random.rows(role, 101).len()), [71, 20, 10]);
     }
 }
