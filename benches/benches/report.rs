@@ -1,47 +1,69 @@
-//! Writes a results folder of many cells with many predictions, from one that has a real cell: what reports are timed
-//! on.
+//! The report over 10,000 cells with 1,000 predictions each: seconds and memory.
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::time::Instant;
 
-use anyhow::{Context, Result};
-use clap::Parser;
-use peft_bench::results::{Record, RecordedEvidence, Store, items_file, predictions_file};
+use anyhow::{Context, Result, ensure};
+use peft_bench::host::memory;
+use peft_bench::report::{ReportData, page};
+use peft_bench::results::{
+    Order, Record, RecordedEvidence, ReportedSplit, Roster, Store, items_file, predictions_file,
+};
 use peft_model::random::hash_text;
 use polars::prelude::*;
 
-#[derive(Parser)]
-struct Arguments {
-    /// Results folder with at least one cell that has predictions
-    template: PathBuf,
-    /// Results folder to write
-    out: PathBuf,
-    #[arg(long, default_value_t = 25)]
-    tasks: usize,
-    #[arg(long, default_value_t = 20)]
-    methods: usize,
-    #[arg(long, default_value_t = 20)]
-    seeds: u64,
-    /// Items of each task
-    #[arg(long, default_value_t = 1000)]
-    items: usize,
-}
+/// The program's, which counts.
+#[global_allocator]
+static ALLOCATOR: memory::Counting<mimalloc::MiMalloc> = memory::Counting(mimalloc::MiMalloc);
+
+const TASKS: usize = 25;
+const METHODS: usize = 20;
+const SEEDS: u64 = 20;
+const ITEMS: usize = 1000;
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let template = Store::read_only(&arguments.template)?.records()?;
-    let template = template.into_iter().find(|record| record.evidence.is_some());
-    let template = template.context("the template has no cell with predictions")?;
-    let store = Store::open(&arguments.out)?;
-    for task in 0..arguments.tasks {
+    let folder = tempfile::tempdir()?;
+    let template = template(&folder.path().join("template"))?;
+    let store = Store::open(&folder.path().join("results"))?;
+    for task in 0..TASKS {
         let items = format!("{:016x}", hash_text(0, &format!("items {task}")));
-        store.write_table(&items_file(&items), items_table(task, arguments.items)?)?;
-        for method in 0..arguments.methods {
-            for seed in 0..arguments.seeds {
-                write_cell(&store, &template, &items, [task, method], seed, arguments.items)?;
+        store.write_table(&items_file(&items), items_table(task, ITEMS)?)?;
+        for method in 0..METHODS {
+            for seed in 0..SEEDS {
+                write_cell(&store, &template, &items, [task, method], seed, ITEMS)?;
             }
         }
     }
+    memory::reset_peak();
+    let started = Instant::now();
+    let records = store.records()?;
+    let read = started.elapsed();
+    let roster = Roster::new("synthetic", "Synthetic", ReportedSplit::Test, Order::default());
+    let data = ReportData::read(&store, &roster, &records, &[])?;
+    let compared = started.elapsed();
+    let page = page(&data);
+    println!(
+        "{} cells: records {:.2} s, statistics {:.2} s, page {:.2} s ({} MiB); in all {:.2} s; peak {} MiB",
+        records.len(),
+        read.as_secs_f64(),
+        (compared - read).as_secs_f64(),
+        (started.elapsed() - compared).as_secs_f64(),
+        page.len() >> 20,
+        started.elapsed().as_secs_f64(),
+        memory::peak_bytes().unwrap_or_default() >> 20,
+    );
     Ok(())
+}
+
+/// A real record, from the shortest training there is.
+fn template(folder: &Path) -> Result<Record> {
+    let arguments =
+        "peft-bench run pocket --task pocket-sentiment --method bitfit --seed 1 --steps 1 --limit 8 --out";
+    let arguments = arguments.split(' ').map(Into::into).chain([folder.as_os_str().into()]);
+    peft_bench::cli::run(arguments);
+    let records = Store::read_only(folder)?.records()?;
+    ensure!(records.len() == 1, "the template has {} records", records.len());
+    records.into_iter().next().context("a record")
 }
 
 fn target(item: usize) -> &'static str {
