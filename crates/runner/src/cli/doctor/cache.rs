@@ -14,13 +14,13 @@ use crate::{model, task};
 
 pub(super) fn checks(doctor: &Doctor) -> Vec<Check> {
     let (Some(settings), Some(hub)) = (doctor.hub(), doctor.offline_hub()) else { return Vec::new() };
-    let mut checks = vec![folder("hub's cache", &settings.cache)];
-    checks.extend(TokenCache::from_env().folder().map(|tokens| folder("cache of tokens", tokens)));
+    let mut checks = vec![folder("hub cache", &settings.cache)];
+    checks.extend(TokenCache::from_env().folder().map(|tokens| folder("token cache", tokens)));
     let (models, tasks) = embedded_suites();
     let model = |name: &String| (name.clone(), model::fetch(name, &hub).map_err(anyhow::Error::from));
-    checks.extend(contents("models of suites", models.iter().map(model)));
+    checks.extend(contents("suite models", models.iter().map(model)));
     checks
-        .extend(contents("datasets of suites", tasks.iter().map(|name| (name.clone(), dataset(name, &hub)))));
+        .extend(contents("suite datasets", tasks.iter().map(|name| (name.clone(), dataset(name, &hub)))));
     checks
 }
 
