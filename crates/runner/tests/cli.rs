@@ -35,6 +35,33 @@ fn a_suite_runs_and_leaves_whole_files() {
 }
 
 #[test]
+fn the_lowest_error_chooses_the_checkpoint_and_is_no_percentage() {
+    let w = Workspace::new();
+    w.edit("tiny.toml", "select = \"accuracy\"", "select = \"mean-absolute-error\"");
+    // Before it has learned to answer with a number, each answer counts as -1.
+    w.edit("tiny-suite.toml", "evaluate_every = 6", "evaluate_every = 1");
+    w.edit("tiny-suite.toml", "[methods.lora]", "[methods.full]\nlearning_rate = 0.01\n\n[methods.lora]");
+    let output = w.train("full", &["--out", "out", "--steps", "60"]);
+    assert_success(&output);
+    let table = stdout(&output);
+    for part in ["mean-absolute-error ↓", "lower is better", "note: Tests has no average"] {
+        assert!(table.contains(part), "`{part}` is not in: {table}");
+    }
+    assert!(!w.path("out/comparison.svg").exists(), "nothing is a percentage");
+    let store = Store::open(&w.path("out")).unwrap();
+    let mut some_differ = false;
+    for cell in files(&w.path("out/cells")) {
+        let record = store.read(cell.trim_end_matches(".parquet")).unwrap().unwrap();
+        let scores: Vec<f64> = record.validation_curve.iter().map(|(_, score)| *score).collect();
+        let lowest = scores.iter().copied().fold(f64::INFINITY, f64::min);
+        assert_eq!(record.selection_score, Some(lowest), "{scores:?}");
+        assert!((0.0..=2.0).contains(&lowest), "in the targets' units: {lowest}");
+        some_differ |= scores.iter().any(|score| *score > lowest);
+    }
+    assert!(some_differ, "any choice would do");
+}
+
+#[test]
 fn running_again_computes_nothing_and_gives_the_same_table() {
     let w = Workspace::new();
     let first = w.train("lora", &["--out", "out"]);

@@ -46,7 +46,7 @@ fn scores_agree_with_the_reference() {
             let score = metric.score(&answers, classes.as_deref()).unwrap();
             let error = (score - expected).abs();
             assert!(
-                error < TOLERANCE,
+                error < TOLERANCE * expected.abs().max(1.0),
                 "{}: {metric} over {classes:?} is {score}, expected {expected}",
                 case.name
             );
@@ -122,7 +122,8 @@ fn scores_stay_within_their_bounds() {
                 _ => 0.0,
             };
             let score = score(metric, &answers);
-            assert!((lowest..=100.0).contains(&score), "{metric}: {score}");
+            let highest = if metric.is_error() { f64::MAX } else { 100.0 };
+            assert!((lowest..=highest).contains(&score), "{metric}: {score}");
         }
     });
 }
@@ -147,7 +148,7 @@ fn the_order_of_rows_does_not_matter() {
 }
 
 #[test]
-fn right_predictions_score_100() {
+fn right_predictions_score_100_and_have_no_error() {
     for_many(|mut answers, _| {
         answers.push(answer("", &["0"], Some("a")));
         answers.push(answer("", &["1"], Some("b")));
@@ -155,8 +156,8 @@ fn right_predictions_score_100() {
             answer.prediction = answer.targets[0].clone();
         }
         for metric in Metric::ALL {
-            let score = score(metric, &answers);
-            assert!((score - 100.0).abs() < TOLERANCE, "{metric}: {score}");
+            let (score, best) = (score(metric, &answers), if metric.is_error() { 0.0 } else { 100.0 });
+            assert!((score - best).abs() < TOLERANCE, "{metric}: {score}");
         }
     });
 }
@@ -170,7 +171,15 @@ fn predictions_and_targets_are_interchangeable() {
             assert_same(metric, &answers, &exchanged(&answers));
         }
         let valid = relabeled(&answers, |label| if label == "1" { "1".into() } else { "0".into() });
-        for metric in [Metric::F1, Metric::MultircExactMatch, Metric::Pearson, Metric::Spearman] {
+        for metric in [
+            Metric::F1,
+            Metric::MultircF1m,
+            Metric::MultircExactMatch,
+            Metric::Pearson,
+            Metric::Spearman,
+            Metric::MeanAbsoluteError,
+            Metric::RootMeanSquaredError,
+        ] {
             assert_same(metric, &valid, &exchanged(&valid));
         }
     });
@@ -210,6 +219,24 @@ fn correlations_ignore_scale_and_ranks_ignore_shape() {
 }
 
 #[test]
+fn errors_have_the_units_of_the_targets_and_the_root_mean_squared_one_is_no_smaller() {
+    for_many(|answers, rng| {
+        let drawn: Vec<(f64, f64)> = answers.iter().map(|_| (rng.random(), rng.random())).collect();
+        let rows = |factor: f64| -> Vec<Answer> {
+            let rows = drawn.iter().map(|(p, t)| (p * factor, t * factor));
+            rows.map(|(p, t)| answer(&p.to_string(), &[&t.to_string()], None)).collect()
+        };
+        let errors = [Metric::MeanAbsoluteError, Metric::RootMeanSquaredError];
+        for metric in errors {
+            let (small, large) = (score(metric, &rows(1.0)), score(metric, &rows(1000.0)));
+            assert!((1000.0 * small - large).abs() < TOLERANCE * large, "{metric}: {small} and {large}");
+        }
+        let [absolute, squared] = errors.map(|metric| score(metric, &answers));
+        assert!(absolute <= squared + TOLERANCE, "{absolute} and {squared}");
+    });
+}
+
+#[test]
 fn more_accepted_answers_never_lower_a_score() {
     for_many(|answers, rng| {
         let mut generous = answers.clone();
@@ -234,7 +261,7 @@ fn names_round_trip() {
         assert_eq!(json, format!("\"{metric}\""));
         assert_eq!(serde_json::from_str::<Metric>(&json).unwrap(), metric);
     }
-    assert_eq!(Metric::MultircExactMatch as usize + 1, Metric::ALL.len());
+    assert_eq!(Metric::RootMeanSquaredError as usize + 1, Metric::ALL.len());
 }
 
 #[test]
@@ -288,27 +315,32 @@ fn rows_that_cannot_be_scored_are_named() {
         Metric::Pearson,
         Metric::Spearman,
         Metric::MultircF1a,
+        Metric::MultircF1m,
         Metric::MultircExactMatch,
+        Metric::MeanAbsoluteError,
+        Metric::RootMeanSquaredError,
     ] {
         let problem = fails(metric, answer("1", &["1", "0"], Some("q")));
         assert_eq!(problem, RowProblem::SeveralTargets { found: 2 });
     }
-    for metric in [Metric::F1, Metric::MultircF1a, Metric::MultircExactMatch] {
+    for metric in [Metric::F1, Metric::MultircF1a, Metric::MultircF1m, Metric::MultircExactMatch] {
         let problem = fails(metric, answer("1", &["2"], Some("q")));
         assert_eq!(problem, RowProblem::NotBinary { target: "2".into() });
     }
-    for metric in [Metric::Pearson, Metric::Spearman] {
+    for metric in [Metric::Pearson, Metric::Spearman, Metric::MeanAbsoluteError, Metric::RootMeanSquaredError]
+    {
         for target in ["", "3,5", "nan", "inf"] {
             let problem = fails(metric, answer("1", &[target], None));
             assert_eq!(problem, RowProblem::NotANumber { target: target.into() });
         }
     }
-    for metric in [Metric::MultircExactMatch, Metric::RecordExactMatch, Metric::RecordF1] {
+    for metric in [Metric::MultircF1m, Metric::MultircExactMatch, Metric::RecordExactMatch, Metric::RecordF1]
+    {
         assert_eq!(fails(metric, answer("1", &["1"], None)), RowProblem::NoGroup);
     }
     let bad = answer("1", &["3,5"], None);
     let message = Metric::Pearson.score(&[good, bad], None).unwrap_err().to_string();
-    assert_eq!(message, "row 2 has the target `3,5`; a correlation needs a finite number");
+    assert_eq!(message, "row 2 has the target `3,5`; this metric needs a finite number");
 }
 
 #[test]

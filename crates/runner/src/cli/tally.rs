@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::grid::PlannedCell;
-use crate::results::{CellStatus, Record, ReportedSplit, seeds_text};
+use crate::results::{CellStatus, Record, ReportedSplit, score_text, seeds_text};
 use crate::terminal::progress::{self, Overall, Part, Progress, duration, say};
 
 /// Counts the cells of a run and reports each one that is done.
@@ -87,7 +87,7 @@ impl Tally {
         let result = match (&record.status, record.score_on(self.split)) {
             (CellStatus::Completed, Some(score)) => {
                 let step = best_step.map(|step| format!(" (best step {step})")).unwrap_or_default();
-                format!("{score:.1}{step}")
+                score_text(record.metric_on(self.split), score) + &step
             }
             (CellStatus::Completed, None) => "no score".into(),
             (CellStatus::Diverged(problem), _) => format!("diverged: {problem}"),

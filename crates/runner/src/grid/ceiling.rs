@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::data::{Split, TaskData};
-use crate::metric::{Answer, Metric, MetricError};
+use crate::metric::{Answer, Metric, MetricError, UNREADABLE};
 use crate::task::{Example, Role, Task, TaskError};
 use crate::terminal::progress::say;
 
@@ -34,11 +34,22 @@ pub(super) fn check(task: &Task, role: Role, split: &Split, data: &TaskData) -> 
         check_labels(task, metric).map_err(wrong)?;
         let score = perfect_score(split, metric, &data.classes)
             .map_err(|problem| wrong(format!("{metric} does not fit the {name} split: {problem}")))?;
-        if score < 100.0 - NOTHING {
+        if is_short_of_perfect(metric, score) {
             let reason = reason(split, metric, &data.classes);
             tell(
                 format!("{metric} gives perfect answers on the {name} split {score:.2}{reason}"),
                 score <= NOTHING,
+            )?;
+        }
+        if let Some(first) = split.examples.iter().find(|example| is_near_unreadable(example, metric)) {
+            tell(
+                format!(
+                    "{metric} takes an answer that is no number for {UNREADABLE}, which is not far from answers such \
+                     as `{}` ({})",
+                    first.target,
+                    first.place()
+                ),
+                false,
             )?;
         }
         let silent: Vec<&Example> =
@@ -57,6 +68,16 @@ pub(super) fn check(task: &Task, role: Role, split: &Split, data: &TaskData) -> 
         }
     }
     Ok(())
+}
+
+/// Whether a score falls short of the best one; it may lie within rounding of it.
+fn is_short_of_perfect(metric: Metric, score: f64) -> bool {
+    if metric.is_error() { score > NOTHING } else { score < 100.0 - NOTHING }
+}
+
+/// Whether a row wants a number below 0, where what stands for an unreadable answer is no longer outside the scale.
+fn is_near_unreadable(example: &Example, metric: Metric) -> bool {
+    metric.reads_numbers() && example.answers[0].trim().parse().is_ok_and(|number: f64| number < 0.0)
 }
 
 /// One answer to every row can be learned, but not where no training row has it: hidden labels are such.
@@ -113,7 +134,11 @@ fn answered(example: &Example, answer: &str) -> Answer {
 
 /// Whether an answer to a single row gets anything.
 fn is_right(example: &Example, answer: &str, metric: Metric) -> bool {
-    metric.score(&[answered(example, answer)], None).is_ok_and(|score| score > NOTHING)
+    let gets_anything = |score: f64| match metric.is_error() {
+        true => !is_short_of_perfect(metric, score),
+        false => score > NOTHING,
+    };
+    metric.score(&[answered(example, answer)], None).is_ok_and(gets_anything)
 }
 
 /// The first accepted answer that gets anything.
@@ -158,5 +183,38 @@ fn reason(split: &Split, metric: Metric, classes: &[String]) -> String {
         Some(only) => format!(", for every answer is `{only}`; are its labels hidden?"),
         None if split.len() == 1 => ", for it has only one row".into(),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_below_zero_are_near_what_an_unreadable_answer_counts_as() {
+        let near = |target: &str, metric| {
+            let example = Example {
+                row: 0,
+                line: None,
+                source: String::new(),
+                target: target.into(),
+                answers: vec![target.into()],
+                group: None,
+                class: None,
+            };
+            is_near_unreadable(&example, metric)
+        };
+        for metric in Metric::ALL {
+            assert_eq!(near("-0.5", metric), metric.reads_numbers(), "{metric}");
+            assert!(!near("0.5", metric) && !near("-x", metric), "{metric}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_perfect_at_zero_and_a_percentage_at_100() {
+        for metric in Metric::ALL {
+            let (perfect, bad) = if metric.is_error() { (0.0, 100.0) } else { (100.0, 0.0) };
+            assert!(!is_short_of_perfect(metric, perfect) && is_short_of_perfect(metric, bad), "{metric}");
+        }
     }
 }

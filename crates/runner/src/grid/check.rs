@@ -29,10 +29,13 @@ pub(super) fn check(task: &Task, data: &TaskData, tokenizer: &Tokenizer) -> Resu
     }
     let rows = data.test.len();
     if rows < SMALL {
+        let worth = match task.spec.metrics.reported().is_error() {
+            true => format!("one {rows}th of the mean"),
+            false => format!("{:.1} points", 100.0 / rows as f64),
+        };
         crate::terminal::progress::say!(
-            "warning: {}: the test split has only {rows} rows, so that one of them is worth {:.1} points",
-            task.name,
-            100.0 / rows as f64
+            "warning: {}: the test split has only {rows} rows, so that one of them is worth {worth}",
+            task.name
         );
     }
     Ok(())

@@ -17,11 +17,7 @@ pub(super) fn accuracy(answers: &[Answer]) -> Result<f64, MetricError> {
 pub(super) fn binary_f1(answers: &[Answer]) -> Result<f64, MetricError> {
     let mut counts = Counts::default();
     for (prediction, target) in binary_pairs(answers)? {
-        // A prediction that is neither label counts as the wrong one.
-        let predicted = match prediction {
-            "0" | "1" => prediction == "1",
-            _ => target == "0",
-        };
+        let predicted = binary(prediction, target) == "1";
         counts.predicted += usize::from(predicted);
         counts.expected += usize::from(target == "1");
         counts.hit += usize::from(predicted && target == "1");
@@ -36,9 +32,7 @@ pub(super) fn macro_f1(answers: &[Answer], classes: Option<&[String]>) -> Result
     };
     let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
     for &(prediction, target) in &pairs {
-        counts.entry(prediction).or_default().predicted += 1;
-        counts.entry(target).or_default().expected += 1;
-        counts.entry(target).or_default().hit += usize::from(prediction == target);
+        count(&mut counts, prediction, target);
     }
     let scores: Vec<f64> = match classes {
         Some(classes) => classes.iter().map(|class| counts.get(&**class).map_or(0.0, Counts::f1)).collect(),
@@ -73,6 +67,34 @@ pub(super) fn whole_groups(answers: &[Answer]) -> Result<f64, MetricError> {
         *whole.entry(group).or_insert(true) &= prediction == target;
     }
     Ok(whole.values().filter(|&&right| right).count() as f64 / whole.len() as f64)
+}
+
+/// Mean over groups of each one's macro-F1 over the labels that occur in it.
+pub(super) fn f1_of_groups(answers: &[Answer]) -> Result<f64, MetricError> {
+    let mut counts: BTreeMap<&str, BTreeMap<&str, Counts>> = BTreeMap::new();
+    let groups = each(answers, Answer::group)?;
+    for ((prediction, target), group) in binary_pairs(answers)?.into_iter().zip(groups) {
+        count(counts.entry(group).or_default(), binary(prediction, target), target);
+    }
+    let of_group =
+        |counts: &BTreeMap<&str, Counts>| mean(&counts.values().map(Counts::f1).collect::<Vec<_>>());
+    Ok(mean(&counts.values().map(of_group).collect::<Vec<_>>()))
+}
+
+/// A prediction as one of the two labels; one that is neither counts as the wrong one.
+fn binary<'a>(prediction: &'a str, target: &str) -> &'a str {
+    match (prediction, target) {
+        ("0" | "1", _) => prediction,
+        (_, "0") => "1",
+        _ => "0",
+    }
+}
+
+fn count<'a>(counts: &mut BTreeMap<&'a str, Counts>, prediction: &'a str, target: &'a str) {
+    counts.entry(prediction).or_default().predicted += 1;
+    let expected = counts.entry(target).or_default();
+    expected.expected += 1;
+    expected.hit += usize::from(prediction == target);
 }
 
 fn pairs(answers: &[Answer]) -> Result<Vec<Pair<'_>>, MetricError> {

@@ -1,10 +1,8 @@
 //! Correlations of predictions and targets, which are numbers written as text.
 
-use super::answer::{Answer, each, mean};
-use super::error::{MetricError, RowProblem};
-
-/// Value of a prediction that is not a number; the scales that are scored start at 0.
-const UNREADABLE: f64 = -1.0;
+use super::answer::{Answer, mean};
+use super::error::MetricError;
+use super::numbers::numbers;
 
 pub(super) fn pearson(answers: &[Answer]) -> Result<f64, MetricError> {
     let (predictions, targets) = numbers(answers)?;
@@ -14,25 +12,6 @@ pub(super) fn pearson(answers: &[Answer]) -> Result<f64, MetricError> {
 pub(super) fn spearman(answers: &[Answer]) -> Result<f64, MetricError> {
     let (predictions, targets) = numbers(answers)?;
     Ok(correlation(&ranks(&predictions), &ranks(&targets)))
-}
-
-/// Predictions and targets as numbers.
-fn numbers(answers: &[Answer]) -> Result<(Vec<f64>, Vec<f64>), MetricError> {
-    let pairs = each(answers, |answer| {
-        let text = answer.target()?;
-        match number(text) {
-            Some(target) if target.is_finite() => {
-                Ok((number(&answer.prediction).unwrap_or(UNREADABLE), target))
-            }
-            _ => Err(RowProblem::NotANumber { target: text.into() }),
-        }
-    })?;
-    Ok(pairs.into_iter().unzip())
-}
-
-/// Reads what Python's `float` reads, except digit groups (`1_000`) and non-ASCII digits.
-fn number(text: &str) -> Option<f64> {
-    text.trim().parse().ok()
 }
 
 /// Pearson's r; 0 if it is undefined because one side is constant or not all finite.

@@ -30,7 +30,7 @@ pub enum RowProblem {
     #[error("the target `{target}`, which is not one of the classes {classes}")]
     NotAClass { target: String, classes: String },
     /// A target that is not a finite number.
-    #[error("the target `{target}`; a correlation needs a finite number")]
+    #[error("the target `{target}`; this metric needs a finite number")]
     NotANumber { target: String },
     /// A row without the id of its question.
     #[error("no group; this metric needs the id of the row's question")]

@@ -4,7 +4,9 @@ mod answer;
 mod classification;
 mod correlation;
 mod error;
+mod numbers;
 mod question_answering;
+mod regression;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,9 +17,10 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::Answer;
 pub use error::{MetricError, RowProblem};
+pub use numbers::UNREADABLE;
 use question_answering::{exact_match, normalize, token_f1};
 
-/// A score of a whole split, in percent.
+/// A score of a whole split: a percentage where higher is better, or an error where lower is ([`Metric::is_error`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "&'static str")]
 pub enum Metric {
@@ -51,13 +54,23 @@ pub enum Metric {
     RecordF1,
     /// MultiRC's F1 over all answer options, whatever their question: [`Metric::F1`] under SuperGLUE's name.
     MultircF1a,
+    /// Mean over MultiRC's questions (groups) of each one's macro-F1 over the labels that its targets and predictions
+    /// have, as `f1_m` of the `super_glue` metric in Hugging Face's `evaluate`; a prediction other than `0` and `1`
+    /// counts as the wrong one of the two. MultiRC's own script differs: it takes the F1 of the mean precision and
+    /// the mean recall.
+    MultircF1m,
     /// Share of MultiRC's questions (groups) with every answer option right.
     MultircExactMatch,
+    /// Mean absolute difference of prediction and target, in the targets' units; a prediction that is not a finite
+    /// number counts as -1, as for [`Metric::Pearson`].
+    MeanAbsoluteError,
+    /// Root of the mean squared difference; otherwise as [`Metric::MeanAbsoluteError`].
+    RootMeanSquaredError,
 }
 
 impl Metric {
     /// Every metric, in the order of declaration.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Accuracy,
         Self::F1,
         Self::MacroF1,
@@ -71,7 +84,10 @@ impl Metric {
         Self::RecordExactMatch,
         Self::RecordF1,
         Self::MultircF1a,
+        Self::MultircF1m,
         Self::MultircExactMatch,
+        Self::MeanAbsoluteError,
+        Self::RootMeanSquaredError,
     ];
 
     /// Name in configuration files, on the command line and in results.
@@ -90,8 +106,21 @@ impl Metric {
             Self::RecordExactMatch => "record-exact-match",
             Self::RecordF1 => "record-f1",
             Self::MultircF1a => "multirc-f1a",
+            Self::MultircF1m => "multirc-f1m",
             Self::MultircExactMatch => "multirc-exact-match",
+            Self::MeanAbsoluteError => "mean-absolute-error",
+            Self::RootMeanSquaredError => "root-mean-squared-error",
         }
+    }
+
+    /// Whether it reads predictions and targets as numbers, and a prediction that is none as [`UNREADABLE`].
+    pub const fn reads_numbers(self) -> bool {
+        self.is_error() || matches!(self, Self::Pearson | Self::Spearman)
+    }
+
+    /// Whether it is an error in the targets' units, where lower is better, rather than a percentage, where higher is.
+    pub const fn is_error(self) -> bool {
+        matches!(self, Self::MeanAbsoluteError | Self::RootMeanSquaredError)
     }
 
     /// Whether it compares the words of free text, rather than labels or numbers.
@@ -110,8 +139,8 @@ impl Metric {
         matches!(self, Self::MacroF1)
     }
 
-    /// Scores a split: 0 to 100, correlations -100 to 100, and 0 if the formula is undefined. `classes` are
-    /// the distinct labels of the task, if they are declared.
+    /// Scores a split: 0 to 100, correlations -100 to 100, and 0 if the formula is undefined; errors from 0 up.
+    /// `classes` are the distinct labels of the task, if they are declared.
     ///
     /// # Errors
     /// When there are no rows, or a row lacks what the metric needs.
@@ -119,7 +148,7 @@ impl Metric {
         if answers.is_empty() {
             return Err(MetricError::Empty);
         }
-        let share = match self {
+        let score = match self {
             Self::Accuracy => classification::accuracy(answers),
             Self::F1 => classification::binary_f1(answers),
             Self::MacroF1 => classification::macro_f1(answers, classes),
@@ -133,9 +162,12 @@ impl Metric {
             Self::RecordExactMatch => question_answering::first_of_group(answers, exact_match),
             Self::RecordF1 => question_answering::first_of_group(answers, token_f1),
             Self::MultircF1a => classification::binary_f1(answers),
+            Self::MultircF1m => classification::f1_of_groups(answers),
             Self::MultircExactMatch => classification::whole_groups(answers),
+            Self::MeanAbsoluteError => regression::mean_absolute_error(answers),
+            Self::RootMeanSquaredError => regression::root_mean_squared_error(answers),
         }?;
-        Ok(100.0 * share)
+        Ok(if self.is_error() { score } else { 100.0 * score })
     }
 }
 

@@ -17,7 +17,7 @@ const LETTER: i32 = 8;
 const GAP: i32 = 9;
 
 /// Draws the average of every method over tasks (filled) and each task (hollow) as SVG, with a standard deviation
-/// up and down, probes left out.
+/// up and down; probes and errors, which are no percentages, are left out.
 ///
 /// `majority` is the average score of always giving the most frequent answer, where it is known.
 ///
@@ -30,7 +30,8 @@ pub fn to_svg(
     majority: Option<f64>,
 ) -> Result<String, String> {
     let mut svg = String::new();
-    let drawn: Vec<&Comparison> = rows.iter().filter(|row| !row.probe && row.mean.is_some()).collect();
+    let drawn: Vec<&Comparison> =
+        rows.iter().filter(|row| !row.probe && !row.is_error() && row.mean.is_some()).collect();
     if !drawn.is_empty() {
         draw(&mut svg, title, split, &drawn, majority).map_err(|e| e.to_string())?;
     }
@@ -253,12 +254,14 @@ mod tests {
     }
 
     #[test]
-    fn probes_and_rows_without_scores_are_not_drawn() {
+    fn probes_errors_and_rows_without_scores_are_not_drawn() {
         let mut rows = crowd();
         rows.iter_mut().for_each(|row| row.probe = true);
         rows.push(Comparison { mean: None, ..row("other", "One", false, 1, 0.0) });
         rows.push(row("seen", "One", false, 5, 80.0));
+        rows.push(Comparison { metric: "mean-absolute-error".into(), ..row("erring", "Two", false, 5, 0.8) });
         let svg = to_svg("Title", ReportedSplit::Test, &rows, None).unwrap();
+        assert!(!svg.contains("erring"), "an error is no percentage");
         assert!(svg.contains("seen") && !svg.contains("other") && !svg.contains("method number"));
         assert!(to_svg("Title", ReportedSplit::Test, &rows[..25], None).unwrap().is_empty());
     }

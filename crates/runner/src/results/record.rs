@@ -29,7 +29,7 @@ pub struct Record {
     pub method: String,
     pub seed: u64,
     pub status: CellStatus,
-    /// Metric in tables, and its value on the test split, in percent.
+    /// Metric in tables, and its value on the test split: in percent, an error in the targets' units.
     pub metric: String,
     pub score: Option<f64>,
     /// Metric that chose the checkpoint, or the mean of those that did, and its value on the validation split.
@@ -100,6 +100,14 @@ impl Record {
             ReportedSplit::Test => self.score,
             // A run that diverged has no score, whatever its checkpoints had.
             ReportedSplit::Validation => self.score.and(self.selection_score),
+        }
+    }
+
+    /// The metric of that score.
+    pub fn metric_on(&self, split: ReportedSplit) -> &str {
+        match split {
+            ReportedSplit::Test => &self.metric,
+            ReportedSplit::Validation => &self.selection_metric,
         }
     }
 

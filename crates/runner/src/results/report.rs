@@ -47,8 +47,15 @@ impl Report {
 
     /// The report for a terminal.
     pub fn to_text(&self) -> String {
+        let errors = match self.rows.iter().any(Comparison::is_error) {
+            true => format!(
+                " ({}: an error in the units of the targets, lower is better)",
+                table::LOWER_IS_BETTER
+            ),
+            false => String::new(),
+        };
         let mut text = format!(
-            "{}: mean ± standard deviation over seeds, in percent, on the {} split\n{}",
+            "{}: mean ± standard deviation over seeds, in percent{errors}, on the {} split\n{}",
             self.title,
             self.split.name(),
             table::to_text(&self.rows, &self.references)
@@ -77,9 +84,10 @@ impl Report {
         Ok(paths)
     }
 
-    /// The average majority baseline, if it is known for every task.
+    /// The average majority baseline, if it is known for every task that the picture shows.
     fn majority(&self) -> Option<f64> {
-        let tasks = self.rows.iter().filter(|row| !row.is_derived()).map(|row| row.task.as_str());
+        let tasks =
+            self.rows.iter().filter(|row| !row.is_derived() && !row.is_error()).map(|row| row.task.as_str());
         let tasks: BTreeSet<&str> = tasks.collect();
         let all: Option<Vec<f64>> =
             tasks.iter().map(|task| Some(self.references.get(*task)?.majority)).collect();

@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use polars::prelude::*;
 
 use super::record::{CellStatus, Record};
+use super::score_text::{is_error, mean_text, score_text};
 use super::shown::ReportedSplit;
 use crate::task::Reference;
 
@@ -21,7 +22,7 @@ pub struct Comparison {
     pub probe: bool,
     pub method: String,
     pub metric: String,
-    /// Mean score over seeds, in percent.
+    /// Mean score over seeds, in percent; an error in the units of the task's targets.
     pub mean: Option<f64>,
     /// Sample standard deviation over seeds, for an average that of each seed's average; `None` for fewer than two.
     pub deviation: Option<f64>,
@@ -39,9 +40,17 @@ impl Comparison {
     pub fn is_derived(&self) -> bool {
         self.average || self.probe
     }
+
+    /// Whether its scores are errors, of which the lowest is the best, rather than percentages.
+    pub fn is_error(&self) -> bool {
+        is_error(&self.metric)
+    }
 }
 
 const AVERAGE: &str = "average";
+
+/// Marks metrics that are errors.
+pub(super) const LOWER_IS_BETTER: char = '↓';
 
 /// Compares methods, in the order in which tasks and methods first occur. Scores under a task's probes
 /// are rows of their own, after the group's averages.
@@ -132,7 +141,7 @@ fn compare_cells(cells: &[&Record], score: impl Fn(&Record) -> Option<f64>) -> O
 }
 
 /// A method's unweighted mean over a group's tasks. It has a value only where the method has a score on every
-/// one of them, from the same seeds.
+/// one of them, from the same seeds, and all scores are percentages.
 fn average(
     method: &str,
     records: &[&Record],
@@ -142,7 +151,8 @@ fn average(
     let own: Vec<&Comparison> = rows.iter().filter(|row| row.method == method).collect();
     let tasks = distinct(records.iter().copied(), |r| &r.task_title);
     let seeds: Vec<BTreeSet<u64>> = tasks.iter().map(|task| seeds(records, method, task)).collect();
-    let comparable = own.len() == tasks.len() && seeds.iter().all(|other| *other == seeds[0]);
+    let complete = own.len() == tasks.len() && seeds.iter().all(|other| *other == seeds[0]);
+    let comparable = complete && !own.iter().any(|row| row.is_error());
     let means: Option<Vec<f64>> = own.iter().map(|row| row.mean).collect();
     let of_seed = |seed: &u64| {
         let cells = records.iter().filter(|r| r.method == method && r.seed == *seed);
@@ -174,11 +184,20 @@ pub(super) fn notes(records: &[Record], rows: &[Comparison]) -> Vec<String> {
         let records: Vec<&Record> = records.iter().filter(|r| r.group == group).collect();
         let methods = distinct(records.iter().copied(), |r| &r.method);
         let tasks = distinct(records.iter().copied(), |r| &r.task_title);
+        let errors = rows.iter().find(|row| row.group == group && row.is_error());
+        notes.extend(errors.map(|row| {
+            format!(
+                "note: {group} has no average, since {} of {} is not a percentage but an error in the units of the \
+                 task's targets",
+                row.metric, row.task
+            )
+        }));
         for method in &methods {
             let lacks: Vec<String> =
                 tasks.iter().filter_map(|task| lacking(&records, method, &methods, task)).collect();
             let average = rows.iter().find(|row| row.average && row.group == group && row.method == *method);
-            let no_average = match average.is_some_and(|row| row.mean.is_none()) && tasks.len() > 1 {
+            let lacks_average = average.is_some_and(|row| row.mean.is_none()) && errors.is_none();
+            let no_average = match lacks_average && tasks.len() > 1 {
                 true => ", and so no average",
                 false => "",
             };
@@ -281,6 +300,7 @@ fn block_table(rows: &[&Comparison], references: &BTreeMap<String, Reference>) -
     let mut header = vec!["method".to_string(), "trainable".to_string()];
     header.extend(tasks.iter().map(|task| match task.average {
         true => AVERAGE.to_string(),
+        false if task.is_error() => format!("{}\n{} {LOWER_IS_BETTER}", task.task, task.metric),
         false => format!("{}\n{}", task.task, task.metric),
     }));
     header.extend(["seeds", "s/run", "peak MiB"].map(String::from));
@@ -292,7 +312,7 @@ fn block_table(rows: &[&Comparison], references: &BTreeMap<String, Reference>) -
     if tasks.iter().any(|task| references.contains_key(&task.task)) {
         let line = |name: &str, value: fn(&Reference) -> f64| {
             let known = |task: &&Comparison| references.get(&task.task).filter(|_| !task.average);
-            let score = |task: &&Comparison| known(task).map(|known| format!("{:.1}", value(known)));
+            let score = |task: &&Comparison| known(task).map(|known| score_text(&task.metric, value(known)));
             let scores = tasks.iter().map(|task| score(task).unwrap_or_default());
             [name.to_string(), String::new()].into_iter().chain(scores).collect::<Vec<_>>()
         };
@@ -315,7 +335,7 @@ fn method_line(own: &[&Comparison], tasks: &[&Comparison]) -> Vec<String> {
     let mut line = vec![own[0].method.clone(), thousands(own[0].trainable_parameters)];
     line.extend(tasks.iter().map(|task| {
         let cell = own.iter().find(|row| is_of(row, task));
-        cell.map_or("-".into(), |cell| score_text(cell))
+        cell.map_or("-".into(), |cell| cell_text(cell))
     }));
     let single: Vec<&&Comparison> = own.iter().filter(|row| !row.average).collect();
     let seconds = single.iter().map(|row| row.seconds).sum::<f64>() / single.len().max(1) as f64;
@@ -326,12 +346,8 @@ fn method_line(own: &[&Comparison], tasks: &[&Comparison]) -> Vec<String> {
     line
 }
 
-fn score_text(cell: &Comparison) -> String {
-    let score = match (cell.mean, cell.deviation) {
-        (Some(mean), Some(deviation)) => format!("{mean:.1} ±{deviation:.1}"),
-        (Some(mean), None) => format!("{mean:.1}"),
-        (None, _) => "-".into(),
-    };
+fn cell_text(cell: &Comparison) -> String {
+    let score = cell.mean.map_or("-".into(), |mean| mean_text(&cell.metric, mean, cell.deviation));
     match cell.diverged {
         0 => score,
         diverged => format!("{score} ({diverged} of {} diverged)", cell.seeds),

@@ -45,13 +45,13 @@ pub struct TaskSpec {
     pub variants: Option<Variants>,
 }
 
-/// Scores, in percent of the reported metric, between which a method's scores should lie.
+/// Scores of the reported metric between which a method's scores should lie: percentages, or errors.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
     /// Of always predicting the most frequent answer.
     pub majority: f64,
-    /// The highest that a method can reach.
+    /// The best that a method can reach.
     pub ceiling: f64,
 }
 
@@ -421,6 +421,13 @@ impl TaskSpec {
         {
             return Err(format!("`metrics.average` lists `{twice}` twice"));
         }
+        let of_kind = |is_error: bool| average.iter().find(|metric| metric.is_error() == is_error);
+        if let (Some(error), Some(percentage)) = (of_kind(true), of_kind(false)) {
+            return Err(format!(
+                "`metrics.average` lists `{error}`, an error that is better when lower, with `{percentage}`, a \
+                 percentage; a mean of both would mean nothing: list one kind"
+            ));
+        }
         if self.text.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
             return Err("`text.name` is empty; it is the text in front of every source".into());
         }
@@ -482,9 +489,13 @@ impl TaskSpec {
             return Err(format!("`few_shot_threshold` is {threshold}; it must be a finite number"));
         }
         let Some(Reference { majority, ceiling }) = self.reference else { return Ok(()) };
-        let percents = [("reference.majority", majority), ("reference.ceiling", ceiling)];
-        match percents.into_iter().find(|(_, value)| !(0.0..=100.0).contains(value)) {
-            Some((key, value)) => Err(format!("`{key}` is {value}; it must be between 0 and 100")),
+        let (most, range) = match self.metrics.reported().is_error() {
+            true => (f64::MAX, "a finite number from 0 up, an error in the targets' units"),
+            false => (100.0, "between 0 and 100"),
+        };
+        let scores = [("reference.majority", majority), ("reference.ceiling", ceiling)];
+        match scores.into_iter().find(|(_, value)| !(0.0..=most).contains(value)) {
+            Some((key, value)) => Err(format!("`{key}` is {value}; it must be {range}")),
             None => Ok(()),
         }
     }
@@ -494,13 +505,15 @@ impl TaskSpec {
         use Metric::*;
         let is_number = |word: &str| word.trim().parse().is_ok_and(f64::is_finite);
         match metric {
-            F1 | MultircF1a | MultircExactMatch => {
+            F1 | MultircF1a | MultircF1m | MultircExactMatch => {
                 self.check_words("`0` and `1`", |word| matches!(word, "0" | "1"))?;
             }
-            Pearson | Spearman => self.check_words("numbers", is_number)?,
+            Pearson | Spearman | MeanAbsoluteError | RootMeanSquaredError => {
+                self.check_words("numbers", is_number)?;
+            }
             _ => {}
         }
-        let grouped = matches!(metric, RecordExactMatch | RecordF1 | MultircExactMatch);
+        let grouped = matches!(metric, RecordExactMatch | RecordF1 | MultircF1m | MultircExactMatch);
         if grouped && self.text.group.is_none() {
             return Err("needs `text.group`, the id of each row's question".into());
         }

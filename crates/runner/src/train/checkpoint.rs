@@ -162,9 +162,10 @@ fn check_outcome(job: &Job, outcome: &RunOutcome, points: [u64; 2]) -> Result<()
             return Err("its curves are not those of a training that has come so far");
         }
     }
-    // What its last update broke is not kept, however high its score.
-    if is_alive && best.as_ref().map(|best| scored(job, best)) != chosen(validation).map(Some) {
-        return Err("its best checkpoint is not that of its highest score");
+    // What its last update broke is not kept, however good its score.
+    if is_alive && best.as_ref().map(|best| scored(job, best)) != chosen(job.criterion, validation).map(Some)
+    {
+        return Err("its best checkpoint is not that of its best score");
     }
     Ok(())
 }
@@ -176,9 +177,9 @@ fn scored(job: &Job, best: &Best) -> Option<(u64, u64)> {
 }
 
 /// The update whose checkpoint a curve of scores chooses, and its score to the bit.
-fn chosen(validation: &[(u64, f64)]) -> Option<(u64, u64)> {
+fn chosen(criterion: &Criterion, validation: &[(u64, f64)]) -> Option<(u64, u64)> {
     let best = validation.iter().fold(None, |best: Option<(u64, f64)>, &(step, score)| {
-        let is_better = Criterion::prefers(score, best.map(|(_, score)| score));
+        let is_better = criterion.prefers(score, best.map(|(_, score)| score));
         if is_better { Some((step, score)) } else { best }
     });
     best.map(|(step, score)| (step, score.to_bits()))

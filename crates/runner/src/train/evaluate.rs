@@ -6,7 +6,7 @@ use crate::data::Split;
 use crate::metric::{Answer, Metric, MetricError};
 use crate::tokenizer::Tokenizer;
 
-/// Scores by metric name, in percent.
+/// Scores by metric name.
 pub type Scores = BTreeMap<String, f64>;
 
 /// How answers are generated.

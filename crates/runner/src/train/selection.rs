@@ -27,12 +27,23 @@ impl Selection {
     }
 }
 
-/// Metrics whose mean chooses a checkpoint; at least one.
+/// Metrics whose mean chooses a checkpoint: at least one, all of them percentages or all errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Criterion(Vec<Metric>);
 
 impl Criterion {
-    /// The mean, in percent.
+    /// What [`fmt::Display`] makes of a criterion, read back; `None` for other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let names = text.strip_prefix("mean of ").unwrap_or(text).split(" and ");
+        names.map(|name| name.parse().ok()).collect::<Option<_>>().map(Self)
+    }
+
+    /// Whether it is an error, so that the lowest is the best.
+    pub fn is_error(&self) -> bool {
+        self.0.iter().any(|metric| metric.is_error())
+    }
+
+    /// The mean, in percent or, of errors, in the targets' units.
     ///
     /// # Panics
     /// When one of the metrics has no score.
@@ -42,8 +53,9 @@ impl Criterion {
 
     /// Whether a checkpoint of this score takes the place of the best one so far: the first of equals
     /// stays, as in transformers' Trainer, and what is no number never wins.
-    pub fn prefers(score: f64, best: Option<f64>) -> bool {
-        score.is_finite() && best.is_none_or(|best| score > best)
+    pub fn prefers(&self, score: f64, best: Option<f64>) -> bool {
+        let is_better = |best| if self.is_error() { score < best } else { score > best };
+        score.is_finite() && best.is_none_or(is_better)
     }
 }
 
@@ -89,10 +101,31 @@ mod tests {
 
     #[test]
     fn the_first_of_equals_stays_and_what_is_no_number_never_wins() {
-        assert!(Criterion::prefers(0.0, None) && Criterion::prefers(75.1, Some(75.0)));
-        assert!(!Criterion::prefers(75.0, Some(75.0)) && !Criterion::prefers(74.9, Some(75.0)));
+        let accuracy = Criterion(vec![Metric::Accuracy]);
+        assert!(accuracy.prefers(0.0, None) && accuracy.prefers(75.1, Some(75.0)));
+        assert!(!accuracy.prefers(75.0, Some(75.0)) && !accuracy.prefers(74.9, Some(75.0)));
         for score in [f64::NAN, f64::INFINITY] {
-            assert!(!Criterion::prefers(score, None) && !Criterion::prefers(score, Some(0.0)));
+            assert!(!accuracy.prefers(score, None) && !accuracy.prefers(score, Some(0.0)));
         }
+    }
+
+    #[test]
+    fn the_lowest_error_is_preferred() {
+        let error = Criterion(vec![Metric::MeanAbsoluteError]);
+        assert!(error.prefers(0.4, None) && error.prefers(0.3, Some(0.4)));
+        assert!(!error.prefers(0.4, Some(0.4)) && !error.prefers(0.5, Some(0.4)));
+        for score in [f64::NAN, f64::NEG_INFINITY] {
+            assert!(!error.prefers(score, None) && !error.prefers(score, Some(1.0)));
+        }
+    }
+
+    #[test]
+    fn criteria_are_read_as_they_are_written() {
+        for metrics in [&[Metric::Accuracy][..], &[Metric::MeanAbsoluteError, Metric::RootMeanSquaredError]] {
+            let criterion = Criterion(metrics.to_vec());
+            assert_eq!(Criterion::parse(&criterion.to_string()).as_ref(), Some(&criterion));
+            assert_eq!(criterion.is_error(), metrics[0].is_error());
+        }
+        assert_eq!(Criterion::parse("average"), None);
     }
 }

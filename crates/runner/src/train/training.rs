@@ -8,7 +8,6 @@ use peft_model::{Adaptation, Batch, Parameters, StepCount, device};
 use super::evaluate::{Generation, Scores, predict, score};
 use super::job::{Job, TrainError};
 use super::outcome::{Best, Outcome, RunOutcome, RunStatus};
-use super::selection::Criterion;
 use crate::data::Split;
 use crate::data::{Batches, EpochCache};
 use crate::host::interrupt;
@@ -176,8 +175,7 @@ impl<'a> Training<'a> {
             let outcome = &mut self.outcomes[run];
             let score = criterion.score(&scores);
             outcome.validation.push((step, score));
-            if Criterion::prefers(score, outcome.best.as_ref().map(|best| criterion.score(&best.validation)))
-            {
+            if criterion.prefers(score, outcome.best.as_ref().map(|best| criterion.score(&best.validation))) {
                 let values = self.parameters.run_to_host(position);
                 // No later loss would tell of what the last update made.
                 if !values.iter().flatten().all(|value| value.is_finite()) {

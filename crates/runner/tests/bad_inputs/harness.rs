@@ -120,8 +120,9 @@ impl<'a> Case<'a> {
         if message.lines().filter(is_error).count() != 1 {
             return says("has not one error".into());
         }
-        // Notes and progress come before it.
-        if !message.lines().next_back().is_some_and(|line| is_error(&line)) && !self.usage {
+        // Notes and progress come before it, and what to do about it behind.
+        let mut lines = message.lines().rev().skip_while(|line| line.starts_with("hint: "));
+        if !lines.next().is_some_and(|line| is_error(&line)) && !self.usage {
             return says("goes on after its error".into());
         }
         let missing = self.parts.iter().find(|part| !message.contains(part.as_str()))?;

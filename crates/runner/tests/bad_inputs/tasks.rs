@@ -101,6 +101,24 @@ fn templates_that_cannot_be_filled_are_named() {
 }
 
 #[test]
+fn errors_are_not_averaged_with_percentages() {
+    let mixed = "also = [\"f1\"]\naverage = [\"accuracy\", \"mean-absolute-error\"]";
+    let of_words = "words = [\"bad\", \"good\"]\n\n[metrics]\nselect = \"root-mean-squared-error\"";
+    check(vec![
+        line("also", mixed).says(&["metrics.average", "mean-absolute-error", "accuracy", "a percentage"]),
+        line("also", "also = [\"multirc-f1m\"]").says(&["metrics.also", "multirc-f1m", "text.group"]),
+        Case::new("an error over words".to_string())
+            .edit(FILE, "words = [\"0\", \"1\"]\n\n[metrics]\nselect = \"accuracy\"", of_words)
+            .says(&[FILE, "metrics.select", "`labels.words` to be numbers"]),
+        more("[reference]\nmajority = 120.0\nceiling = 100.0")
+            .says(&["reference.majority", "between 0 and 100"]),
+        more("[reference]\nmajority = -1.0\nceiling = 0.0")
+            .edit(FILE, "select = \"accuracy\"", "select = \"mean-absolute-error\"")
+            .says(&["reference.majority", "from 0 up"]),
+    ]);
+}
+
+#[test]
 fn invalid_classes_are_named() {
     let words = [
         "[]",
