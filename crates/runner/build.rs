@@ -11,8 +11,10 @@ const PREPROCESSING: [&str; 5] = ["src/hub/dataset.rs", "src/files", "src/task",
 const LOCK_FILES: [&str; 2] = ["../../Cargo.lock", "Cargo.lock"];
 
 fn main() {
-    // The program embeds `datasets/`, so a new file there must trigger a rebuild.
-    println!("cargo:rerun-if-changed=datasets");
+    // The program embeds these folders, so a new file there must trigger a rebuild.
+    for folder in ["datasets", "published"] {
+        println!("cargo:rerun-if-changed={folder}");
+    }
     // Cached tokens depend on the code that made them.
     let mut files: Vec<PathBuf> = Vec::new();
     let lock = LOCK_FILES.into_iter().find(|path| Path::new(path).exists());

@@ -139,7 +139,7 @@ fn listings_fit_a_terminal_of_80_columns() {
     }
     let suites = stdout(&w.run(&["suites"]));
     let words: Vec<&str> = suites.split_whitespace().collect();
-    assert!(words.join(" ").contains("22 tasks x 7 methods x 1 seed = 154 cells"), "{suites}");
+    assert!(words.join(" ").contains("22 tasks x 8 methods x 1 seed = 176 cells"), "{suites}");
 }
 
 #[test]

@@ -437,6 +437,7 @@ mod tests {
             ("adapter", true, false),
             ("lora", true, false),
             ("prompt-tuning", false, false),
+            ("prompt-tuning-60", false, false),
             ("dept", false, false),
             ("adept", false, false),
         ] {
@@ -450,6 +451,73 @@ mod tests {
             (&dept("rte")["prompt"]["init"], &dept("rte")["prompt"]["text"]),
             (&"text".into(), &REFERENCE_TEXT.into())
         );
+    }
+
+    #[test]
+    fn two_lengths_of_prompt_tuning_differ_in_nothing_else() {
+        let suite = find("paper").unwrap();
+        for task in &suite.tasks {
+            let [long, short] = ["prompt-tuning", "prompt-tuning-60"].map(|name| {
+                let mut settings = suite.instance(name, task, 256).unwrap().built.settings;
+                let length = settings["prompt"]["length"].take();
+                (length, settings, suite.training(name, task).unwrap())
+            });
+            assert_eq!((&long.0, &short.0), (&100.into(), &60.into()));
+            assert_eq!((long.1, json!(long.2)), (short.1, json!(short.2)), "{task}");
+        }
+    }
+
+    #[test]
+    fn depts_released_runs_have_the_settings_of_their_logs() {
+        let (suite, paper) = (find("dept-released").unwrap(), find("paper").unwrap());
+        let logs = include_str!("../../../../results/paper/settings/dept-checkpoints.csv");
+        let mut tasks = Vec::new();
+        for line in logs.lines().skip(1) {
+            let [name, length, rank, max_length, _, prompt_rate, rate, steps, rows, accumulation, warmup, ..] =
+                line.split(',').collect::<Vec<_>>()[..]
+            else {
+                panic!("{line}")
+            };
+            let task = name.trim_start_matches("superglue-");
+            let number = |text: &str| text.parse::<f64>().unwrap();
+            let limit = task::find(task).unwrap().spec.limits.source_tokens;
+            let settings = suite.instance("dept", task, limit).unwrap().built.settings;
+            let prompt = &settings["prompt"];
+            let own = [&prompt["length"], &settings["rank"], &settings["max_length"]].map(Value::as_f64);
+            assert_eq!(own, [length, rank, max_length].map(|text| Some(number(text))), "{task}");
+            let rates = [&prompt["learning_rate"], &settings["learning_rate"]].map(Value::as_f64);
+            assert_eq!(rates, [prompt_rate, rate].map(|text| Some(number(text))), "{task}");
+            let training = suite.training("dept", task).unwrap();
+            let own = [
+                training.steps,
+                training.rows_per_batch() as u64,
+                training.accumulation as u64,
+                training.warmup_steps,
+            ];
+            assert_eq!(own.map(|n| n as f64), [steps, rows, accumulation, warmup].map(number), "{task}");
+            assert_eq!(settings, paper.instance("dept", task, limit).unwrap().built.settings, "{task}");
+            assert_eq!(json!(training), json!(paper.training("dept", task).unwrap()), "{task}");
+            tasks.push(task);
+        }
+        let named: std::collections::BTreeSet<&str> = suite.tasks.iter().map(String::as_str).collect();
+        assert_eq!(named, tasks.into_iter().collect());
+    }
+
+    #[test]
+    fn attempts_baselines_train_as_in_the_paper_suite() {
+        let (suite, paper) = (find("attempt-baselines").unwrap(), find("paper").unwrap());
+        for task in &suite.tasks {
+            for method in ["full", "adapter", "bitfit"] {
+                let [own, other] = [&suite, &paper].map(|suite| {
+                    let settings = suite.instance(method, task, 256).unwrap().built.settings;
+                    json!([settings, suite.training(method, task).unwrap()])
+                });
+                assert_eq!(own, other, "{method} on {task}");
+            }
+        }
+        let training = suite.training("prompt-tuning", "rte").unwrap();
+        assert!(training.task_prefix && training.weight_decay == 1e-5 && training.epsilon == 1e-8);
+        assert_eq!((training.epochs, training.selection), (Some(20), Selection::Average));
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub use error::TaskError;
 pub use example::Example;
 pub use few_shot::ShotsRule;
 pub use files::Dialect;
+pub(crate) use records::{Records, Style};
 pub use rows::Rows;
 pub use spec::{Labels, Limits, Metrics, Reference, TaskSpec, Variants, Words};
 pub use split::{Role, SplitRule, permutation};

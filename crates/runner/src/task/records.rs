@@ -7,7 +7,7 @@ use super::value::Value;
 
 /// How text is split into fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     /// Quotes are text.
     Raw,
     /// Quotes may enclose a field; a quote inside is doubled.
@@ -17,7 +17,7 @@ pub(super) enum Style {
 }
 
 /// Reads delimited text record by record.
-pub(super) struct Records<'a> {
+pub(crate) struct Records<'a> {
     rest: &'a str,
     /// The line on which the rest begins.
     line: usize,
@@ -26,14 +26,14 @@ pub(super) struct Records<'a> {
 }
 
 /// One row as written in the file.
-pub(super) struct Record<'a> {
+pub(crate) struct Record<'a> {
     /// The line on which it begins.
     pub line: usize,
     pub fields: Vec<Field<'a>>,
 }
 
 #[derive(Default)]
-pub(super) struct Field<'a> {
+pub(crate) struct Field<'a> {
     pub text: Cow<'a, str>,
     pub quoted: bool,
 }
@@ -48,7 +48,7 @@ impl Field<'_> {
 }
 
 impl Record<'_> {
-    pub(super) fn check_width(&self, columns: usize) -> Result<(), String> {
+    pub(crate) fn check_width(&self, columns: usize) -> Result<(), String> {
         match self.fields.len() {
             width if width == columns => Ok(()),
             width => Err(format!("line {}: {width} field(s), the header has {columns}", self.line)),
@@ -61,12 +61,12 @@ impl Record<'_> {
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn new(text: &'a str, separator: char, style: Style) -> Self {
+    pub(crate) fn new(text: &'a str, separator: char, style: Style) -> Self {
         Self { rest: text, line: 1, separator, style }
     }
 
     /// The next record; blank lines are skipped.
-    pub(super) fn next(&mut self) -> Result<Option<Record<'a>>, String> {
+    pub(crate) fn next(&mut self) -> Result<Option<Record<'a>>, String> {
         while !self.rest.is_empty() {
             let record = self.record()?;
             if !record.is_blank() {
