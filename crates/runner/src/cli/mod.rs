@@ -1,10 +1,13 @@
 //! The command line: one file per subcommand.
 
+mod completions;
 mod devices;
 mod error_text;
+mod examples;
 mod fetch;
 mod json_lines;
 mod listing;
+mod man;
 mod methods;
 mod metric;
 mod output;
@@ -21,19 +24,29 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use error_text::{is_fixed_by_fetching, message};
+use error_text::{hint, message};
 
 use crate::host::interrupt::{self, Interrupted};
 use crate::host::threads;
 use crate::terminal::progress::say;
+use crate::terminal::{self, Level, LogFormat};
 
 /// Compares parameter-efficient fine-tuning methods.
 #[derive(Debug, Parser)]
-#[command(name = "peft-bench", version)]
+#[command(name = "peft-bench", version, after_help = examples::TOP)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Print results and errors only
+    #[arg(long, global = true, help_heading = MESSAGES)]
+    quiet: bool,
+    /// Format of progress, notes and errors on standard error; json is one object per line
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = MESSAGES)]
+    log_format: LogFormat,
 }
+
+/// Heading of the options that every command has.
+const MESSAGES: &str = "Messages";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -57,6 +70,10 @@ enum Command {
     Score(score::Score),
     /// Score existing predictions with a metric
     Metric(metric::MetricCommand),
+    /// Print a script that completes this program's arguments in a shell
+    Completions(completions::Completions),
+    /// Print the manual page, or write those of all commands
+    Man(man::Man),
 }
 
 /// Exit code for bad input: an invalid argument, a malformed file, a task that does not fit its rows.
@@ -77,19 +94,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(help) => help.exit(),
     };
+    terminal::configure(arguments.quiet, arguments.log_format);
     let command = arguments.command.unwrap_or(Command::Run(run::Run::default()));
     let fetch = command.fetch();
     match start().and_then(|()| dispatch(command)) {
         Ok(code) => code,
         Err(error) => match error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()) {
             Some(interrupted) => {
-                say!("{interrupted}; progress is saved: run the same command again to resume");
+                let resume = "run the same command again to resume".to_string();
+                let text = format!("{interrupted}; progress is saved");
+                terminal::with_hint(Level::Progress, &text, Some(resume));
                 ExitCode::from(interrupted.exit_code())
             }
             None => {
-                let advice = fetch.filter(|_| is_fixed_by_fetching(&error));
-                let advice = advice.map(|fetch| format!("; run `{fetch}` on a machine with network access"));
-                say!("error: {}{}", message(&error), advice.unwrap_or_default());
+                terminal::with_hint(Level::Error, &message(&error), hint(&error, fetch));
                 ExitCode::from(BAD_INPUT)
             }
         },
@@ -115,7 +133,9 @@ impl Command {
             | Command::Fetch(_)
             | Command::Devices(_)
             | Command::Pretrain(_)
-            | Command::Metric(_) => None,
+            | Command::Metric(_)
+            | Command::Completions(_)
+            | Command::Man(_) => None,
         }
     }
 }
@@ -132,5 +152,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Pretrain(pretrain) => pretrain.execute(),
         Command::Score(score) => score.execute(),
         Command::Metric(metric) => metric.execute(),
+        Command::Completions(completions) => completions.execute(),
+        Command::Man(man) => man.execute(),
     }
 }

@@ -10,6 +10,7 @@ use crate::grid::{self, Suite};
 use crate::results::{self, Record, Roster, Store};
 
 #[derive(Debug, Args)]
+#[command(after_help = super::examples::REPORT)]
 pub(super) struct Report {
     /// Results folder, such as results/pocket
     folder: PathBuf,

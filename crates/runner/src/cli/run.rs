@@ -27,6 +27,7 @@ const SOME_LACKING: u8 = 1;
 const YEAR: u64 = 366 * 24 * 60 * 60;
 
 #[derive(Debug, Args, Default)]
+#[command(after_help = super::examples::RUN)]
 pub(super) struct Run {
     /// Suite: a name from `peft-bench suites`, or a TOML file [default: pocket]
     suite: Option<String>,

@@ -30,6 +30,7 @@ const DEFAULT_SOURCE_LENGTH: usize = 256;
 const BATCH: usize = 16;
 
 #[derive(Debug, Args)]
+#[command(after_help = super::examples::SCORE)]
 pub(super) struct Score {
     /// Backbone: a folder or a hub id
     #[arg(long, value_name = "DIR_OR_HUB_ID")]

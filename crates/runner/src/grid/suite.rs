@@ -17,7 +17,7 @@ use crate::train::TrainSettings;
 /// What can be wrong with a suite.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
-    #[error("unknown suite `{name}`{}; known suites: {known}, and a path to a TOML works too", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
+    #[error("unknown suite `{name}`{}; known suites: {known}", suggestion.as_ref().map(|s| format!(", did you mean `{s}`?")).unwrap_or_default())]
     Unknown { name: String, suggestion: Option<String>, known: String },
     #[error(transparent)]
     File(#[from] files::FileError),
@@ -25,6 +25,18 @@ pub enum SuiteError {
     Spec { file: String, problem: String },
     #[error("{option}: {problem}")]
     Option { option: String, problem: String },
+}
+
+impl SuiteError {
+    /// What to do about it, if that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unknown { .. } => {
+                Some("`peft-bench suites` says what is in each; a path to a TOML works too")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A grid of tasks, methods and seeds.

@@ -118,6 +118,11 @@ pub struct DeviceError {
     problem: String,
 }
 
+impl DeviceError {
+    /// What to do about it.
+    pub const HINT: &str = "`peft-bench devices` lists the devices of this machine";
+}
+
 /// A device that this program can use on this machine.
 #[derive(Debug)]
 pub struct Found {
@@ -153,7 +158,7 @@ impl DeviceName {
             1 => format!("this machine has only `{name}:0`"),
             more => format!("this machine has `{name}:0` to `{name}:{}`", more - 1),
         };
-        DeviceError { name: self, problem: format!("{problem}; `peft-bench devices` lists what is there") }
+        DeviceError { name: self, problem }
     }
 }
 

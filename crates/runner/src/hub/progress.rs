@@ -1,10 +1,8 @@
 //! Shows downloads and warnings on stderr.
 
-use std::io::IsTerminal;
-
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use crate::terminal::printable;
+use crate::terminal::{draws_bars, is_quiet, printable};
 
 /// How downloads and warnings are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,9 +16,13 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Bars if stderr is a terminal, else lines.
+    /// Bars if stderr is a terminal, else lines; nothing if only errors are told.
     pub fn detect() -> Self {
-        if std::io::stderr().is_terminal() { Progress::Bars } else { Progress::Lines }
+        match () {
+            () if is_quiet() => Progress::Silent,
+            () if draws_bars() => Progress::Bars,
+            () => Progress::Lines,
+        }
     }
 
     /// Prints a notice.

@@ -19,12 +19,15 @@ pub enum Precision {
 
 /// A precision that a device does not compute in.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "precision {precision}: {device} computes in f32 only; `peft-bench devices` lists what each device can"
-)]
+#[error("precision {precision}: {device} computes in f32 only")]
 pub struct PrecisionError {
     precision: Precision,
     device: String,
+}
+
+impl PrecisionError {
+    /// What to do about it.
+    pub const HINT: &str = "`peft-bench devices` lists the precisions of each device";
 }
 
 impl Precision {

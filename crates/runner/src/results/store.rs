@@ -27,15 +27,25 @@ pub enum StoreError {
     Table { path: PathBuf, problem: String },
     #[error("cannot set the damaged result {} aside: {source}", path.display())]
     SetAside { path: PathBuf, source: io::Error },
-    #[error(
-        "{} was removed while the program ran; what is gone is computed when the same command runs again",
-        path.display()
-    )]
+    #[error("{} was removed while the program ran", path.display())]
     Vanished { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Newer { path: PathBuf, source: RecordError },
-    #[error("{} holds no results: there is no cell in `cells/`; give a folder that `peft-bench run` has written", path.display())]
+    #[error("{} holds no results: there is no cell in `cells/`", path.display())]
     NoCells { path: PathBuf },
+}
+
+impl StoreError {
+    /// What to do about it, if that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Vanished { .. } => {
+                Some("run the same command again, which computes what is gone and nothing else")
+            }
+            Self::NoCells { .. } => Some("give a folder that `peft-bench run` has written"),
+            _ => None,
+        }
+    }
 }
 
 /// A results folder: `cells/<id>.parquet`, `adapters/<id>/`, `comparison.parquet`, and in `state/` what is on its way.

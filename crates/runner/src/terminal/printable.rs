@@ -20,7 +20,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     safe.into()
 }
 
-fn is_unsafe(c: char) -> bool {
+/// Whether a terminal would obey a character instead of showing it.
+pub(super) fn is_unsafe(c: char) -> bool {
     let direction =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     direction || (c.is_control() && c != '\n')

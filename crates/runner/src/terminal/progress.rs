@@ -1,22 +1,12 @@
 //! Progress of long runs: bars on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+pub(crate) use super::message::say;
+use super::message::{draws_bars, is_quiet, progress};
 use super::printable;
-
-/// Prints a line to standard error like `eprintln`, but with terminal control characters escaped and write errors
-/// ignored.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let text = format!($($text)*);
-        let _ = writeln!(std::io::stderr(), "{}", $crate::terminal::printable(&text));
-    }};
-}
-pub(crate) use say;
 
 /// Receives the progress of a training.
 pub trait Progress {
@@ -52,7 +42,11 @@ impl Progress for Silent {
 /// Progress on stderr: bars on a terminal, plain lines elsewhere.
 pub fn for_stderr(title: &str) -> Box<dyn Progress> {
     let meter = Meter::new(title);
-    if std::io::stderr().is_terminal() { Box::new(Bar::of(meter)) } else { Box::new(Lines::of(meter)) }
+    match () {
+        () if is_quiet() => Box::new(Silent),
+        () if draws_bars() => Box::new(Bar::of(meter)),
+        () => Box::new(Lines::of(meter)),
+    }
 }
 
 /// One of several consecutive trainings.
@@ -88,9 +82,12 @@ impl Overall {
 /// Progress of one of several trainings, on stderr.
 pub fn for_part(part: Part) -> Box<dyn Progress> {
     let meter = Meter { overall: Some(part.overall), ..Meter::new(&part.name) };
-    match std::io::stderr().is_terminal() {
-        true => Box::new(Bar { prefix: format!("{}: {}", part.place, part.name), ..Bar::of(meter) }),
-        false => Box::new(Lines {
+    match () {
+        () if is_quiet() => Box::new(Silent),
+        () if draws_bars() => {
+            Box::new(Bar { prefix: format!("{}: {}", part.place, part.name), ..Bar::of(meter) })
+        }
+        () => Box::new(Lines {
             heading: format!("{}: {}, {}", part.place, part.name, part.detail),
             ..Lines::of(meter)
         }),
@@ -251,7 +248,9 @@ impl Progress for Lines {
             self.last = Instant::now();
             let Meter { title, done, steps, .. } = &self.meter;
             let (message, left) = (self.meter.message(), self.meter.remaining());
-            say!("{title}: step {done}/{steps}, {message}, {left}");
+            let text = format!("{title}: step {done}/{steps}, {message}, {left}");
+            let numbers = [("step", (*done).into()), ("steps", (*steps).into()), ("loss", loss.into())];
+            progress(&text, &numbers);
         }
     }
 

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use super::fetch::Fetch;
 
 #[derive(Debug, Args)]
+#[command(after_help = crate::cli::examples::TASKS)]
 pub(super) struct Tasks {
     #[command(subcommand)]
     command: Option<Command>,
