@@ -17,7 +17,9 @@ fn output(arguments: &str) -> String {
 
 #[test]
 fn help_texts_match_their_snapshots() {
-    for command in ["run", "report", "fetch", "suites", "tasks", "methods", "pretrain", "score", "metric"] {
+    for command in
+        ["run", "report", "fetch", "suites", "tasks", "methods", "doctor", "pretrain", "score", "metric"]
+    {
         assert_snapshot!(format!("help_{command}"), output(&format!("{command} --help")));
     }
     for command in ["show", "dump"] {

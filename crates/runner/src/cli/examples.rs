@@ -7,6 +7,7 @@ Examples:
   peft-bench run paper --task rte        one task with the paper's settings
   peft-bench report results/paper        its table, at any time
   peft-bench tasks show reviews.toml     check a dataset of your own
+  peft-bench doctor                      is anything wrong here?
   peft-bench help run                    all that `run` can do
 
 Exit codes: 0 success, 1 some runs diverged or a check failed, 2 invalid input,
@@ -61,6 +62,16 @@ Examples:
       --input pairs.jsonl --max-new-tokens 20 --output scored.jsonl
 ";
 
+pub(super) const DOCTOR: &str = "\
+Examples:
+  What this machine can do, and whether anything is wrong:
+    peft-bench doctor
+  The same with the published values of two pretrained T5, downloaded once:
+    peft-bench doctor --fetch
+  For a bug report:
+    peft-bench doctor --json
+";
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -77,7 +88,8 @@ mod tests {
 
     #[test]
     fn every_example_is_a_command() {
-        let all = [super::TOP, super::RUN, super::REPORT, super::TASKS, super::SCORE].map(commands);
+        let all =
+            [super::TOP, super::RUN, super::REPORT, super::TASKS, super::SCORE, super::DOCTOR].map(commands);
         assert!(all.iter().all(|commands| !commands.is_empty()), "{all:?}");
         for command in all.concat() {
             let words = command.split_whitespace();
@@ -92,7 +104,7 @@ mod tests {
 
     #[test]
     fn examples_fit_into_80_columns() {
-        for text in [super::TOP, super::RUN, super::TASKS, super::SCORE] {
+        for text in [super::TOP, super::RUN, super::TASKS, super::SCORE, super::DOCTOR] {
             assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         }
     }

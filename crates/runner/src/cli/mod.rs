@@ -2,6 +2,7 @@
 
 mod completions;
 mod devices;
+mod doctor;
 mod error_text;
 mod examples;
 mod fetch;
@@ -64,6 +65,8 @@ enum Command {
     Methods(methods::Methods),
     /// List the devices of this machine that runs can use
     Devices(devices::Devices),
+    /// Check this build, this machine, the hub and its cache
+    Doctor(doctor::Doctor),
     /// Pretrain a T5 from a recipe
     Pretrain(pretrain::Pretrain),
     /// Score source-target pairs: log-probabilities and greedy generations
@@ -132,6 +135,7 @@ impl Command {
             | Command::Suites(_)
             | Command::Fetch(_)
             | Command::Devices(_)
+            | Command::Doctor(_)
             | Command::Pretrain(_)
             | Command::Metric(_)
             | Command::Completions(_)
@@ -149,6 +153,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Tasks(tasks) => tasks.execute(),
         Command::Methods(methods) => methods.execute(),
         Command::Devices(devices) => devices.execute(),
+        Command::Doctor(doctor) => doctor.execute(),
         Command::Pretrain(pretrain) => pretrain.execute(),
         Command::Score(score) => score.execute(),
         Command::Metric(metric) => metric.execute(),

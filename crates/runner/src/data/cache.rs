@@ -56,6 +56,11 @@ impl TokenCache {
         Self { folder: caches.map(|caches| caches.join("peft-bench").join("tokens")) }
     }
 
+    /// Where it is; `None` where nothing is kept.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// Whether the split of a key is in the cache.
     pub fn has(&self, key: &Key) -> bool {
         self.folder.as_ref().is_some_and(|folder| folder.join(key.file_name()).is_file())

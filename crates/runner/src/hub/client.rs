@@ -92,6 +92,24 @@ impl Client {
         Ok(Self { http, hf, runtime, settings: settings.clone() })
     }
 
+    /// The status with which the hub's address answers: one attempt.
+    pub(super) fn probe(&self, limit: Duration) -> Result<u16, HubError> {
+        let (what, endpoint) = ("the hub".to_string(), self.http.endpoint().to_string());
+        let answer = self.runtime.block_on(within(limit, self.http.head()));
+        answer.map_err(|failure| match failure {
+            Failure::TimedOut(limit) => {
+                HubError::NoNetwork { what, endpoint, detail: format!("no response within {limit:?}") }
+            }
+            Failure::Unreachable(detail) => HubError::NoNetwork { what, endpoint, detail },
+            Failure::Dropped(detail) | Failure::Malformed(detail) | Failure::Unsafe(detail) => {
+                HubError::Malformed { what, detail: brief(&detail) }
+            }
+            Failure::Refused(refusal) => {
+                HubError::Malformed { what, detail: format!("status {}", refusal.status) }
+            }
+        })
+    }
+
     /// Resolves a repository's revision to a commit and lists its files.
     pub(super) fn snapshot(&self, repo: &Repo) -> Result<Snapshot, HubError> {
         let what = repo.to_string();

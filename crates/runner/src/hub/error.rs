@@ -160,6 +160,11 @@ impl HubError {
         }
     }
 
+    /// Whether the cache has what is asked for, but not as it should be.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, HubError::Damaged { .. } | HubError::Pointer { .. })
+    }
+
     /// Wraps a file system error at `path`.
     pub(super) fn io(what: &str, path: &Path, source: io::Error) -> Self {
         let (what, path) = (what.to_string(), path.to_path_buf());

@@ -99,6 +99,11 @@ impl Http {
         .await
     }
 
+    /// The status with which the hub's own address answers, without credentials.
+    pub(super) async fn head(&self) -> Result<u16, Failure> {
+        Ok(self.client.head(self.endpoint.clone()).send().await?.status().as_u16())
+    }
+
     /// Requests the bytes of a file, all or those in `range`.
     pub(super) async fn get(&self, url: Url, range: Option<&Range<u64>>) -> Result<Content, Failure> {
         let mut url = url;

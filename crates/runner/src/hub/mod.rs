@@ -19,6 +19,7 @@ mod settings;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use cache::RepoCache;
 use client::Client;
@@ -56,6 +57,15 @@ impl Hub {
             unreachable: AtomicBool::new(false),
             resolved: Mutex::default(),
         }
+    }
+
+    /// The status with which the hub's address answers; `None` offline.
+    ///
+    /// # Errors
+    /// [`HubError::NoNetwork`] when nothing answers within `limit`; others when the answer is not HTTP, or the settings
+    /// are wrong.
+    pub fn probe(&self, limit: Duration) -> Result<Option<u16>, HubError> {
+        self.client()?.map(|client| client.probe(limit)).transpose()
     }
 
     /// Resolves a repository's revision to a commit and its files; once per revision, so that a branch cannot move

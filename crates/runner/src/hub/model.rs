@@ -36,6 +36,17 @@ impl Hub {
         self.fetch(&snapshot, &paths)
     }
 
+    /// Fetches `config.json` and the weights; some repositories have no `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When the repository lacks one of them, or a download fails.
+    pub fn model_weights(&self, repo: &Repo) -> Result<Fetched, HubError> {
+        let snapshot = self.resolve(repo)?;
+        let mut paths = vec![CONFIG.to_string()];
+        paths.extend(self.weight_paths(&snapshot)?);
+        self.fetch(&snapshot, &paths)
+    }
+
     /// Fetches `config.json` and `tokenizer.json`, which is all that a model with random weights needs.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ impl HubSettings {
     }
 
     /// The endpoint for messages, without user and password.
-    pub(super) fn shown_endpoint(&self) -> String {
+    pub fn shown_endpoint(&self) -> String {
         let (scheme, rest) = self.endpoint.split_once("://").unwrap_or(("", &self.endpoint));
         match rest.rsplit_once('@') {
             Some((_, host)) if scheme.is_empty() => format!("…@{host}"),

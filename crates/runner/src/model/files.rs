@@ -58,6 +58,11 @@ impl ModelFiles {
         }
     }
 
+    /// A model that the program carries, whatever folders there are.
+    pub fn built_in(name: &str) -> Option<Result<Self, ModelError>> {
+        EmbeddedModel::find(name).map(|files| Self::embedded(name, files))
+    }
+
     /// The shape and the tokenizer of a model, whose weights need not exist.
     fn random(id: &str, hub: &Hub) -> Result<Self, ModelError> {
         let (config, (path, bytes)) = (config(id, hub)?, tokenizer_file(id, hub)?);
