@@ -87,3 +87,16 @@ fn the_readmes_suite_runs() {
         stdout(&output)
     );
 }
+
+#[test]
+fn the_readmes_sweep_runs() {
+    let w = own_dataset();
+    let suite = blocks("toml").into_iter().find(|block| block.contains("[sweep]")).unwrap();
+    w.write("own.toml", suite);
+    let more = ["--task", "tiny.toml", "--model", "model", "--steps", "1", "--seed", "42"];
+    let output = w.run(&[&["run", "own.toml"][..], &more].concat());
+    assert_success(&output);
+    for method in ["lora", "prompt-tuning"] {
+        assert!(stdout(&output).contains(&format!("  {method} on Tiny: ")), "{}", stdout(&output));
+    }
+}

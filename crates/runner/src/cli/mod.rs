@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod score;
 mod suites;
+mod sweep;
 mod tally;
 mod tasks;
 

@@ -7,10 +7,10 @@ use anyhow::Result;
 use clap::Args;
 
 use super::fetch::Fetch;
-use super::output;
 use super::tally::Tally;
+use super::{output, sweep};
 use crate::data::TokenCache;
-use crate::grid::{self, Executed, Execution, Hardware, Library, Overrides, PlannedCell, Watcher};
+use crate::grid::{self, Executed, Execution, Hardware, Library, Overrides, PlannedCell, Suite, Watcher};
 use crate::host::device::DeviceName;
 use crate::hub::{Hub, Progress};
 use crate::model::{LoadedOnce, ModelFiles, Precision};
@@ -87,9 +87,49 @@ impl Run {
             set: self.set,
         };
         let suite = grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides)?;
+        let runner = Runner {
+            folder: self.out.unwrap_or_else(|| grid::default_output(&suite)),
+            device: self.device.unwrap_or_default(),
+            memory_limit: self.memory_limit,
+            checkpoint_interval: Duration::from_secs(self.checkpoint_every.unwrap_or(60)),
+        };
+        let is_complete = match suite.trials()? {
+            Some(trials) => sweep::run(suite, &trials, |suite| runner.run(suite))?,
+            None => runner.run(suite)?.is_complete(),
+        };
+        Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(SOME_LACKING) })
+    }
+}
+
+/// Where and how suites run.
+struct Runner {
+    folder: PathBuf,
+    device: DeviceName,
+    memory_limit: Option<u64>,
+    checkpoint_interval: Duration,
+}
+
+/// What came of a suite.
+pub(super) struct Ran {
+    pub cells: Vec<PlannedCell>,
+    pub records: Vec<Record>,
+    /// Whether the device failed at some.
+    failed: bool,
+}
+
+impl Ran {
+    /// Whether every cell has a score.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.failed && self.records.iter().all(|record| record.status == CellStatus::Completed)
+    }
+}
+
+impl Runner {
+    /// Trains what is missing of a suite, and prints its table.
+    fn run(&self, suite: Suite) -> Result<Ran> {
         let plan = grid::plan(suite)?;
         let hub = Hub::from_env(Progress::detect())?;
-        let device = self.device.unwrap_or_default();
+        let device = self.device;
         let opened = device.open()?;
         plan.suite.precision.ensure(&opened, device)?;
         let (model, tokens) = (ModelFiles::find(&plan.suite.model, &hub)?, TokenCache::from_env());
@@ -98,13 +138,12 @@ impl Run {
         let hardware = Hardware { device, memory_limit: self.memory_limit.or_else(of_device) };
         let resolved = grid::resolve(plan, &model, library, hardware)?;
         let (suite, cells) = (&resolved.suite, resolved.cells());
-        let folder = self.out.unwrap_or_else(|| grid::default_output(suite));
         let backbone = LoadedOnce::new(&model, opened, suite.precision);
         // Weights that cannot be loaded leave no results folder behind.
-        if !cells.iter().all(|cell| Store::has(&folder, &cell.id)) {
+        if !cells.iter().all(|cell| Store::has(&self.folder, &cell.id)) {
             backbone.get()?;
         }
-        let store = open(&folder, &cells)?;
+        let store = open(&self.folder, &cells)?;
         let roster = grid::roster(suite, resolved.references(), &model.revision, &cells);
         let mut collector = Collector::new(&store, roster, &cells)?;
         let execution = Execution {
@@ -113,12 +152,11 @@ impl Run {
             library,
             store: &store,
             hardware,
-            checkpoint_interval: Duration::from_secs(self.checkpoint_every.unwrap_or(60)),
+            checkpoint_interval: self.checkpoint_interval,
         };
         let Executed { records, failed } = grid::execute(resolved, execution, &mut collector)?;
         collector.close()?;
-        let lacking = failed > 0 || records.iter().any(|r| r.status != CellStatus::Completed);
-        Ok(if lacking { ExitCode::from(SOME_LACKING) } else { ExitCode::SUCCESS })
+        Ok(Ran { cells, records, failed: failed > 0 })
     }
 }
 

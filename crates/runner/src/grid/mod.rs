@@ -16,6 +16,7 @@ mod roster;
 mod rows;
 mod slices;
 mod suite;
+mod sweep;
 mod written;
 
 pub use execute::{Executed, execute};
@@ -29,3 +30,4 @@ pub use resolve::{Resolved, resolve};
 pub use roster::roster;
 pub use rows::Library;
 pub use suite::{Suite, SuiteError, find, names};
+pub use sweep::Trials;

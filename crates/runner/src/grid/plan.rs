@@ -31,6 +31,9 @@ pub fn plan(suite: Suite) -> Result<Plan> {
     if suite.seeds.is_empty() {
         bail!("no seeds: name some in the suite or with --seed");
     }
+    if suite.sweep.is_some() && suite.choices.is_none() {
+        bail!("suite `{}` has a [sweep], of which only `peft-bench run` knows what it chooses", suite.name);
+    }
     if let Some(seed) = twice(&suite.seeds) {
         bail!("seed {seed} is named twice; a second run would count the same result again");
     }
@@ -57,7 +60,7 @@ pub fn plan(suite: Suite) -> Result<Plan> {
             );
         }
         let mut methods = Vec::new();
-        for method in suite.methods() {
+        for method in suite.methods().filter(|method| !suite.is_left_out(method, name)) {
             let limit = task.spec.limits.source_tokens;
             let instance = suite.instance(method, name, limit)?;
             if let Some(most) = instance.built.method.max_source_length().filter(|&most| most < limit) {
@@ -70,7 +73,9 @@ pub fn plan(suite: Suite) -> Result<Plan> {
             }
             methods.push((instance, suite.training(method, name)?));
         }
-        tasks.push((task, methods));
+        if !methods.is_empty() {
+            tasks.push((task, methods));
+        }
     }
     Ok(Plan { suite, tasks })
 }

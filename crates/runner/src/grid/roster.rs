@@ -13,7 +13,9 @@ use crate::task::Reference;
 impl Suite {
     /// A list of no cells, with what tables say of the suite.
     pub fn roster(&self) -> Roster {
-        Roster::new(&self.name, &self.title, self.report, self.order.clone())
+        let mut roster = Roster::new(&self.name, &self.title, self.report, self.order.clone());
+        roster.sweep.clone_from(&self.choices);
+        roster
     }
 }
 

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::instance::Instance;
+use super::sweep::{Chosen, Spec};
 use crate::files;
 use crate::files::embedded;
 use crate::model::Precision;
-use crate::results::{Order, ReportedSplit};
+use crate::results::{Order, ReportedSplit, Sweep};
 use crate::task::{self, ShotsRule};
 use crate::train::TrainSettings;
 
@@ -62,7 +63,12 @@ pub struct Suite {
     /// Settings of the training, as written: what is left out takes the paper's values.
     training: toml::Table,
     /// Methods by the name they have in tables; `method` says which one it is, where the name does not.
-    methods: toml::Table,
+    pub(super) methods: toml::Table,
+    /// Settings of methods that are tried before the suite runs.
+    pub(super) sweep: Option<Spec>,
+    /// What came of the trials, and the settings that the methods have therefore.
+    pub(super) choices: Option<Sweep>,
+    pub(super) chosen: Vec<Chosen>,
     /// Exceptions for some tasks or methods, applied in order.
     pub(super) exceptions: Vec<Exception>,
     /// Tasks and methods before the command line chose among them: the order of tables.
@@ -98,6 +104,7 @@ pub(super) struct SuiteFile {
     training: toml::Table,
     #[serde(default)]
     methods: toml::Table,
+    sweep: Option<Spec>,
     #[serde(default, rename = "for")]
     exceptions: Vec<Exception>,
 }
@@ -182,6 +189,10 @@ impl Suite {
             suite.set_training(&key, value);
         }
         suite.methods.extend(own.methods);
+        if let Some(sweep) = &own.sweep {
+            sweep.check(&suite.methods().collect::<Vec<_>>())?;
+        }
+        suite.sweep = own.sweep.or(suite.sweep.take());
         for exception in &own.exceptions {
             suite.check_exception(exception)?;
         }
@@ -241,6 +252,9 @@ impl Suite {
         for exception in self.exceptions(name, task) {
             merge(&mut settings, json!(exception.settings));
         }
+        for chosen in self.chosen.iter().filter(|chosen| chosen.method == name && chosen.task == task) {
+            merge(&mut settings, json!(chosen.settings));
+        }
         let Value::Object(mut settings) = settings else { unreachable!("a table is an object") };
         let method = match settings.shift_remove("method") {
             None => name.to_string(),
@@ -277,7 +291,10 @@ impl Suite {
     /// All that decides how a method is set in this suite, on whichever task.
     pub fn configuration(&self, method: &str) -> Value {
         let exceptions: Vec<&Exception> = self.exceptions.iter().filter(|e| e.is_for(method)).collect();
-        json!([self.training, self.methods.get(method), exceptions])
+        let mut all = vec![json!(self.training), json!(self.methods.get(method)), json!(exceptions)];
+        // What a sweep has chosen follows from it.
+        all.extend(self.sweep.as_ref().map(|sweep| json!({"sweep": sweep})));
+        Value::Array(all)
     }
 
     /// What the command line changed of a method's settings, as `steps = 20, rank = 4`.

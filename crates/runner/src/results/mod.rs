@@ -15,6 +15,7 @@ mod roster;
 mod score_text;
 mod shown;
 mod store;
+mod sweep;
 mod table;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterError};
@@ -29,4 +30,5 @@ pub use roster::{Entry, Roster};
 pub use score_text::score_text;
 pub use shown::{Order, ReportedSplit};
 pub use store::{Claim, Claimed, Store, StoreError};
+pub use sweep::{Choice, Problem, Sweep, Trial};
 pub use table::{Comparison, comparison, seeds_text, thousands, to_frame, to_text};

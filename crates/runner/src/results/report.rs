@@ -11,6 +11,7 @@ use super::record::Record;
 use super::roster::Roster;
 use super::shown::ReportedSplit;
 use super::store::{Store, StoreError};
+use super::sweep::Sweep;
 use super::table::{self, Comparison, comparison};
 use crate::task::Reference;
 
@@ -31,6 +32,7 @@ impl Report {
         let members = members(roster, records);
         let (labeled, mut notes) = label(&members, roster.report);
         let rows = comparison(&labeled, roster.report);
+        notes.extend(roster.sweep.iter().flat_map(Sweep::notes));
         notes.extend(table::notes(&labeled, &rows));
         notes.extend(notes::without_metrics(&members));
         notes.extend(notes::diverged(&labeled));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shown::{Order, ReportedSplit};
 use super::store::StoreError;
+use super::sweep::Sweep;
 use crate::files::{atomic, checksum};
 use crate::task::Reference;
 
@@ -21,6 +22,9 @@ pub struct Roster {
     pub order: Order,
     /// Between which scores those of a task are to be read, by the task's title.
     pub references: BTreeMap<String, Reference>,
+    /// How the settings of methods were chosen, where the suite has a sweep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Sweep>,
     pub cells: Vec<Entry>,
 }
 
@@ -71,7 +75,8 @@ impl Roster {
         order: Order,
     ) -> Self {
         let (suite, title, checksum) = (suite.into(), title.into(), checksum::blank());
-        Self { checksum, suite, title, report, order, references: BTreeMap::new(), cells: Vec::new() }
+        let (references, sweep, cells) = (BTreeMap::new(), None, Vec::new());
+        Self { checksum, suite, title, report, order, references, sweep, cells }
     }
 
     /// Adds the cells of earlier runs of the suite, and of those that run beside this one. What has another title,
@@ -97,6 +102,9 @@ impl Roster {
                 Some(other) => *other = entry,
                 None => self.cells.push(entry),
             }
+        }
+        if let (Some(sweep), Some(earlier)) = (&mut self.sweep, others.sweep) {
+            sweep.join(earlier);
         }
         for (title, reference) in others.references {
             self.references.entry(title).or_insert(reference);
