@@ -93,10 +93,16 @@ pub(super) fn compare(sheets: &[TaskSheet], pairwise: &[Pair]) -> Across {
             .collect(),
         letters: letters(&by_mean(sheets, &methods), &wilcoxon),
         wilcoxon,
-        interquartile_mean: methods.iter().filter_map(|method| interquartile(sheets, method)).collect(),
+        interquartile_mean: methods.par_iter().filter_map(|method| interquartile(sheets, method)).collect(),
         improvement: improvements(sheets, &methods),
         detectable: pairs(&methods).filter_map(|(a, b)| detectable(sheets, a, b)).collect(),
     }
+}
+
+/// The letters of the methods over tasks and seeds.
+pub(super) fn letters_over_tasks(sheets: &[TaskSheet]) -> Vec<MethodLetters> {
+    let methods = method_names(sheets);
+    letters(&by_mean(sheets, &methods), &signed_ranks(sheets, &methods))
 }
 
 /// The letters of the methods on one task, by its pairs; `None` where they were not compared.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::across::{Across, compare as compare_methods, letters_on_task};
+use super::across::{Across, compare as compare_methods, letters_on_task, letters_over_tasks};
 use super::answers::{CellAnswers, read_all};
 use super::budget::{BudgetSplit, splits};
 use super::curves::{MethodCurve, curves};
@@ -230,7 +230,7 @@ fn table(rows: &[Comparison], sheets: &[TaskSheet], pairwise: &[Pair]) -> Vec<Ta
         let own = sheets.iter().filter(|sheet| sheet.group == group.name && !sheet.is_error());
         let own: Vec<TaskSheet> = own.cloned().collect();
         let Some(name) = own.first().map(|sheet| sheet.group) else { continue };
-        for found in compare_methods(&own, &[]).letters {
+        for found in letters_over_tasks(&own) {
             letters.insert((name, AVERAGE, found.method), found.letters);
         }
     }

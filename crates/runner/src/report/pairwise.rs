@@ -46,10 +46,10 @@ impl Pair {
 /// Significance level of all tests.
 pub const LEVEL: f64 = 0.05;
 
-/// Most and fewest resamples of a bootstrap, and about how many items may be drawn in all.
+/// Most and fewest resamples of a bootstrap, and about how many answers may be looked at in all.
 const MOST_RESAMPLES: usize = 2000;
-const FEWEST_RESAMPLES: usize = 200;
-const DRAWS: usize = 1_000_000_000;
+const FEWEST_RESAMPLES: usize = 100;
+const DRAWS: usize = 2_000_000_000;
 
 /// Compares every pair of methods on every task whose items are right or wrong.
 pub(super) fn compare(sheets: &[TaskSheet], answers: &BTreeMap<String, CellAnswers>) -> Vec<Pair> {

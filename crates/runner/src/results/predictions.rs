@@ -56,9 +56,7 @@ impl SplitPredictions {
 impl Answered<'_> {
     /// The items as a table, one row each.
     fn items(&self) -> PolarsResult<DataFrame> {
-        let rows = || {
-            SPLITS.iter().zip(self.examples).flat_map(|(role, rows)| rows.iter().map(move |row| (role, row)))
-        };
+        let rows = || self.rows();
         let answers: ListChunked =
             rows().map(|(_, row)| Some(Series::new(PlSmallStr::EMPTY, row.answers.as_slice()))).collect();
         df!(
@@ -79,9 +77,7 @@ impl Answered<'_> {
         reported: Metric,
         labels: &[String],
     ) -> Result<DataFrame, PredictionsError> {
-        let rows = || {
-            SPLITS.iter().zip(self.examples).flat_map(|(role, rows)| rows.iter().map(move |row| (role, row)))
-        };
+        let rows = || self.rows();
         let predictions = || self.answers.iter().flat_map(|answers| &answers.predictions);
         let mut columns = df!(
             "split" => rows().map(|(role, _)| role.name()).collect::<Vec<_>>(),
@@ -104,6 +100,11 @@ impl Answered<'_> {
             }
         }
         Ok(columns)
+    }
+
+    /// The items with their splits.
+    fn rows(&self) -> impl Iterator<Item = (Role, &Example)> {
+        SPLITS.into_iter().zip(self.examples).flat_map(|(role, rows)| rows.iter().map(move |row| (role, row)))
     }
 
     /// The place of each item in its split, from 0.

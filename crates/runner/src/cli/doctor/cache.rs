@@ -19,8 +19,7 @@ pub(super) fn checks(doctor: &Doctor) -> Vec<Check> {
     let (models, tasks) = embedded_suites();
     let model = |name: &String| (name.clone(), model::fetch(name, &hub).map_err(anyhow::Error::from));
     checks.extend(contents("suite models", models.iter().map(model)));
-    checks
-        .extend(contents("suite datasets", tasks.iter().map(|name| (name.clone(), dataset(name, &hub)))));
+    checks.extend(contents("suite datasets", tasks.iter().map(|name| (name.clone(), dataset(name, &hub)))));
     checks
 }
 
