@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Workspace, assert_success, files, stderr, stdout};
+use common::{Workspace, assert_refused, assert_success, files, stderr, stdout};
 use peft_bench::results::{Record, Store};
 use peft_bench::train::Scores;
 use polars::prelude::*;
@@ -168,6 +168,35 @@ fn every_format_has_the_table() {
         let half = 4.302_652_729_911_275 * deviation / 3f64.sqrt();
         assert!((mean - half - low).abs() < 1e-9 && (mean + half - high).abs() < 1e-9);
     }
+}
+
+#[test]
+fn published_scores_stand_beside_ours() {
+    let w = Workspace::new();
+    synthetic(&w);
+    w.write(
+        "published.csv",
+        "task,group,metric,method,score,seeds,source\n\
+         one,Tests,accuracy,twin-a,95.0,3,somewhere\n\
+         one,Tests,accuracy,worse,90.0,,elsewhere\n\
+         one,Tests,accuracy,stuck,,,nowhere\n",
+    );
+    let output = w.run(&["report", "out", "--compare", "published.csv"]);
+    assert_success(&output);
+    let text = stdout(&output);
+    let line = |source: &str| text.lines().find(|line| line.contains(source)).map(String::from);
+    let twin = line("somewhere").unwrap();
+    assert!(twin.contains("95.0") && twin.contains(" yes "), "{twin}");
+    let worse = line("elsewhere").unwrap();
+    for part in ["90.0", " no ", "the number of published seeds is not known"] {
+        assert!(worse.contains(part), "{worse}");
+    }
+    assert_eq!(line("nowhere"), None, "what is not known is no comparison");
+    let data = data(&w.path("out/report.html"));
+    assert_eq!(data["published"].as_array().unwrap().len(), 3);
+    assert_refused(&w.run(&["report", "out", "--compare", "other.csv"]), &["other.csv"]);
+    let paper = w.run(&["report", "out", "--compare", "paper"]);
+    assert!(stdout(&paper).contains("no published score is of a task and a method of this table"));
 }
 
 #[test]
