@@ -1,5 +1,6 @@
 //! What is wrong with runs, told from their answers and their curves.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -87,21 +88,15 @@ fn of_answers(answers: &Distribution, right: Option<usize>) -> Found {
     }
     let baseline = answers.most_frequent_target;
     if let Some(right) = right.filter(|_| answers.outside_labels.is_some() && answers.distinct_targets > 1) {
-        let accuracy = 100.0 * share(right);
-        match right.cmp(&baseline) {
-            std::cmp::Ordering::Less => found.push((
-                "majority",
-                format!(
-                    "its accuracy of {accuracy:.1} is below that of always giving the most frequent label, {:.1}",
-                    100.0 * share(baseline)
-                ),
-            )),
-            std::cmp::Ordering::Equal => found.push((
-                "majority",
-                format!("its accuracy of {accuracy:.1} is that of always giving the most frequent label"),
-            )),
-            std::cmp::Ordering::Greater => {}
-        }
+        let right_share = 100.0 * share(right);
+        let verdict = match right.cmp(&baseline) {
+            Ordering::Less => {
+                format!("below the {:.1} % of always giving the most frequent label", 100.0 * share(baseline))
+            }
+            Ordering::Equal => "which is that of always giving the most frequent label".into(),
+            Ordering::Greater => return found,
+        };
+        found.push(("majority", format!("{right_share:.1} % of its answers are right, {verdict}")));
     }
     found
 }
@@ -129,7 +124,10 @@ mod tests {
     fn a_model_that_always_says_the_same_is_told() {
         let found = of_answers(&answers(104, Some(0)), Some(70));
         assert_eq!(kinds(&found), ["collapsed", "majority"]);
-        assert!(found[1].1.contains("67.3 is that of always giving"), "{found:?}");
+        assert!(
+            found[1].1.contains("67.3 % of its answers are right, which is that of always giving"),
+            "{found:?}"
+        );
         assert_eq!(kinds(&of_answers(&answers(60, Some(0)), Some(69))), ["majority"]);
         assert_eq!(kinds(&of_answers(&answers(60, Some(0)), Some(71))), [""; 0]);
         let one_target = Distribution { distinct_targets: 1, ..answers(104, Some(0)) };
