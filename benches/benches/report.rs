@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use peft_bench::host::memory;
 use peft_bench::report::{ReportData, page};
 use peft_bench::results::{
-    Order, Record, RecordedEvidence, ReportedSplit, Roster, Store, items_file, predictions_file,
+    Order, Record, RecordedEvidence, Report, ReportedSplit, Roster, Store, items_file, predictions_file,
 };
 use peft_model::random::hash_text;
 use polars::prelude::*;
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let records = store.records()?;
     let read = started.elapsed();
     let roster = Roster::new("synthetic", "Synthetic", ReportedSplit::Test, Order::default());
-    let data = ReportData::read(&store, &roster, &records, &[])?;
+    let data = ReportData::read(&store, &roster, &Report::new(&roster, &records), &[])?;
     let compared = started.elapsed();
     let page = page(&data);
     println!(

@@ -36,10 +36,11 @@ impl Report {
         let published = self.published().load()?;
         let (mut texts, mut reports) = (Vec::new(), Vec::new());
         for roster in &rosters {
-            let data = ReportData::read(&store, roster, &records, &published)?;
+            let report = results::Report::new(roster, &records);
+            let data = ReportData::read(&store, roster, &report, &published)?;
             texts.push(match self.format {
-                Format::Parquet => comparison(&store, roster, &records)?,
-                format => text(format, &data, roster, &records),
+                Format::Parquet => comparison(&store, &report)?,
+                format => text(format, &data, &report),
             });
             texts.extend(self.compare.as_ref().map(|_| against_published(&data)));
             reports.push(data);
@@ -64,13 +65,13 @@ impl Report {
 /// Stands for the published scores that the program carries.
 const PAPER: &str = "paper";
 
-fn text(format: Format, data: &ReportData, roster: &Roster, records: &[Record]) -> String {
+fn text(format: Format, data: &ReportData, report: &results::Report) -> String {
     match format {
         Format::Markdown => data.to_markdown(),
         Format::Latex => data.to_latex(),
         Format::Csv => data.to_csv(),
         Format::Terminal | Format::Parquet => {
-            let table = results::Report::new(roster, records).to_text();
+            let table = report.to_text();
             let summary = summary(data);
             if summary.is_empty() { table } else { format!("{table}\n{summary}") }
         }
@@ -80,8 +81,8 @@ fn text(format: Format, data: &ReportData, roster: &Roster, records: &[Record]) 
 }
 
 /// Writes the table of a suite as Parquet, and gives its path.
-fn comparison(store: &Store, roster: &Roster, records: &[Record]) -> Result<String> {
-    let written = results::Report::new(roster, records).write(store)?;
+fn comparison(store: &Store, report: &results::Report) -> Result<String> {
+    let written = report.write(store)?;
     Ok(written.first().map(|path| path.display().to_string()).unwrap_or_default())
 }
 

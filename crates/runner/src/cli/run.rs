@@ -198,7 +198,7 @@ impl<'a> Collector<'a> {
         self.roster.join_others(self.store.folder())?;
         let report = Report::new(&self.roster, &self.records);
         output::line(report.to_text())?;
-        let summary = summary(&ReportData::read(self.store, &self.roster, &self.records, &[])?);
+        let summary = summary(&ReportData::read(self.store, &self.roster, &report, &[])?);
         if !summary.is_empty() {
             output::line(summary)?;
         }

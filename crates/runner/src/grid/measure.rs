@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use peft_model::dropout::Dropout;
-use peft_model::optim::{AdamW, AdamWSettings, Part, Update};
+use peft_model::optim::{AdamW, Part, Update};
 use peft_model::{Adaptation, Backbone, Batch, Parameters, Rows, StepCount};
 
 use super::flops::{Counts, Flops, Width, answering_width, training_width};
@@ -132,14 +132,7 @@ impl<'a> Probe<'a> {
     ) -> Result<Self, String> {
         let eos = backbone.layout().tokens.eos;
         let parameters = backbone.start(instance.built.method.as_ref(), &[SEED], &|_| vec![eos])?;
-        let optimizer = AdamW::new(
-            &parameters,
-            AdamWSettings {
-                epsilon: settings.epsilon,
-                weight_decay: settings.weight_decay,
-                max_gradient_norm: settings.max_gradient_norm,
-            },
-        );
+        let optimizer = AdamW::new(&parameters, settings.optimizer());
         Ok(Self { backbone, instance, settings, parameters, optimizer, step: 0 })
     }
 

@@ -37,6 +37,7 @@ impl Making<'_> {
         let method = self.instance.built.method.as_ref();
         let declared = method.parameters(self.layout).map_err(Error::msg)?;
         let trainable = peft::num_trainable(method, self.layout).map_err(Error::msg)? as u64;
+        let lengths = TaskLengths::from(self.data);
         let mut records = Vec::new();
         for (place, (cell, run)) in cells.iter().zip(&self.outcome.runs).enumerate() {
             // Of a group that was killed between its first result and its last, some have theirs.
@@ -44,7 +45,7 @@ impl Making<'_> {
                 continue;
             }
             let evidence = &self.outcome.evidence[place];
-            let mut recorded = self.evidence(cell, place, trainable)?;
+            let mut recorded = self.evidence(cell, place, trainable, &lengths)?;
             if let Some(best) = &run.best {
                 recorded.items = Some(self.write_predictions(cell, evidence, store)?);
                 let adapter = Adapter::new(cell, &declared, &best.values);
@@ -73,15 +74,20 @@ impl Making<'_> {
     }
 
     /// What was measured of a run; the name of its items is still to come.
-    fn evidence(&self, cell: &Cell, place: usize, trainable: u64) -> Result<RecordedEvidence> {
+    fn evidence(
+        &self,
+        cell: &Cell,
+        place: usize,
+        trainable: u64,
+        lengths: &TaskLengths,
+    ) -> Result<RecordedEvidence> {
         let (outcome, training) = (self.outcome, &cell.training);
         let (run, tokens) = (&outcome.runs[place], outcome.tokens[place]);
         let runs = outcome.runs.len() as u64;
         let factor = |step: u64| linear(step - 1, training.warmup_steps, training.steps);
         let last = outcome.evidence[place].last.as_ref();
         let seconds = outcome.train_time.as_secs_f64();
-        let lengths = TaskLengths::from(self.data);
-        let flops = Flops::new(self.instance, training, &lengths, None, self.layout).map_err(Error::msg)?;
+        let flops = Flops::new(self.instance, training, lengths, None, self.layout).map_err(Error::msg)?;
         Ok(RecordedEvidence {
             training_flops: flops.step * training.steps as f64,
             last_test_scores: last.map(|scores| json!(scores).to_string()).unwrap_or_default(),

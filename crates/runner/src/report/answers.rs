@@ -1,12 +1,11 @@
 //! What a cell answered to the items of the reported split: which were right, and how the answers are distributed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use polars::prelude::*;
 use rayon::prelude::*;
 
 use crate::results::{Record, ReportedSplit, Store, StoreError, predictions_file};
-use crate::task::TaskSpec;
 
 /// Answers of one cell.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,23 +60,17 @@ fn read(store: &Store, record: &Record, split: ReportedSplit) -> Result<Option<C
         return Ok(None);
     };
     // A table without these columns was not written by this program, whatever its checksum says.
-    Ok(summarize(&frame, split, labels(record).as_ref()).ok().map(|(right, distribution)| CellAnswers {
+    Ok(summarize(&frame, split, record.labels().as_deref()).ok().map(|(right, distribution)| CellAnswers {
         items,
         right,
         distribution,
     }))
 }
 
-/// The labels that a cell's task declares.
-fn labels(record: &Record) -> Option<BTreeSet<String>> {
-    let spec: TaskSpec = serde_json::from_str(&record.task_spec).ok()?;
-    Some(spec.labels?.words().into_iter().map(String::from).collect())
-}
-
 fn summarize(
     frame: &DataFrame,
     split: ReportedSplit,
-    labels: Option<&BTreeSet<String>>,
+    labels: Option<&[String]>,
 ) -> PolarsResult<(Vec<Option<bool>>, Distribution)> {
     let (splits, rights) = (frame.column("split")?.str()?, frame.column("right")?.bool()?);
     let (targets, predictions) = (frame.column("target")?.str()?, frame.column("prediction")?.str()?);
@@ -93,8 +86,12 @@ fn summarize(
         let most = counts.iter().max_by_key(|(_, count)| **count);
         most.map_or((String::new(), 0), |(text, count)| (text.to_string(), *count))
     };
-    let outside = |labels: &BTreeSet<String>| {
-        answers.iter().filter(|(text, _)| !labels.contains(**text)).map(|(_, count)| count).sum()
+    let outside = |labels: &[String]| {
+        answers
+            .iter()
+            .filter(|(text, _)| !labels.iter().any(|label| label == **text))
+            .map(|(_, count)| count)
+            .sum()
     };
     let distribution = Distribution {
         items: right.len(),
@@ -120,7 +117,7 @@ mod tests {
             "right" => [Some(true), Some(true), Some(false), None],
         )
         .unwrap();
-        let labels = ["0", "1"].map(String::from).into();
+        let labels = ["0", "1"].map(String::from);
         let (right, found) = summarize(&frame, ReportedSplit::Test, Some(&labels)).unwrap();
         assert_eq!(right, [Some(true), Some(false), None]);
         let expected = Distribution {

@@ -20,6 +20,7 @@ use crate::host;
 use crate::results::{
     CellStatus, Comparison, PublishedScore, Record, Report, ReportedSplit, Roster, Store, StoreError,
 };
+use crate::task::Reference;
 
 /// Version of the data.
 const FORMAT: u32 = 1;
@@ -35,7 +36,8 @@ pub struct ReportData {
     /// Names of the methods in the order of the table.
     pub methods: Vec<String>,
     pub groups: Vec<Group>,
-    pub references: BTreeMap<String, ReferenceScores>,
+    /// Between which scores those of a task are to be read, by its title.
+    pub references: BTreeMap<String, Reference>,
     pub table: Vec<TableCell>,
     pub cells: Vec<CellSummary>,
     pub curves: Vec<MethodCurve>,
@@ -68,34 +70,19 @@ pub struct Group {
     pub tasks: Vec<String>,
 }
 
-/// Between which scores those of a task are to be read.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct ReferenceScores {
-    pub majority: f64,
-    pub ceiling: f64,
-}
-
 /// A method on a task, or averaged over a group.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableCell {
-    pub group: String,
-    pub task: String,
-    pub average: bool,
-    pub probe: bool,
-    pub method: String,
-    pub metric: String,
-    pub mean: Option<f64>,
-    pub deviation: Option<f64>,
-    /// 95 % interval over seeds, by Student's t.
-    pub low: Option<f64>,
-    pub high: Option<f64>,
-    pub seeds: u32,
-    pub diverged: u32,
-    pub trainable_parameters: u64,
-    pub seconds: f64,
-    pub peak_memory_bytes: Option<u64>,
+    #[serde(flatten)]
+    pub comparison: Comparison,
     /// Methods that share a letter are not separable; `None` where they were not compared.
     pub letters: Option<String>,
+}
+
+impl AsRef<Comparison> for TableCell {
+    fn as_ref(&self) -> &Comparison {
+        &self.comparison
+    }
 }
 
 /// One cell.
@@ -149,17 +136,16 @@ pub struct Named {
 }
 
 impl ReportData {
-    /// Reads all that a report of a suite shows, published scores beside it.
+    /// Reads all that a page shows beside a suite's report, published scores among it.
     ///
     /// # Errors
     /// When a file of the folder is there and cannot be read.
     pub fn read(
         store: &Store,
         roster: &Roster,
-        records: &[Record],
+        report: &Report,
         published: &[PublishedScore],
     ) -> Result<Self, StoreError> {
-        let report = Report::new(roster, records);
         let split = report.split;
         let answers = read_all(store, &report.records, split)?;
         let sheets = sheets(&report.records, split);
@@ -182,7 +168,7 @@ impl ReportData {
             },
             methods: method_names(&sheets).into_iter().map(String::from).collect(),
             groups: groups(&sheets),
-            references: references(&report),
+            references: report.references.clone(),
             published: compare_published(&sheets, &table, published),
             table,
             cells: report.records.iter().map(|record| summarize(record, split)).collect(),
@@ -212,13 +198,6 @@ fn groups(sheets: &[TaskSheet]) -> Vec<Group> {
     groups
 }
 
-fn references(report: &Report) -> BTreeMap<String, ReferenceScores> {
-    let scores = report.references.iter().map(|(task, reference)| {
-        (task.clone(), ReferenceScores { majority: reference.majority, ceiling: reference.ceiling })
-    });
-    scores.collect()
-}
-
 fn table(rows: &[Comparison], sheets: &[TaskSheet], pairwise: &[Pair]) -> Vec<TableCell> {
     let mut letters: BTreeMap<(&str, &str, String), String> = BTreeMap::new();
     for sheet in sheets {
@@ -237,24 +216,8 @@ fn table(rows: &[Comparison], sheets: &[TaskSheet], pairwise: &[Pair]) -> Vec<Ta
     let cell = |row: &Comparison| {
         let task = if row.average { AVERAGE } else { row.task.as_str() };
         let key = (row.group.as_str(), task, row.method.clone());
-        TableCell {
-            group: row.group.clone(),
-            task: row.task.clone(),
-            average: row.average,
-            probe: row.probe,
-            method: row.method.clone(),
-            metric: row.metric.clone(),
-            mean: row.mean,
-            deviation: row.deviation,
-            low: row.low,
-            high: row.high,
-            seeds: row.seeds,
-            diverged: row.diverged,
-            trainable_parameters: row.trainable_parameters,
-            seconds: row.seconds,
-            peak_memory_bytes: row.peak_memory_bytes,
-            letters: if row.probe { None } else { letters.get(&key).cloned() },
-        }
+        let letters = if row.probe { None } else { letters.get(&key).cloned() };
+        TableCell { comparison: row.clone(), letters }
     };
     rows.iter().map(cell).collect()
 }
@@ -267,10 +230,8 @@ fn summarize(record: &Record, split: ReportedSplit) -> CellSummary {
         CellStatus::Completed => ("completed", None),
         CellStatus::Diverged(problem) => ("diverged", Some(problem.clone())),
     };
-    let last = record.evidence.as_ref().and_then(|evidence| {
-        let scores: crate::train::Scores = serde_json::from_str(&evidence.last_test_scores).ok()?;
-        scores.get(&record.metric).copied()
-    });
+    let last = record.evidence.as_ref().map(|evidence| evidence.last_test_scores());
+    let last = last.and_then(|scores| scores.get(&record.metric).copied());
     CellSummary {
         id: record.cell.clone(),
         group: record.group.clone(),

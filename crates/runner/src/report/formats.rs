@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::ValueEnum;
 
 use super::data::{ReportData, TableCell};
-use crate::results::{score_text, thousands};
+use crate::results::{Block, blocks, score_text, thousands};
 
 /// How tables are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -19,27 +19,19 @@ pub enum Format {
     Parquet,
 }
 
-/// A group's tasks, or its probes, as a table.
-struct Block<'a> {
-    title: String,
-    tasks: Vec<&'a TableCell>,
-    methods: Vec<&'a str>,
-    cells: Vec<&'a TableCell>,
-}
-
 impl ReportData {
     /// The tables in Markdown.
     pub fn to_markdown(&self) -> String {
         let mut text = format!("# {}\n\n{}\n", markdown(&self.title), caption(self));
-        for block in self.blocks() {
+        for block in blocks(&self.table) {
             let _ = write!(text, "\n## {}\n\n", markdown(&block.title));
-            let header: Vec<String> = block.header().iter().map(|name| markdown(name)).collect();
+            let header: Vec<String> = header(&block).iter().map(|name| markdown(name)).collect();
             let _ = writeln!(text, "| {} |", header.join(" | "));
             let _ = writeln!(text, "|{}", " --- |".to_string() + &" ---: |".repeat(header.len() - 1));
             for method in &block.methods {
                 let cells = block.tasks.iter().map(|task| block.cell(method, task).map_or("-".into(), score));
                 let line: Vec<String> =
-                    block.lead(method).into_iter().map(|text| markdown(&text)).chain(cells).collect();
+                    lead(&block, method).into_iter().map(|text| markdown(&text)).chain(cells).collect();
                 let _ = writeln!(text, "| {} |", line.join(" | "));
             }
         }
@@ -49,9 +41,9 @@ impl ReportData {
     /// The tables in LaTeX, for the package booktabs.
     pub fn to_latex(&self) -> String {
         let mut text = String::from("% \\usepackage{booktabs}\n");
-        for block in self.blocks() {
+        for block in blocks(&self.table) {
             let columns = format!("lr{}", "r".repeat(block.tasks.len()));
-            let header: Vec<String> = block.header().iter().map(|name| latex(name)).collect();
+            let header: Vec<String> = header(&block).iter().map(|name| latex(name)).collect();
             let _ = write!(
                 text,
                 "\\begin{{table}}\n\\centering\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{} \\\\\n\\midrule\n",
@@ -61,7 +53,7 @@ impl ReportData {
                 let cells =
                     block.tasks.iter().map(|task| block.cell(method, task).map_or("--".into(), latex_score));
                 let line: Vec<String> =
-                    block.lead(method).into_iter().map(|text| latex(&text)).chain(cells).collect();
+                    lead(&block, method).into_iter().map(|text| latex(&text)).chain(cells).collect();
                 let _ = writeln!(text, "{} \\\\", line.join(" & "));
             }
             let caption = format!("{}, {}: {}", self.title, block.title, caption(self));
@@ -81,7 +73,7 @@ impl ReportData {
              seconds,peak_memory_bytes,letters\n",
         );
         let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-        for cell in &self.table {
+        for TableCell { comparison: cell, letters } in &self.table {
             let fields = [
                 cell.group.clone(),
                 cell.task.clone(),
@@ -98,54 +90,23 @@ impl ReportData {
                 cell.trainable_parameters.to_string(),
                 cell.seconds.to_string(),
                 cell.peak_memory_bytes.map(|bytes| bytes.to_string()).unwrap_or_default(),
-                cell.letters.clone().unwrap_or_default(),
+                letters.clone().unwrap_or_default(),
             ];
             let _ = writeln!(text, "{}", fields.map(|field| csv(&field)).join(","));
         }
         text
     }
-
-    fn blocks(&self) -> Vec<Block<'_>> {
-        let mut blocks: Vec<Block> = Vec::new();
-        for cell in &self.table {
-            let title = if cell.probe { format!("{}, probes", cell.group) } else { cell.group.clone() };
-            let place = blocks.iter().position(|block| block.title == title).unwrap_or_else(|| {
-                blocks.push(Block { title, tasks: Vec::new(), methods: Vec::new(), cells: Vec::new() });
-                blocks.len() - 1
-            });
-            let block = &mut blocks[place];
-            if !block.tasks.iter().any(|task| is_of(cell, task)) {
-                block.tasks.push(cell);
-            }
-            if !block.methods.contains(&cell.method.as_str()) {
-                block.methods.push(&cell.method);
-            }
-            block.cells.push(cell);
-        }
-        blocks
-    }
 }
 
-impl Block<'_> {
-    fn header(&self) -> Vec<String> {
-        let lead = ["method", "trainable"].map(String::from);
-        lead.into_iter().chain(self.tasks.iter().map(|cell| cell.task.clone())).collect()
-    }
-
-    /// A method's name and its number of trainable parameters.
-    fn lead(&self, method: &str) -> Vec<String> {
-        let own = self.cells.iter().find(|cell| cell.method == method);
-        vec![method.into(), own.map(|cell| thousands(cell.trainable_parameters)).unwrap_or_default()]
-    }
-
-    fn cell(&self, method: &str, task: &TableCell) -> Option<&TableCell> {
-        self.cells.iter().find(|cell| cell.method == method && is_of(cell, task)).copied()
-    }
+fn header(block: &Block<TableCell>) -> Vec<String> {
+    let lead = ["method", "trainable"].map(String::from);
+    lead.into_iter().chain(block.tasks.iter().map(|cell| cell.comparison.task.clone())).collect()
 }
 
-/// Whether two cells are about one task. A task may be titled as averages are.
-fn is_of(cell: &TableCell, task: &TableCell) -> bool {
-    (&cell.task, cell.average) == (&task.task, task.average)
+/// A method's name and its number of trainable parameters.
+fn lead(block: &Block<TableCell>, method: &str) -> Vec<String> {
+    let own = block.of_method(method).into_iter().next();
+    vec![method.into(), own.map(|cell| thousands(cell.comparison.trainable_parameters)).unwrap_or_default()]
 }
 
 fn caption(data: &ReportData) -> String {
@@ -156,8 +117,8 @@ fn caption(data: &ReportData) -> String {
     )
 }
 
-fn score(cell: &TableCell) -> String {
-    let letters = cell.letters.as_ref().map(|letters| format!(" {letters}")).unwrap_or_default();
+fn score(TableCell { comparison: cell, letters }: &TableCell) -> String {
+    let letters = letters.as_ref().map(|letters| format!(" {letters}")).unwrap_or_default();
     let text = |score| score_text(&cell.metric, score);
     match (cell.mean, cell.deviation) {
         (Some(mean), Some(deviation)) => format!("{} ± {}{letters}", text(mean), text(deviation)),
@@ -166,8 +127,8 @@ fn score(cell: &TableCell) -> String {
     }
 }
 
-fn latex_score(cell: &TableCell) -> String {
-    let letters = cell.letters.as_ref().map(|letters| format!("^{{{letters}}}")).unwrap_or_default();
+fn latex_score(TableCell { comparison: cell, letters }: &TableCell) -> String {
+    let letters = letters.as_ref().map(|letters| format!("^{{{letters}}}")).unwrap_or_default();
     let text = |score| score_text(&cell.metric, score);
     match (cell.mean, cell.deviation) {
         (Some(mean), Some(deviation)) => format!("${}_{{\\pm {}}}{letters}$", text(mean), text(deviation)),
@@ -214,9 +175,10 @@ fn csv(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::Comparison;
 
     fn cell(method: &str, task: &str, average: bool, mean: Option<f64>) -> TableCell {
-        TableCell {
+        let comparison = Comparison {
             group: "G & H".into(),
             task: task.into(),
             average,
@@ -232,8 +194,8 @@ mod tests {
             trainable_parameters: 76_800,
             seconds: 1.5,
             peak_memory_bytes: None,
-            letters: Some("ab".into()),
-        }
+        };
+        TableCell { comparison, letters: Some("ab".into()) }
     }
 
     fn data() -> ReportData {

@@ -2,7 +2,7 @@
 
 use super::data::{PublishedRow, TableCell};
 use super::sheet::TaskSheet;
-use crate::results::{PublishedScore, Record, Regime};
+use crate::results::{Comparison, PublishedScore, Record, Regime};
 
 /// The published scores of the tasks and methods of a report.
 pub(super) fn compare(
@@ -14,11 +14,11 @@ pub(super) fn compare(
     for sheet in sheets {
         for method in &sheet.methods {
             let Some(record) = method.runs.first().map(|run| run.record) else { continue };
-            let ours = table.iter().find(|cell| {
-                !cell.average
-                    && !cell.probe
-                    && (&*cell.task, &*cell.group, &*cell.method) == (sheet.task, sheet.group, method.method)
-            });
+            let of_sheet = |row: &&Comparison| {
+                !row.is_derived()
+                    && (&*row.task, &*row.group, &*row.method) == (sheet.task, sheet.group, method.method)
+            };
+            let ours = table.iter().map(|cell| &cell.comparison).find(of_sheet);
             let Some(ours) = ours else { continue };
             let of_cell = published.iter().filter(|score| is_of(score, record));
             rows.extend(of_cell.map(|score| row(score, ours, record)));
@@ -33,7 +33,7 @@ fn is_of(score: &PublishedScore, record: &Record) -> bool {
     !score.average && score.task == task && score.method == record.method
 }
 
-fn row(score: &PublishedScore, ours: &TableCell, record: &Record) -> PublishedRow {
+fn row(score: &PublishedScore, ours: &Comparison, record: &Record) -> PublishedRow {
     let inside = match (score.score, ours.low, ours.high) {
         (Some(published), Some(low), Some(high)) => Some((low..=high).contains(&published)),
         _ => None,
@@ -56,7 +56,7 @@ fn row(score: &PublishedScore, ours: &TableCell, record: &Record) -> PublishedRo
 }
 
 /// In what our protocol is known to differ from that of a published score.
-fn differences(score: &PublishedScore, ours: &TableCell, record: &Record) -> Vec<String> {
+fn differences(score: &PublishedScore, ours: &Comparison, record: &Record) -> Vec<String> {
     let mut found = Vec::new();
     if !score.model.is_empty() && score.model != record.model {
         found.push(format!("published for {}, ours is of {}", score.model, record.model));

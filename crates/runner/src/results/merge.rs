@@ -302,17 +302,13 @@ fn different_column(one: &Record, other: &Record) -> Option<String> {
         (Ok(one), Ok(other)) => one.equals_missing(other),
         _ => false,
     };
-    let scores = [("test_scores", one.test_scores(), other.test_scores()), {
-        let [one, other] = [one, other].map(|record| scores(&record.validation_scores));
-        ("validation_scores", one, other)
-    }];
+    let scores = [
+        ("test_scores", one.test_scores(), other.test_scores()),
+        ("validation_scores", one.validation_scores(), other.validation_scores()),
+    ];
     let column = EQUAL.into_iter().find(|column| !is_equal(column));
     let scores = scores.into_iter().find(|(_, one, other)| !agree(one, other)).map(|(column, ..)| column);
     column.or(scores).map(String::from)
-}
-
-fn scores(json: &str) -> Scores {
-    serde_json::from_str(json).unwrap_or_default()
 }
 
 /// Whether the metrics that both have are equal to the bit; a task may have been given more of them.

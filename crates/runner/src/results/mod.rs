@@ -42,4 +42,4 @@ pub use score_text::score_text;
 pub use shown::{Order, ReportedSplit};
 pub use store::{Claim, Claimed, Store, StoreError};
 pub use sweep::{Choice, Problem, Sweep, Trial};
-pub use table::{Comparison, comparison, seeds_text, thousands, to_frame, to_text};
+pub use table::{Block, Comparison, blocks, comparison, seeds_text, thousands, to_frame, to_text};

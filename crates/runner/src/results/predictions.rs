@@ -7,7 +7,7 @@ use super::store::{Store, StoreError};
 use crate::files::digest::Digest;
 use crate::metric::{Answer, Metric, MetricError};
 use crate::task::{Example, Role};
-use crate::train::Answers;
+use crate::train::{self, Answers};
 
 /// The splits whose answers are kept.
 pub const SPLITS: [Role; 2] = [Role::Validation, Role::Test];
@@ -85,8 +85,9 @@ impl Answered<'_> {
             "target" => rows().map(|(_, row)| row.target.as_str()).collect::<Vec<_>>(),
             "prediction" => predictions().map(String::as_str).collect::<Vec<_>>(),
         )?;
-        let answers: [Vec<Answer>; SPLITS.len()] =
-            std::array::from_fn(|split| to_answers(self.examples[split], &self.answers[split].predictions));
+        let answers: [Vec<Answer>; SPLITS.len()] = std::array::from_fn(|split| {
+            train::answers(self.examples[split], &self.answers[split].predictions)
+        });
         columns.with_column(right(&answers, reported)?.into_column())?;
         for series in item_scores(&answers, metrics)? {
             columns.with_column(series.into_column())?;
@@ -143,15 +144,6 @@ pub(super) fn item_scores(answers: &[Vec<Answer>], metrics: &[Metric]) -> Result
         columns.extend(scores.map(|scores| Series::new(format!("{SCORE}{metric}").into(), scores)));
     }
     Ok(columns)
-}
-
-fn to_answers(rows: &[Example], predictions: &[String]) -> Vec<Answer> {
-    let answer = |(row, prediction): (&Example, &String)| Answer {
-        prediction: prediction.clone(),
-        targets: row.answers.clone(),
-        group: row.group.clone(),
-    };
-    rows.iter().zip(predictions).map(answer).collect()
 }
 
 impl Store {

@@ -1,7 +1,10 @@
+use std::collections::BTreeSet;
+
 use polars::prelude::*;
 
 use super::cell::FORMAT;
 use super::shown::ReportedSplit;
+use crate::task::TaskSpec;
 use crate::train::Scores;
 
 /// How a cell ended.
@@ -125,6 +128,14 @@ impl Record {
     /// All metrics on the validation split.
     pub fn validation_scores(&self) -> Scores {
         serde_json::from_str(&self.validation_scores).unwrap_or_default()
+    }
+
+    /// The distinct labels that the task declares, if it does.
+    pub fn labels(&self) -> Option<Vec<String>> {
+        let spec: TaskSpec = serde_json::from_str(&self.task_spec).ok()?;
+        let (labels, mut seen) = (spec.labels?, BTreeSet::new());
+        let words = labels.words().into_iter().filter(|word| seen.insert(*word));
+        Some(words.map(String::from).collect())
     }
 
     /// The score that a table of this split shows.
@@ -285,6 +296,11 @@ impl Record {
 }
 
 impl RecordedEvidence {
+    /// All metrics on the test split after the last update.
+    pub fn last_test_scores(&self) -> Scores {
+        serde_json::from_str(&self.last_test_scores).unwrap_or_default()
+    }
+
     fn to_frame(&self) -> PolarsResult<DataFrame> {
         df!(
             "last_test_scores" => [self.last_test_scores.as_str()],

@@ -10,7 +10,7 @@ use super::predictions::{
 use super::record::Record;
 use super::store::{Store, StoreError};
 use crate::metric::{Answer, Metric, MetricError};
-use crate::task::{Role, TaskSpec};
+use crate::task::Role;
 use crate::train::Scores;
 
 /// Why a cell cannot be scored again.
@@ -57,7 +57,7 @@ pub fn rescore(store: &Store, record: &Record, metrics: &[Metric]) -> Result<Res
     let splits: Vec<SplitPredictions> =
         splits.into_iter().collect::<PolarsResult<_>>().map_err(|e| wrong(e.to_string()))?;
     let answers: Vec<Vec<Answer>> = splits.iter().map(SplitPredictions::answers).collect();
-    let classes = classes(record);
+    let classes = record.labels();
     let recorded = [record.validation_scores(), record.test_scores()];
     let mut new = [Scores::new(), Scores::new()];
     let mut added = Vec::new();
@@ -144,15 +144,6 @@ fn with_scores(
         frame.with_column(column.into_column())?;
     }
     Ok(frame)
-}
-
-/// The classes that the cell's task declares.
-fn classes(record: &Record) -> Option<Vec<String>> {
-    let spec: TaskSpec = serde_json::from_str(&record.task_spec).ok()?;
-    let mut seen = BTreeSet::new();
-    let labels = spec.labels?;
-    let words = labels.words().into_iter().filter(|word| seen.insert(*word));
-    Some(words.map(String::from).collect())
 }
 
 fn problem(metric: Metric, split: Role, error: &MetricError) -> String {

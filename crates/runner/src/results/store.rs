@@ -161,11 +161,7 @@ impl Store {
     /// When there is a file that cannot be read, or not be set aside, or that a newer program wrote.
     pub fn read(&self, cell: &str) -> Result<Option<Record>, StoreError> {
         let path = self.cell_path(cell);
-        let bytes = match files::bytes(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(StoreError::Read { path, source }),
-        };
+        let Some(bytes) = bytes(&path)? else { return Ok(None) };
         let problem = match record(cell, &bytes) {
             Ok(record) => return Ok(Some(record)),
             Err(Unusable::Newer(source)) => return Err(StoreError::Newer { path, source }),
@@ -276,11 +272,7 @@ impl Store {
         columns: Option<&[&str]>,
     ) -> Result<Option<DataFrame>, StoreError> {
         let path = self.folder.join(name);
-        let bytes = match files::bytes(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(StoreError::Read { path, source }),
-        };
+        let Some(bytes) = bytes(&path)? else { return Ok(None) };
         match columns_from_parquet(&bytes, columns) {
             Ok(frame) => Ok(Some(frame)),
             Err(problem) => {
@@ -309,6 +301,15 @@ impl Store {
 
     fn cell_path(&self, cell: &str) -> PathBuf {
         cell_path(&self.folder, cell)
+    }
+}
+
+/// The content of a file; `None` where there is none.
+fn bytes(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match files::bytes(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StoreError::Read { path: path.into(), source }),
     }
 }
 

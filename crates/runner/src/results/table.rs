@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::{CellAlignment, Table, presets};
 use polars::prelude::*;
+use serde::Serialize;
 
 use super::record::{CellStatus, Record};
 use super::score_text::{is_error, mean_text, score_text};
@@ -12,7 +13,7 @@ use crate::statistics::{deviation, mean, t_interval};
 use crate::task::Reference;
 
 /// One method on one task, or averaged over a group of tasks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     pub group: String,
     /// Title of the task; `average` for a group.
@@ -39,7 +40,18 @@ pub struct Comparison {
     pub peak_memory_bytes: Option<u64>,
 }
 
+impl AsRef<Self> for Comparison {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Comparison {
+    /// Whether two rows are about one task. A task may be titled as averages are.
+    fn is_of(&self, task: &Self) -> bool {
+        (&self.task, self.average) == (&task.task, task.average)
+    }
+
     /// Whether this is an average or a probe rather than a task.
     pub fn is_derived(&self) -> bool {
         self.average || self.probe
@@ -276,31 +288,63 @@ pub fn to_frame(rows: &[Comparison]) -> PolarsResult<DataFrame> {
 /// The comparison for a terminal, one table per group and one for its probes: one row per method, one column
 /// per task; below, the majority baseline and the ceiling of the tasks, by title, for which they are known.
 pub fn to_text(rows: &[Comparison], references: &BTreeMap<String, Reference>) -> String {
-    let mut blocks: Vec<((&str, bool), Vec<&Comparison>)> = Vec::new();
-    for row in rows {
-        let key = (row.group.as_str(), row.probe);
-        match blocks.iter_mut().find(|(other, _)| *other == key) {
-            Some((_, block)) => block.push(row),
-            None => blocks.push((key, vec![row])),
-        }
-    }
-    let block = |((group, probes), rows): &((&str, bool), Vec<&Comparison>)| {
-        let title = if *probes { format!("{group}, probes") } else { group.to_string() };
-        format!("{title}\n{}", block_table(rows, references))
-    };
-    blocks.iter().map(block).collect::<Vec<_>>().join("\n\n")
+    let text = |block: &Block<Comparison>| format!("{}\n{}", block.title, block_table(block, references));
+    blocks(rows).iter().map(text).collect::<Vec<_>>().join("\n\n")
 }
 
-fn block_table(rows: &[&Comparison], references: &BTreeMap<String, Reference>) -> Table {
-    let (mut tasks, mut methods): (Vec<&Comparison>, Vec<&str>) = (Vec::new(), Vec::new());
+/// The rows of a group, or those of its probes: one table, with a row per method and a column per task.
+#[derive(Debug)]
+pub struct Block<'a, T> {
+    pub title: String,
+    /// The first row of each task.
+    pub tasks: Vec<&'a T>,
+    /// Names of the methods.
+    pub methods: Vec<&'a str>,
+    rows: Vec<&'a T>,
+}
+
+/// The tables that rows make, in the order in which they first occur.
+pub fn blocks<T: AsRef<Comparison>>(rows: &[T]) -> Vec<Block<'_, T>> {
+    let mut groups: Vec<((&str, bool), Vec<&T>)> = Vec::new();
     for row in rows {
-        if !tasks.iter().any(|task| is_of(row, task)) {
-            tasks.push(row);
-        }
-        if !methods.contains(&row.method.as_str()) {
-            methods.push(&row.method);
+        let key = (row.as_ref().group.as_str(), row.as_ref().probe);
+        match groups.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, own)) => own.push(row),
+            None => groups.push((key, vec![row])),
         }
     }
+    let title = |group: &str, probes: bool| if probes { format!("{group}, probes") } else { group.into() };
+    groups.into_iter().map(|((group, probes), rows)| Block::new(title(group, probes), rows)).collect()
+}
+
+impl<'a, T: AsRef<Comparison>> Block<'a, T> {
+    fn new(title: String, rows: Vec<&'a T>) -> Self {
+        let (mut tasks, mut methods): (Vec<&T>, Vec<&str>) = (Vec::new(), Vec::new());
+        for row in rows.iter().copied() {
+            let comparison = row.as_ref();
+            if !tasks.iter().any(|task| comparison.is_of((*task).as_ref())) {
+                tasks.push(row);
+            }
+            if !methods.contains(&comparison.method.as_str()) {
+                methods.push(&comparison.method);
+            }
+        }
+        Self { title, tasks, methods, rows }
+    }
+
+    /// The rows of a method.
+    pub fn of_method(&self, method: &str) -> Vec<&'a T> {
+        self.rows.iter().filter(|row| (**row).as_ref().method == method).copied().collect()
+    }
+
+    /// The row of a method on the task of another row.
+    pub fn cell(&self, method: &str, task: &T) -> Option<&'a T> {
+        self.of_method(method).into_iter().find(|row| (*row).as_ref().is_of(task.as_ref()))
+    }
+}
+
+fn block_table(block: &Block<Comparison>, references: &BTreeMap<String, Reference>) -> Table {
+    let tasks = &block.tasks;
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     let mut header = vec!["method".to_string(), "trainable".to_string()];
@@ -311,9 +355,8 @@ fn block_table(rows: &[&Comparison], references: &BTreeMap<String, Reference>) -
     }));
     header.extend(["seeds", "s/run", "peak MiB"].map(String::from));
     table.set_header(header);
-    for method in methods {
-        let own: Vec<&Comparison> = rows.iter().filter(|row| row.method == method).copied().collect();
-        table.add_row(method_line(&own, &tasks));
+    for method in &block.methods {
+        table.add_row(method_line(&block.of_method(method), tasks));
     }
     if tasks.iter().any(|task| references.contains_key(&task.task)) {
         let line = |name: &str, value: fn(&Reference) -> f64| {
@@ -331,16 +374,11 @@ fn block_table(rows: &[&Comparison], references: &BTreeMap<String, Reference>) -
     table
 }
 
-/// Whether two rows are about one task. A task may be titled as averages are.
-fn is_of(row: &Comparison, task: &Comparison) -> bool {
-    (&row.task, row.average) == (&task.task, task.average)
-}
-
 /// A method's row: its scores on the tasks, fewest seeds, mean seconds per run, largest peak.
 fn method_line(own: &[&Comparison], tasks: &[&Comparison]) -> Vec<String> {
     let mut line = vec![own[0].method.clone(), thousands(own[0].trainable_parameters)];
     line.extend(tasks.iter().map(|task| {
-        let cell = own.iter().find(|row| is_of(row, task));
+        let cell = own.iter().find(|row| row.is_of(task));
         cell.map_or("-".into(), |cell| cell_text(cell))
     }));
     let single: Vec<&&Comparison> = own.iter().filter(|row| !row.average).collect();

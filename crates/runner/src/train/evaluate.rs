@@ -5,6 +5,7 @@ use peft_model::{Adaptation, Backbone, Batch, Rows};
 use super::training::to_host;
 use crate::data::Split;
 use crate::metric::{Answer, Metric, MetricError};
+use crate::task::Example;
 use crate::tokenizer::Tokenizer;
 
 /// Scores by metric name.
@@ -87,6 +88,16 @@ fn longest_first(split: &Split) -> Vec<usize> {
     order
 }
 
+/// What metrics score: predictions beside the answers that their rows accept.
+pub fn answers(examples: &[Example], predictions: &[String]) -> Vec<Answer> {
+    let answer = |(example, prediction): (&Example, &String)| Answer {
+        prediction: prediction.clone(),
+        targets: example.answers.clone(),
+        group: example.group.clone(),
+    };
+    examples.iter().zip(predictions).map(answer).collect()
+}
+
 /// Scores one run's predictions; `classes` are those of the task.
 ///
 /// # Errors
@@ -97,15 +108,6 @@ pub fn score(
     metrics: &[Metric],
     classes: &[String],
 ) -> Result<Scores, MetricError> {
-    let answers: Vec<Answer> = split
-        .examples
-        .iter()
-        .zip(predictions)
-        .map(|(example, prediction)| Answer {
-            prediction: prediction.clone(),
-            targets: example.answers.clone(),
-            group: example.group.clone(),
-        })
-        .collect();
+    let answers = answers(&split.examples, predictions);
     metrics.iter().map(|&metric| Ok((metric.to_string(), metric.score(&answers, Some(classes))?))).collect()
 }

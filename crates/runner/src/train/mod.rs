@@ -10,7 +10,7 @@ mod settings;
 mod state;
 mod training;
 
-pub use evaluate::{Generation, Scores, label_log_probabilities, predict, score};
+pub use evaluate::{Generation, Scores, answers, label_log_probabilities, predict, score};
 pub use job::{Job, RunSettings, TrainError};
 pub use outcome::{Answers, Best, Evidence, Outcome, RunOutcome, RunStatus, Tokens};
 pub use selection::{Criterion, Selection};

@@ -1,3 +1,4 @@
+use peft_model::optim::AdamWSettings;
 use serde::{Deserialize, Serialize};
 
 use super::selection::Selection;
@@ -115,6 +116,15 @@ impl TrainSettings {
     pub fn updates_per_epoch(&self, rows: usize) -> u64 {
         let batches = rows.div_ceil(self.rows_per_batch());
         (batches / self.accumulation).max(1) as u64
+    }
+
+    /// What the optimizer is told.
+    pub fn optimizer(&self) -> AdamWSettings {
+        AdamWSettings {
+            epsilon: self.epsilon,
+            weight_decay: self.weight_decay,
+            max_gradient_norm: self.max_gradient_norm,
+        }
     }
 
     /// Rows of each of the batches that are accumulated.

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Tensor, TensorData};
 use peft_model::dropout::Dropout;
-use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update, linear};
+use peft_model::optim::{AdamW, Part, Rates, Update, linear};
 use peft_model::{Adaptation, Batch, Parameters, StepCount, device};
 
 use super::evaluate::{Generation, Scores, label_log_probabilities, predict, score};
@@ -42,14 +42,7 @@ impl<'a> Training<'a> {
         let tokenize = |text: &str| job.tokenizer.encode(text, usize::MAX).ids;
         let parameters = job.backbone.start(job.method, &seeds, &tokenize).map_err(TrainError::Method)?;
         let settings = job.settings;
-        let optimizer = AdamW::new(
-            &parameters,
-            AdamWSettings {
-                epsilon: settings.epsilon,
-                weight_decay: settings.weight_decay,
-                max_gradient_norm: settings.max_gradient_norm,
-            },
-        );
+        let optimizer = AdamW::new(&parameters, settings.optimizer());
         let lengths: Vec<usize> = job.data.train.pairs.iter().map(|p| p.source.len()).collect();
         let batches = Batches::new(settings.batching, &lengths, settings.rows_per_batch());
         Ok(Self {
