@@ -34,13 +34,17 @@ pub(crate) fn backbone(variant: &str) -> Box<dyn Backbone> {
     families::load(&folder(variant), &device(), DType::F32).unwrap()
 }
 
-/// The reference's numbers by name: of transformers and peft, and of the script for scales and prefixes.
-pub(crate) struct Expected([Vec<u8>; 2]);
+/// The reference's numbers by name, of every file of the variant's folder but the weights.
+pub(crate) struct Expected(Vec<Vec<u8>>);
 
 impl Expected {
     pub(crate) fn read(variant: &str) -> Self {
-        let files = ["expected.safetensors", "scales_prefixes.safetensors"];
-        Self(files.map(|file| std::fs::read(folder(variant).join(file)).unwrap()))
+        let paths = std::fs::read_dir(folder(variant)).unwrap().map(|entry| entry.unwrap().path());
+        let numbers = paths.filter(|path| {
+            path.extension().is_some_and(|extension| extension == "safetensors")
+                && path.file_name().is_some_and(|name| name != "model.safetensors")
+        });
+        Self(numbers.map(|path| std::fs::read(path).unwrap()).collect())
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
