@@ -10,7 +10,8 @@ use crate::layout::{Layout, Stack};
 use crate::ops::{linear_per_run, per_sentence};
 use crate::{Context, Group, Init, Input, Method, Parameter};
 
-pub(super) const REGISTERED: Registered = Registered::new::<Dept>("dept", "DePT", "Shi and Lipani 2024");
+pub(super) const REGISTERED: Registered =
+    Registered::new::<Dept>("dept", "DePT", "Shi and Lipani 2024").as_in_peft::<Dept>();
 
 /// A soft prompt, and `scaling (A B)[i]` added to the embedding at position i.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -9,7 +9,8 @@ use crate::layout::{Layout, Linear, Projection, Site};
 use crate::ops::per_run;
 use crate::{Context, Group, Init, Method, Parameter};
 
-pub(super) const REGISTERED: Registered = Registered::new::<Ia3>("ia3", "(IA)^3", "Liu et al. 2022");
+pub(super) const REGISTERED: Registered =
+    Registered::new::<Ia3>("ia3", "(IA)^3", "Liu et al. 2022").as_in_peft::<Ia3>();
 
 /// One factor per key, value and hidden unit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,12 +67,12 @@ impl Method for Ia3 {
 
 /// What of a linear map is rescaled.
 #[derive(PartialEq)]
-enum Side {
+pub(super) enum Side {
     Input,
     Output,
 }
 
-fn side(linear: &Linear) -> Option<Side> {
+pub(super) fn side(linear: &Linear) -> Option<Side> {
     match linear.site {
         Site::Projection(_, Projection::Key | Projection::Value) => Some(Side::Output),
         Site::Projection(_, Projection::Down) => Some(Side::Input),
@@ -87,6 +88,6 @@ fn rescale(context: &Context, linear: &Linear, own: Side, values: Tensor<4>) -> 
     values * factors
 }
 
-fn factors(linear: &Linear) -> String {
+pub(super) fn factors(linear: &Linear) -> String {
     format!("{}.ia3", linear.path)
 }

@@ -7,7 +7,8 @@ use crate::layout::Layout;
 use crate::{Group, Method, Parameter};
 
 pub(super) const REGISTERED: Registered =
-    Registered::new::<LayerNormTuning>("layer-norm", "LayerNorm", "Zhao et al. 2024");
+    Registered::new::<LayerNormTuning>("layer-norm", "LayerNorm", "Zhao et al. 2024")
+        .as_in_peft::<LayerNormTuning>();
 
 /// The scale of every norm trains, the final ones included; T5's norms have no bias.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -8,7 +8,8 @@ use crate::layout::{Layout, Linear, Site};
 use crate::ops::linear_per_run;
 use crate::{Context, Group, Init, Method, Parameter};
 
-pub(super) const REGISTERED: Registered = Registered::new::<Lora>("lora", "LoRA", "Hu et al. 2022");
+pub(super) const REGISTERED: Registered =
+    Registered::new::<Lora>("lora", "LoRA", "Hu et al. 2022").as_in_peft::<Lora>();
 
 /// Low-rank updates of the query and value projections of every attention.
 ///
@@ -50,7 +51,7 @@ impl Validate for Lora {
 }
 
 impl Lora {
-    fn adapts(&self, linear: &Linear) -> bool {
+    pub(super) fn adapts(&self, linear: &Linear) -> bool {
         linear.site != Site::Head && self.targets.iter().any(|target| target == linear.name())
     }
 
@@ -108,10 +109,10 @@ impl Method for Lora {
     }
 }
 
-fn lora_a(linear: &Linear) -> String {
+pub(super) fn lora_a(linear: &Linear) -> String {
     format!("{}.lora_A", linear.path)
 }
 
-fn lora_b(linear: &Linear) -> String {
+pub(super) fn lora_b(linear: &Linear) -> String {
     format!("{}.lora_B", linear.path)
 }

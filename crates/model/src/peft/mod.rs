@@ -10,6 +10,7 @@ mod bitfit;
 mod dept;
 mod frozen;
 mod full;
+pub mod hf_peft;
 mod ia3;
 mod layer_norm;
 mod lora;

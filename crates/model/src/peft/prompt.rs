@@ -8,7 +8,7 @@ use crate::layout::Layout;
 use crate::ops::per_sentence;
 use crate::{Context, Group, Init, Input, Parameter};
 
-const NAME: &str = "prompt";
+pub(super) const NAME: &str = "prompt";
 
 /// The settings of a soft prompt `[length, d_model]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

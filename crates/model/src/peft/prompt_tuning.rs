@@ -8,7 +8,7 @@ use crate::layout::{Layout, Stack};
 use crate::{Context, Group, Input, Method, Parameter};
 
 pub(super) const REGISTERED: Registered =
-    Registered::new::<PromptTuning>("prompt-tuning", "PT", "Lester et al. 2021");
+    Registered::new::<PromptTuning>("prompt-tuning", "PT", "Lester et al. 2021").as_in_peft::<PromptTuning>();
 
 /// A soft prompt before the encoder's input embeddings.
 #[derive(Debug, Clone, Serialize, Deserialize)]

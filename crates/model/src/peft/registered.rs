@@ -1,6 +1,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+use super::hf_peft::{HfPeft, Interchange};
 use crate::Method;
 use crate::settings;
 
@@ -15,6 +16,8 @@ pub struct Registered {
     pub paper: &'static str,
     /// The setting that says how many source tokens the method can take, if it has one.
     pub length_setting: Option<&'static str>,
+    /// How Python's peft keeps its adapters, where it has the method.
+    pub hf_peft: Option<Interchange>,
     build: fn(Value) -> Result<ConfiguredMethod, String>,
 }
 
@@ -46,7 +49,13 @@ impl Registered {
     where
         M: Method + Validate + Default + Serialize + DeserializeOwned + 'static,
     {
-        Self { name, title, paper, length_setting: M::LENGTH_SETTING, build: build::<M> }
+        let length_setting = M::LENGTH_SETTING;
+        Self { name, title, paper, length_setting, hf_peft: None, build: build::<M> }
+    }
+
+    /// The same line for a method that Python's peft has too.
+    pub const fn as_in_peft<M: HfPeft + Serialize + DeserializeOwned>(self) -> Self {
+        Self { hf_peft: Some(Interchange::of::<M>()), ..self }
     }
 
     /// Builds the method; settings that are left out take their defaults.

@@ -45,9 +45,7 @@ impl Checkpoint {
         for single in ["model.safetensors", "pytorch_model.bin"] {
             let (path, index) = (folder.join(single), folder.join(format!("{single}.index.json")));
             if path.exists() {
-                let shard = Shard::open(&path)?;
-                let tensors = shard.names()?.into_iter().map(|name| (name, shard.clone())).collect();
-                return Ok(Self { path, tensors });
+                return Self::open_file(path);
             }
             if index.exists() {
                 return Self::open_sharded(folder, index);
@@ -56,9 +54,22 @@ impl Checkpoint {
         Err(Error::NoWeights { path: folder.into() })
     }
 
+    /// Opens a file of tensors: a pickle of PyTorch where its name ends in `.bin`, safetensors else.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn open_file(path: PathBuf) -> Result<Self, Error> {
+        let shard = Shard::open(&path)?;
+        Self::of(path, shard)
+    }
+
     /// Weights that are in memory: the bytes of a safetensors file.
     pub(crate) fn embedded(path: PathBuf, bytes: &'static [u8]) -> Result<Self, Error> {
         let shard = Shard::Safetensors(Mapped { path: path.clone(), bytes: Arc::new(bytes) });
+        Self::of(path, shard)
+    }
+
+    fn of(path: PathBuf, shard: Shard) -> Result<Self, Error> {
         let tensors = shard.names()?.into_iter().map(|name| (name, shard.clone())).collect();
         Ok(Self { path, tensors })
     }
@@ -107,8 +118,8 @@ impl Checkpoint {
         self.tensors.contains_key(name)
     }
 
-    /// Reads one tensor as finite f32 and checks its shape; norms may be stored without their leading 1.
-    pub(crate) fn read(&self, name: &str, shape: &[usize; 2]) -> Result<Vec<f32>, Error> {
+    /// Reads one tensor as finite f32 and checks its shape; one may be stored without its leading 1, as norms are.
+    pub(crate) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         let shard = self
             .tensors
             .get(name)
@@ -160,7 +171,7 @@ impl Mapped {
         SafeTensors::deserialize((*self.bytes).as_ref()).map_err(|e| unreadable(&self.path, e))
     }
 
-    fn read(&self, name: &str, shape: &[usize; 2]) -> Result<Vec<f32>, Error> {
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         use safetensors::Dtype;
         let tensors = self.parse()?;
         let view = tensors.tensor(name).map_err(|e| unreadable(&self.path, e))?;
@@ -176,12 +187,7 @@ impl Mapped {
     }
 }
 
-fn read_pytorch(
-    path: &Path,
-    reader: &PytorchReader,
-    name: &str,
-    shape: &[usize; 2],
-) -> Result<Vec<f32>, Error> {
+fn read_pytorch(path: &Path, reader: &PytorchReader, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
     use pytorch_reader::DType;
     let missing = || Error::MissingTensor { path: path.into(), tensor: name.into() };
     let tensor = reader.get(name).ok_or_else(missing)?;
@@ -216,7 +222,7 @@ fn to_f32(bytes: &[u8], kind: Kind) -> Vec<f32> {
     }
 }
 
-fn check_shape(path: &Path, name: &str, found: &[usize], expected: &[usize; 2]) -> Result<(), Error> {
+fn check_shape(path: &Path, name: &str, found: &[usize], expected: &[usize]) -> Result<(), Error> {
     let fits = found == expected || (expected[0] == 1 && found == &expected[1..]);
     if fits {
         return Ok(());

@@ -1,0 +1,54 @@
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Map, Value, json};
+
+use super::{CONFIG, TENSORS};
+use crate::layout::Layout;
+use crate::peft;
+use crate::{Error, Parameter, files};
+
+/// Writes an adapter so that Python's peft loads it over `base_model`; `values` are those of the declared parameters.
+///
+/// # Errors
+/// When peft has no such method or no counterpart of a setting, or the folder cannot be written.
+pub fn write(
+    folder: &Path,
+    (name, settings): (&str, &Map<String, Value>),
+    layout: &Layout,
+    (declared, values): (&[Parameter], &[Vec<f32>]),
+    base_model: &str,
+) -> Result<(), Error> {
+    let refused = |problem: String| Error::InvalidSetting { method: name.into(), problem };
+    let without = || refused("Python's peft has no such method".into());
+    let interchange = peft::find(name)?.hf_peft.ok_or_else(without)?;
+    let settings = Value::Object(settings.clone());
+    let mut fields = json!({
+        "peft_type": interchange.types[0],
+        "task_type": "SEQ_2_SEQ_LM",
+        "base_model_name_or_path": base_model,
+        "inference_mode": true,
+    });
+    crate::settings::merge(
+        &mut fields,
+        (interchange.to_fields)(settings.clone(), layout).map_err(refused)?.into(),
+    );
+    let tensors = (interchange.tensors)(settings, layout).map_err(refused)?;
+    let find = |ours: &str| declared.iter().position(|parameter| parameter.name == ours);
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|tensor| find(&tensor.ours).unwrap_or_else(|| panic!("no parameter `{}`", tensor.ours)))
+        .map(|i| files::float_bytes(&values[i]))
+        .collect();
+    let views = tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
+        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes);
+        (tensor.theirs.as_str(), view.expect("as many elements as the parameter has"))
+    });
+    let path = folder.join(TENSORS);
+    let metadata = [("format".to_string(), "pt".to_string())].into();
+    safetensors::serialize_to_file(views, Some(metadata), &path)
+        .map_err(|e| Error::Write { path, source: std::io::Error::other(e) })?;
+    // The description comes last: a folder that has one is complete.
+    let path = folder.join(CONFIG);
+    std::fs::write(&path, format!("{fields:#}\n")).map_err(|source| Error::Write { path, source })
+}
