@@ -34,9 +34,9 @@ pub enum Error {
     GitLfsPointer { path: PathBuf },
     /// What Python's peft writes in place of a model.
     #[error(
-        "{}: holds an adapter that Python's peft made (adapter_config.json), which cannot be loaded{}",
+        "{}: holds an adapter that Python's peft made (adapter_config.json), not a model{}",
         path.display(),
-        base.as_ref().map(|base| format!("; its base model is {base:?}")).unwrap_or_default()
+        base.as_ref().map(|base| format!("; its base model is {base:?}, over which `--adapter` puts it")).unwrap_or_default()
     )]
     PeftAdapter { path: PathBuf, base: Option<String> },
     /// The tensors of an adapter are not those that its method has on this model.

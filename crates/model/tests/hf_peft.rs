@@ -206,3 +206,27 @@ fn tensors_that_do_not_fit_are_refused_by_their_names() {
         hf_peft::read(&folder("original").join("lora"), backbone("v1_1").layout()).unwrap_err().to_string();
     assert!(other.contains("decoder.block.2"), "{other}");
 }
+
+#[test]
+fn the_checkpoints_that_depts_authors_released_are_read() {
+    let released = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/dept_released/dept_adapters");
+    if !released.is_dir() {
+        eprintln!("skipped: there is no {}", released.display());
+        return;
+    }
+    let t5_base = peft_model::families::reference();
+    for (task, length, rank) in
+        [("cola", 80, 15), ("hotpotqa", 60, 24), ("nq", 60, 24), ("sst2", 60, 30), ("superglue-wic", 60, 30)]
+    {
+        let adapter = hf_peft::read(&released.join(task), t5_base.layout()).unwrap();
+        println!("{task}: {}", Value::from(adapter.built.settings.clone()));
+        let settings = &adapter.built.settings;
+        assert_eq!(
+            (adapter.name, &settings["prompt"]["length"], &settings["rank"]),
+            ("dept", &length.into(), &rank.into())
+        );
+        let sizes: Vec<usize> = adapter.values.iter().map(Vec::len).collect();
+        let rows = settings["max_length"].as_u64().unwrap() as usize;
+        assert_eq!(sizes, [length * 768, rows * rank, rank * 768], "{task}");
+    }
+}

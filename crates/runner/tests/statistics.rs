@@ -55,7 +55,7 @@ struct WilcoxonCase {
 
 #[derive(Deserialize)]
 struct PairedCase {
-    differences: Vec<Vec<f64>>,
+    differences: Vec<Vec<i8>>,
     level: f64,
     interval: (f64, f64),
 }

@@ -20,6 +20,8 @@ pub(super) struct Adept {
     pub bottleneck: usize,
     /// Dropout before the ReLU: 0.1 in the authors' code, absent from the paper's equation.
     pub bottleneck_dropout: f64,
+    /// Whether offsets are added in evaluation too; without them, a trained prompt is judged alone.
+    pub offsets_in_evaluation: bool,
     /// Learning rate of the offset network.
     pub learning_rate: f64,
 }
@@ -30,6 +32,7 @@ impl Default for Adept {
             prompt: Prompt::new(60, PromptInit::Text),
             bottleneck: 19,
             bottleneck_dropout: 0.0,
+            offsets_in_evaluation: true,
             learning_rate: 1e-4,
         }
     }
@@ -70,6 +73,9 @@ impl Method for Adept {
     fn input(&self, context: &Context, stack: Stack, input: Input) -> Input {
         if stack == Stack::Decoder {
             return input;
+        }
+        if context.dropout.is_none() && !self.offsets_in_evaluation {
+            return prepend(context, input);
         }
         let affine = |input, part: &str| {
             let weight: Tensor<3> = context.parameters.get(&format!("{part}.weight"));

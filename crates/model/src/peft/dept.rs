@@ -8,6 +8,7 @@ use super::prompt::prepend;
 use super::{Prompt, PromptInit, Registered, Validate, factor, learning_rate, positive};
 use crate::layout::{Layout, Stack};
 use crate::ops::{linear_per_run, per_sentence};
+use crate::random::mix;
 use crate::{Context, Group, Init, Input, Method, Parameter};
 
 pub(super) const REGISTERED: Registered =
@@ -23,7 +24,11 @@ pub(super) struct Dept {
     pub max_length: usize,
     /// The offsets are scaled by `alpha / sqrt(rank)`.
     pub alpha: f64,
+    /// What the offsets depend on.
     pub offsets: Offsets,
+    /// Whether evaluation gives each position the offset of another one of the same source: what is left of the score
+    /// does not come from positions.
+    pub shuffle_in_evaluation: bool,
     /// Learning rate of A and B.
     pub learning_rate: f64,
 }
@@ -46,6 +51,7 @@ impl Default for Dept {
             max_length: 256,
             alpha: 8.0,
             offsets: Offsets::Position,
+            shuffle_in_evaluation: false,
             learning_rate: 5e-4,
         }
     }
@@ -59,6 +65,9 @@ impl Validate for Dept {
         positive("rank", self.rank)?;
         factor("alpha", self.alpha)?;
         positive("max_length", self.max_length)?;
+        if self.shuffle_in_evaluation && self.offsets != Offsets::Position {
+            return Err("`shuffle_in_evaluation` needs `offsets` of \"position\"".into());
+        }
         learning_rate("learning_rate", self.learning_rate)
     }
 }
@@ -99,7 +108,11 @@ impl Method for Dept {
         let offsets = match self.offsets {
             Offsets::Position => {
                 let [_, batch, length, _] = input.embeddings.dims();
-                per_sentence(self.position_offsets(a, b, length), batch)
+                let offsets = per_sentence(self.position_offsets(a, b, length), batch);
+                match context.dropout.is_none() && self.shuffle_in_evaluation {
+                    true => shuffled(offsets, &input.mask),
+                    false => offsets,
+                }
             }
             Offsets::TokenNetwork => {
                 let hidden = activation::relu(linear_per_run(input.embeddings.clone(), a.transpose()));
@@ -126,4 +139,16 @@ impl Dept {
         let offsets = linear_per_run(a.narrow(1, 0, length).unsqueeze_dim(1), b.transpose());
         offsets.squeeze_dim::<3>(1) * scaling
     }
+}
+
+/// Permutes the offsets of each source's tokens, `[runs, batch, length, d_model]`, among themselves; the order depends on
+/// the number of tokens alone.
+fn shuffled(offsets: Tensor<4>, mask: &Tensor<3>) -> Tensor<4> {
+    let [runs, batch, length, d_model] = offsets.dims();
+    let keys: Vec<f32> = (0..length as u64).map(|i| (mix(i) >> 40) as f32).collect();
+    let keys = Tensor::<1>::from_floats(&keys[..], &offsets.device()).reshape([1, 1, length]);
+    // Padding sorts behind every token.
+    let keys = keys + (mask.clone().neg() + 1.0) * (1u64 << 25) as f32;
+    let order = keys.argsort(2).reshape([runs, batch, length, 1]).repeat_dim(3, d_model);
+    offsets.gather(2, order)
 }

@@ -64,6 +64,15 @@ Examples:
       --input pairs.jsonl --max-new-tokens 20 --output scored.jsonl
 ";
 
+pub(super) const EXPORT: &str = "\
+Examples:
+  An adapter for Python's peft:
+    peft-bench export results/paper/adapters/CELL --out lora-rte
+  From there to transformers:
+    PeftModel.from_pretrained(
+      AutoModelForSeq2SeqLM.from_pretrained(\"google-t5/t5-base\"), \"lora-rte\")
+";
+
 pub(super) const DOCTOR: &str = "\
 Examples:
   What this machine can do, and whether anything is wrong:
@@ -91,7 +100,8 @@ mod tests {
     #[test]
     fn every_example_is_a_command() {
         let all =
-            [super::TOP, super::RUN, super::REPORT, super::TASKS, super::SCORE, super::DOCTOR].map(commands);
+            [super::TOP, super::RUN, super::REPORT, super::TASKS, super::SCORE, super::EXPORT, super::DOCTOR]
+                .map(commands);
         assert!(all.iter().all(|commands| !commands.is_empty()), "{all:?}");
         for command in all.concat() {
             let words = command.split_whitespace();
@@ -106,7 +116,9 @@ mod tests {
 
     #[test]
     fn examples_fit_into_80_columns() {
-        for text in [super::TOP, super::RUN, super::REPORT, super::TASKS, super::SCORE, super::DOCTOR] {
+        for text in
+            [super::TOP, super::RUN, super::REPORT, super::TASKS, super::SCORE, super::EXPORT, super::DOCTOR]
+        {
             assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         }
     }

@@ -6,6 +6,7 @@ mod devices;
 mod doctor;
 mod error_text;
 mod examples;
+mod export;
 mod fetch;
 mod json_lines;
 mod listing;
@@ -85,6 +86,8 @@ enum Command {
     Pretrain(pretrain::Pretrain),
     /// Score source-target pairs: log-probabilities and greedy generations
     Score(score::Score),
+    /// Write a trained adapter so that other programs read it
+    Export(export::Export),
     /// Score existing predictions with a metric
     Metric(metric::MetricCommand),
     /// Print a script that completes this program's arguments in a shell
@@ -146,6 +149,7 @@ impl Command {
             Command::Tasks(tasks) => tasks.fetch(),
             Command::Methods(methods) => methods.fetch(),
             Command::Score(score) => Some(score.fetch()),
+            Command::Export(export) => export.fetch(),
             Command::Report(_)
             | Command::Rescore(_)
             | Command::Status(_)
@@ -178,6 +182,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Doctor(doctor) => doctor.execute(),
         Command::Pretrain(pretrain) => pretrain.execute(),
         Command::Score(score) => score.execute(),
+        Command::Export(export) => export.execute(),
         Command::Metric(metric) => metric.execute(),
         Command::Completions(completions) => completions.execute(),
         Command::Man(man) => man.execute(),

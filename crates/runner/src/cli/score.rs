@@ -15,7 +15,7 @@ use crate::host::device::DeviceName;
 use crate::host::memory;
 use crate::hub::{Hub, Progress};
 use crate::model::{Model, Precision, footprint};
-use crate::results::Adapter;
+use crate::results::Trained;
 use crate::tokenizer::Encoded;
 
 /// Upper bound of `--max-new-tokens`, since the time to generate grows quadratically.
@@ -35,7 +35,7 @@ pub(super) struct Score {
     /// Backbone: a folder or a hub id
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: String,
-    /// Folder of a trained adapter
+    /// Folder of a trained adapter, from a run of this program or from Python's peft
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
     /// JSON lines with "source" and "target"
@@ -109,18 +109,16 @@ impl Score {
         let Some(folder) = &self.adapter else {
             return Ok((peft::frozen(), Parameters::none(1, backbone.dtype())));
         };
-        let (trained, built, parameters) =
-            Adapter::load(folder, backbone.layout(), backbone.device(), backbone.dtype())?;
-        if trained.model_revision != model.revision {
+        let trained = Trained::read(folder, backbone.layout())?;
+        if let Some(other) = trained.other_backbone(&model.id, &model.revision) {
             crate::terminal::progress::say!(
-                "note: the adapter in {} was trained on {} ({}), not on this backbone ({})",
+                "note: the adapter in {} was trained on {other}, not on this backbone ({})",
                 folder.display(),
-                trained.model,
-                trained.model_revision,
                 model.revision
             );
         }
-        Ok((built, parameters))
+        let parameters = trained.parameters(backbone.device(), backbone.dtype());
+        Ok((trained.built, parameters))
     }
 
     /// Refuses a batch that does not fit into memory, in scoring or in generation.

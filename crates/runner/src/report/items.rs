@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::answers::CellAnswers;
@@ -46,11 +47,9 @@ pub(super) fn disputed(
     split: ReportedSplit,
 ) -> Result<Vec<ReportedItem>, StoreError> {
     let most = (MOST / sheets.len().max(1)).clamp(1, MOST_OF_TASK);
-    let mut items = Vec::new();
-    for sheet in sheets {
-        items.extend(of_task(store, sheet, answers, split, most)?);
-    }
-    Ok(items)
+    let of_tasks: Result<Vec<_>, _> =
+        sheets.par_iter().map(|sheet| of_task(store, sheet, answers, split, most)).collect();
+    Ok(of_tasks?.concat())
 }
 
 fn of_task(

@@ -102,9 +102,9 @@ impl<'a> Matched<'a> {
     }
 
     fn compare(&self, task: &str, resamples: usize) -> Pair {
-        let differences: Vec<Vec<f64>> = self.right.iter().map(|pair| differences(*pair)).collect();
-        let count = |sign: f64| differences.iter().flatten().filter(|d| **d == sign).count() as u64;
-        let (only_a, only_b) = (count(1.0), count(-1.0));
+        let differences: Vec<Vec<i8>> = self.right.iter().map(|pair| differences(*pair)).collect();
+        let count = |sign: i8| differences.iter().flatten().filter(|d| **d == sign).count() as u64;
+        let (only_a, only_b) = (count(1), count(-1));
         let items = differences.iter().map(Vec::len).sum::<usize>() as u64;
         let [a, b] = self.methods;
         let mut rng = keyed_rng(0, &format!("{task}/{a}/{b}"));
@@ -133,9 +133,9 @@ impl<'a> Matched<'a> {
 }
 
 /// For each item that is right or wrong in both: 1 where only the first has it right, -1 where only the second has.
-fn differences([a, b]: [&[Option<bool>]; 2]) -> Vec<f64> {
+fn differences([a, b]: [&[Option<bool>]; 2]) -> Vec<i8> {
     let both = a.iter().zip(b).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
-    both.map(|(a, b)| f64::from(i8::from(a) - i8::from(b))).collect()
+    both.map(|(a, b)| i8::from(a) - i8::from(b)).collect()
 }
 
 /// The comparisons of all reports as a table for Parquet.

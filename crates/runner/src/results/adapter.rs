@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device};
 use peft_model::layout::Layout;
-use peft_model::peft::ConfiguredMethod;
-use peft_model::{Parameter, Parameters, adapter};
+use peft_model::{Parameter, adapter};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::cell::Cell;
 use super::portable::portable;
+use super::trained::Trained;
 use crate::files;
 use crate::files::atomic;
 use crate::files::checksum::{self, Damage};
@@ -93,36 +92,46 @@ impl<'a> Adapter<'a> {
         let path = folder.join(CONFIG);
         atomic::write(&path, &config).map_err(|source| AdapterError::Write { path, source })
     }
+}
 
-    /// Reads an adapter and builds its method for a model. One that was made elsewhere may lack checksums, which is
-    /// noted.
-    ///
-    /// # Errors
-    /// When a file is missing, broken, or another than was written, or the tensors do not fit the model.
-    pub fn load(
-        folder: &Path,
-        layout: &Layout,
-        device: &Device,
-        dtype: DType,
-    ) -> Result<(AdapterConfig, ConfiguredMethod, Parameters), AdapterError> {
-        peft_model::files::refuse_peft_adapter(folder)?;
-        let read = |name: &str| {
-            let path = folder.join(name);
-            let bytes = peft_model::files::read(&path, memory::available_bytes())?;
-            check(path, &bytes).map(|()| bytes)
-        };
-        let described = |problem: String| AdapterError::Unreadable { path: folder.join(CONFIG), problem };
-        let config: AdapterConfig = files::parse_json(&read(CONFIG)?).map_err(described)?;
-        let built = peft_model::peft::build(&config.method, &config.settings);
-        let built = built.map_err(|e| described(e.to_string()))?;
-        let declared = built.method.parameters(layout).map_err(described)?;
-        let bytes = read(TENSORS)?;
-        let path = folder.join(TENSORS);
-        check_cell(&path, &bytes, &config.cell)?;
-        let values = adapter::read(&declared, &bytes, &path)?;
-        let parameters = Parameters::from_host(declared, &[&values], device, dtype);
-        Ok((config, built, parameters))
-    }
+/// Whether a folder holds an adapter of this program.
+pub(super) fn is_adapter(folder: &Path) -> bool {
+    folder.join(CONFIG).exists()
+}
+
+/// Reads an adapter and builds its method for a model. One that was made elsewhere may lack checksums, which is noted.
+///
+/// # Errors
+/// When a file is missing, broken, or another than was written, or the tensors do not fit the model.
+pub(super) fn read(folder: &Path, layout: &Layout) -> Result<Trained, AdapterError> {
+    let described = |problem: String| AdapterError::Unreadable { path: folder.join(CONFIG), problem };
+    let config = description(folder)?;
+    let built = peft_model::peft::build(&config.method, &config.settings);
+    let built = built.map_err(|e| described(e.to_string()))?;
+    let declared = built.method.parameters(layout).map_err(described)?;
+    let (path, bytes) = checked(folder, TENSORS)?;
+    check_cell(&path, &bytes, &config.cell)?;
+    let values = adapter::read(&declared, &bytes, &path)?;
+    let AdapterConfig { method, model, model_revision, .. } = config;
+    Ok(Trained { method, built, declared, values, model: Some(model), revision: Some(model_revision) })
+}
+
+/// The backbone that the adapter in a folder was trained over.
+pub(super) fn backbone_of(folder: &Path) -> Result<String, AdapterError> {
+    Ok(description(folder)?.model)
+}
+
+fn description(folder: &Path) -> Result<AdapterConfig, AdapterError> {
+    let (path, bytes) = checked(folder, CONFIG)?;
+    files::parse_json(&bytes).map_err(|problem| AdapterError::Unreadable { path, problem })
+}
+
+/// A file of an adapter that is as it was written.
+fn checked(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), AdapterError> {
+    let path = folder.join(name);
+    let bytes = peft_model::files::read(&path, memory::available_bytes())?;
+    check(path.clone(), &bytes)?;
+    Ok((path, bytes))
 }
 
 /// Refuses a file that is another than was written.

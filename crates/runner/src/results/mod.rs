@@ -21,6 +21,7 @@ mod shown;
 mod store;
 mod sweep;
 mod table;
+mod trained;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterError};
 pub use cell::{Cell, FORMAT};
@@ -43,3 +44,4 @@ pub use shown::{Order, ReportedSplit};
 pub use store::{Claim, Claimed, Store, StoreError};
 pub use sweep::{Choice, Problem, Sweep, Trial};
 pub use table::{Block, Comparison, blocks, comparison, seeds_text, thousands, to_frame, to_text};
+pub use trained::Trained;

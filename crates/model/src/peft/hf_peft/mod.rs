@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 pub use fields::Fields;
-pub use read::{HfAdapter, is_hf_adapter, read};
+pub use read::{HfAdapter, base_model, is_hf_adapter, read};
 pub use write::write;
 
 use crate::layout::Layout;
@@ -83,6 +83,11 @@ pub struct Interchange {
 }
 
 impl Interchange {
+    /// The values of `peft_type` that describe the method.
+    pub fn types(&self) -> &'static [&'static str] {
+        self.types
+    }
+
     pub(crate) const fn of<M>() -> Self
     where
         M: HfPeft + Serialize + DeserializeOwned,

@@ -11,6 +11,9 @@ use crate::{Error, Init, Parameter, files};
 /// No description of an adapter is larger.
 const LARGEST_CONFIG: u64 = 1 << 20;
 
+/// The field that names the backbone.
+const BASE_MODEL: &str = "base_model_name_or_path";
+
 /// What peft wrote before it wrote safetensors.
 const PICKLED: &str = "adapter_model.bin";
 
@@ -42,18 +45,33 @@ pub fn is_hf_adapter(folder: &Path) -> bool {
 /// When a file is missing or broken, a field asks for what no method here does, or the tensors are not exactly those of
 /// the method on this backbone.
 pub fn read(folder: &Path, layout: &Layout) -> Result<HfAdapter, Error> {
-    let path = folder.join(CONFIG);
-    let described = |problem: String| Error::Config { path: path.clone(), problem };
-    let text = files::read_text(&path, LARGEST_CONFIG)?;
-    let fields: Map<String, Value> = serde_json::from_str(&text).map_err(|e| described(e.to_string()))?;
-    let text_of = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_string);
-    let (base_model, revision) = (text_of("base_model_name_or_path"), text_of("revision"));
+    let fields = description(folder)?;
+    let (base_model, revision) = (text(&fields, BASE_MODEL), text(&fields, "revision"));
+    let described = |problem: String| Error::Config { path: folder.join(CONFIG), problem };
     let (registered, interchange, settings) = method(fields, layout).map_err(described)?;
     let built = peft::build(registered.name, &settings)?;
     let declared = built.method.parameters(layout).map_err(described)?;
     let tensors = (interchange.tensors)(Value::Object(settings), layout).map_err(described)?;
     let values = values(&tensors_file(folder), &declared, &tensors)?;
     Ok(HfAdapter { name: registered.name, built, declared, values, base_model, revision })
+}
+
+/// The model that the adapter in a folder was made for, if that is told.
+///
+/// # Errors
+/// When the description cannot be read.
+pub fn base_model(folder: &Path) -> Result<Option<String>, Error> {
+    Ok(text(&description(folder)?, BASE_MODEL))
+}
+
+fn description(folder: &Path) -> Result<Map<String, Value>, Error> {
+    let path = folder.join(CONFIG);
+    let text = files::read_text(&path, LARGEST_CONFIG)?;
+    serde_json::from_str(&text).map_err(|e| Error::Config { path, problem: e.to_string() })
+}
+
+fn text(fields: &Map<String, Value>, key: &str) -> Option<String> {
+    fields.get(key).and_then(Value::as_str).map(str::to_string)
 }
 
 /// The method that the fields describe, and its settings.

@@ -1,0 +1,95 @@
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use peft_model::peft::hf_peft;
+
+use super::choice::DEFAULT_SUITE;
+use super::fetch::Fetch;
+use super::output;
+use crate::hub::{Hub, Progress};
+use crate::model;
+use crate::results::Trained;
+
+#[derive(Debug, Args)]
+#[command(after_help = super::examples::EXPORT)]
+pub(super) struct Export {
+    /// Folder of a trained adapter, such as results/pocket/adapters/CELL, or the file of its cell
+    adapter: PathBuf,
+    /// Folder that is written; it must be new or empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Layout of what is written
+    #[arg(long, value_enum, default_value_t)]
+    format: ExportFormat,
+    /// Backbone of the adapter: a folder or a hub id [default: the one it was trained on]
+    #[arg(long, value_name = "DIR_OR_HUB_ID")]
+    model: Option<String>,
+}
+
+/// Layouts that other programs read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExportFormat {
+    /// adapter_config.json and adapter_model.safetensors, which Python's peft loads
+    #[default]
+    HfPeft,
+}
+
+impl Export {
+    /// The `fetch` command for the model, if the command line names it.
+    pub(super) fn fetch(&self) -> Option<String> {
+        self.model.as_ref().map(|model| Fetch::command(Some(DEFAULT_SUITE), &[], Some(model)))
+    }
+
+    pub(super) fn execute(self) -> Result<ExitCode> {
+        let folder = folder(&self.adapter);
+        make_empty(&self.out)?;
+        let hub = Hub::from_env(Progress::detect())?;
+        let name = self.backbone(&folder)?;
+        let config = model::config(&name, &hub)?;
+        let trained = Trained::read(&folder, config.layout())?;
+        match self.format {
+            ExportFormat::HfPeft => {
+                let Trained { method, built, declared, values, .. } = &trained;
+                let method = (method.as_str(), &built.settings);
+                hf_peft::write(&self.out, method, config.layout(), (declared, values), &name)?;
+                output::line(format_args!(
+                    "{}: `PeftModel.from_pretrained(model, {:?})` loads it over {name}",
+                    self.out.display(),
+                    self.out.display().to_string()
+                ))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The model that the adapter belongs to.
+    fn backbone(&self, folder: &Path) -> Result<String> {
+        match &self.model {
+            Some(model) => Ok(model.clone()),
+            None => Trained::backbone_of(folder)?.with_context(|| {
+                format!("{}: it does not say which model it was trained on; give --model", folder.display())
+            }),
+        }
+    }
+}
+
+/// The adapter's folder where the file of a cell is given: they are neighbors.
+fn folder(given: &Path) -> PathBuf {
+    let results = given.parent().filter(|cells| cells.ends_with("cells")).and_then(Path::parent);
+    match (given.is_file(), results, given.file_stem()) {
+        (true, Some(results), Some(id)) => results.join("adapters").join(id),
+        _ => given.into(),
+    }
+}
+
+/// Makes a folder, or refuses one that holds something.
+fn make_empty(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut entries = folder.read_dir().with_context(|| format!("cannot read {}", folder.display()))?;
+    if entries.next().is_some() {
+        bail!("--out {}: the folder is not empty", folder.display());
+    }
+    Ok(())
+}

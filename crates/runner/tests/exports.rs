@@ -1,0 +1,68 @@
+//! Adapters on their way to Python's peft and back.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use common::{Workspace, assert_refused, assert_success, files};
+use serde_json::Value;
+
+/// The adapter that a run of two steps trains.
+fn train(w: &Workspace, method: &str) -> PathBuf {
+    assert_success(&w.train(method, &["--steps", "2", "--seed", "1", "--out", "out"]));
+    let adapters = w.path("out/adapters");
+    adapters.join(&files(&adapters)[0])
+}
+
+fn score(w: &Workspace, adapter: &str) -> String {
+    w.write("pairs.jsonl", "{\"source\": \"sentence: the film was good\", \"target\": \"1\"}\n");
+    let output = w.run(&["score", "--model", "model", "--adapter", adapter, "--input", "pairs.jsonl"]);
+    assert_success(&output);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn an_exported_adapter_scores_as_the_trained_one() {
+    for method in ["lora", "ia3", "layer-norm", "prompt-tuning", "dept"] {
+        let w = Workspace::new();
+        let adapter = train(&w, method);
+        let cell = w.path("out/cells").join(format!("{}.parquet", adapter.file_name().unwrap().display()));
+        assert_success(&w.run(&["export", cell.to_str().unwrap(), "--out", "exported"]));
+        assert_eq!(files(&w.path("exported")), ["adapter_config.json", "adapter_model.safetensors"]);
+        let config: Value = serde_json::from_str(&w.read("exported/adapter_config.json")).unwrap();
+        assert_eq!(config["base_model_name_or_path"], "model");
+        assert_eq!(score(&w, "exported"), score(&w, adapter.to_str().unwrap()), "{method}");
+    }
+}
+
+#[test]
+fn what_cannot_be_exported_is_said_in_one_line() {
+    let w = Workspace::new();
+    let adapter = train(&w, "adept");
+    let adapter = adapter.to_str().unwrap();
+    assert_refused(
+        &w.run(&["export", adapter, "--out", "exported"]),
+        &["adept", "Python's peft has no such method"],
+    );
+    fs::create_dir(w.path("full")).unwrap();
+    w.write("full/notes.txt", "mine");
+    assert_refused(&w.run(&["export", adapter, "--out", "full"]), &["--out full", "not empty"]);
+    assert_refused(&w.run(&["export", "nowhere", "--out", "new"]), &["nowhere"]);
+    assert_refused(
+        &w.run(&["export", adapter, "--model", "nowhere/at-all", "--out", "new"]),
+        &["nowhere/at-all"],
+    );
+}
+
+#[test]
+fn a_folder_of_two_adapters_is_refused() {
+    let w = Workspace::new();
+    let adapter = train(&w, "lora");
+    let own = adapter.to_str().unwrap();
+    assert_success(&w.run(&["export", own, "--out", "exported"]));
+    fs::copy(w.path("exported/adapter_config.json"), adapter.join("adapter_config.json")).unwrap();
+    w.write("pairs.jsonl", "{\"source\": \"a\", \"target\": \"1\"}\n");
+    let refused = w.run(&["score", "--model", "model", "--adapter", own, "--input", "pairs.jsonl"]);
+    assert_refused(&refused, &["adapter.json and adapter_config.json"]);
+}
