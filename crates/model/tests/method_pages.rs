@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use peft_model::peft::{self, METHODS, Registered};
-use peft_model::{Configuration, families};
+use peft_model::families;
 use serde_json::{Map, Value};
 
 fn root() -> PathBuf {
