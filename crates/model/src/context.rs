@@ -31,6 +31,16 @@ pub enum Weight {
     PerRun(Tensor<3>),
 }
 
+impl Weight {
+    /// `[rows, columns]` of the only run.
+    pub(crate) fn of_single_run(self) -> Tensor<2> {
+        match self {
+            Self::Shared(weight) => weight,
+            Self::PerRun(weight) => weight.squeeze_dim(0),
+        }
+    }
+}
+
 impl Context<'_> {
     /// A backbone tensor by name, or what the method trains in its place.
     pub fn weight(&self, name: &str) -> Weight {

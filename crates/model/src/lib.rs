@@ -43,6 +43,7 @@ pub mod families;
 pub mod files;
 mod generation_config;
 pub mod layout;
+mod merge;
 mod method;
 pub mod ops;
 pub mod optim;

@@ -2,7 +2,7 @@ use std::fmt::Debug;
 
 use burn::tensor::Tensor;
 
-use crate::context::Context;
+use crate::context::{Context, Weight};
 use crate::layout::{Branch, Layout, Linear, Norm, Stack};
 use crate::parameters::{Gradients, Group, Parameter, Parameters};
 
@@ -127,6 +127,12 @@ pub trait Method: Debug + Send + Sync {
         output
     }
 
+    /// Puts another embedding table in the place of the one in which a stack looks its ids up.
+    fn embeddings(&self, context: &Context, stack: Stack, table: Weight) -> Weight {
+        let _ = (context, stack);
+        table
+    }
+
     /// Added to each run's training loss, `[runs]`; reported losses leave it out.
     fn penalty(&self, context: &Context) -> Option<Tensor<1>> {
         let _ = context;
@@ -138,6 +144,30 @@ pub trait Method: Debug + Send + Sync {
     fn after_update(&self, parameters: Parameters, gradients: &Gradients, count: StepCount) -> Parameters {
         let _ = (gradients, count);
         parameters
+    }
+
+    /// Whether what the method learns can become weights of the backbone: [`Method::merged`] says what each linear map
+    /// becomes, and a parameter that has the name of a backbone tensor takes its place.
+    ///
+    /// # Errors
+    /// Says why not.
+    fn merges(&self) -> Result<(), String> {
+        Err("it does not say what the backbone's weights become".into())
+    }
+
+    /// What the weight `[out, in]` of a linear map becomes, so that it alone does what the method makes of the map; the
+    /// context holds a single run, and all tensors are in f32.
+    fn merged(&self, context: &Context, linear: &Linear, weight: Tensor<2>) -> Tensor<2> {
+        let _ = (context, linear);
+        weight
+    }
+
+    /// What the embedding table `[vocab_size, d_model]` becomes for the encoder, where a method changes each token's
+    /// embedding by itself; the context holds a single run, and all tensors are in f32. A soft prompt is all that may
+    /// be left of the method then.
+    fn folded_embeddings(&self, context: &Context, table: Tensor<2>) -> Option<Tensor<2>> {
+        let _ = (context, table);
+        None
     }
 }
 

@@ -192,10 +192,23 @@ impl Parameters {
     /// # Panics
     /// When the method declared no such parameter, or one of another rank.
     pub fn get<const D: usize>(&self, name: &str) -> Tensor<D> {
+        self.get_f32(name).cast(self.dtype)
+    }
+
+    /// A tensor by name, `[runs, ...shape]`, as the optimizer keeps it: for sums over many elements.
+    ///
+    /// # Panics
+    /// When the method declared no such parameter, or one of another rank.
+    pub fn get_f32<const D: usize>(&self, name: &str) -> Tensor<D> {
         let &i = self.index.get(name).unwrap_or_else(|| panic!("the method declared no parameter `{name}`"));
         let mut shape = [self.runs; D];
         shape[1..].copy_from_slice(&self.declared[i].shape);
-        self.values[i].clone().reshape(shape).cast(self.dtype)
+        self.values[i].clone().reshape(shape)
+    }
+
+    /// The same parameters for a backbone of another type.
+    pub(crate) fn for_dtype(&self, dtype: DType) -> Self {
+        Self { dtype, ..self.clone() }
     }
 
     /// A copy whose tensors record what is done with them, for one training step.
@@ -226,6 +239,11 @@ impl Parameters {
     pub fn with_values(&self, values: Vec<Tensor<2>>) -> Self {
         let runs = values.first().map_or(self.runs, |v| v.dims()[0]);
         Self { values, runs, ..self.clone() }
+    }
+
+    /// Other parameters of the same runs.
+    pub(crate) fn with(&self, declared: Vec<Parameter>, values: Vec<Tensor<2>>) -> Self {
+        Self::from_values(declared, values, self.runs, self.dtype)
     }
 
     /// The parameters of some of the runs, in this order.

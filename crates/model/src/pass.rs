@@ -4,7 +4,7 @@ use burn::tensor::{Int, Tensor, activation};
 
 use crate::context::{Context, Weight};
 use crate::dropout::Mask;
-use crate::layout::{Linear, Norm};
+use crate::layout::{Linear, Norm, Stack};
 use crate::method::Method;
 use crate::ops;
 
@@ -56,11 +56,11 @@ impl<'a> Pass<'a> {
         self.method.norm(self, norm, ops::rms_norm(input, scale, epsilon))
     }
 
-    /// Looks ids up in the embedding table: `[runs, batch, length]` to `[runs, batch, length, d_model]`.
-    pub fn embed(&self, ids: Tensor<3, Int>) -> Tensor<4> {
+    /// Looks ids up in the embedding table of a stack: `[runs, batch, length]` to `[runs, batch, length, d_model]`.
+    pub fn embed(&self, stack: Stack, ids: Tensor<3, Int>) -> Tensor<4> {
         let [runs, batch, length] = ids.dims();
         let d_model = self.layout.d_model;
-        let rows = match self.weight(&self.layout.embedding) {
+        let rows = match self.method.embeddings(self, stack, self.weight(&self.layout.embedding)) {
             Weight::Shared(table) => table.select(0, ids.reshape([-1])),
             Weight::PerRun(tables) => {
                 let vocabulary = self.layout.vocab_size;

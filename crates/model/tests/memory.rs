@@ -31,7 +31,8 @@ fn update(
     let update = Update {
         backbone,
         method,
-        count: StepCount { step: 1, steps: 1 },
+        // The first of many, so that no method has done with its tensors.
+        count: StepCount { step: 1, steps: 100 },
         rates: &rates,
         factor: 1.0,
         gradient_checkpointing,

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use peft_model::peft::{self, METHODS, Registered};
 use peft_model::families;
+use peft_model::peft::{self, METHODS, Registered};
 use serde_json::{Map, Value};
 
 fn root() -> PathBuf {
@@ -65,8 +65,9 @@ fn page(method: &Registered) -> String {
     let source = source(method);
     let built = peft::build(method.name, &Map::new()).unwrap();
     let count = peft::num_trainable(built.method.as_ref(), families::reference().layout()).unwrap();
-    let prompt = fs::read_to_string(root().join("crates/model/src/peft/prompt.rs")).unwrap();
-    let (own, of_prompts) = (described(&source), described(&prompt));
+    let shared = |file| fs::read_to_string(root().join("crates/model/src/peft").join(file)).unwrap();
+    let (prompt, low_rank) = (shared("prompt.rs"), shared("low_rank.rs"));
+    let (own, of_prompts, of_low_ranks) = (described(&source), described(&prompt), described(&low_rank));
     let mut page = format!("# {} (`{}`)\n\n{}\n\n", method.title, method.name, marked(&source, "//!"));
     writeln!(page, "- Paper: {}", method.paper).unwrap();
     writeln!(page, "- Trainable parameters on T5-base with these settings: {}", thousands(count)).unwrap();
@@ -85,7 +86,7 @@ fn page(method: &Registered) -> String {
     for (key, default) in settings("", &built.settings) {
         let meaning = match key.strip_prefix("prompt.") {
             Some(key) => of_prompts.get(key),
-            None => own.get(key.as_str()),
+            None => own.get(key.as_str()).or_else(|| of_low_ranks.get(key.as_str())),
         };
         let meaning = meaning.map_or("", String::as_str).replace('|', "\\|");
         writeln!(page, "| `{key}` | `{}` | {meaning} |", default.replace('|', "\\|")).unwrap();

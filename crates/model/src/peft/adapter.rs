@@ -110,6 +110,10 @@ impl Method for Adapter {
         let hidden = self.activation.apply(affine(output.clone(), "down"));
         output + affine(hidden, "up")
     }
+
+    fn merges(&self) -> Result<(), String> {
+        Err("its bottlenecks are not linear, and the backbone has no weights for them".into())
+    }
 }
 
 impl Nonlinearity {

@@ -77,15 +77,29 @@ impl Method for Adept {
         if context.dropout.is_none() && !self.offsets_in_evaluation {
             return prepend(context, input);
         }
-        let affine = |input, part: &str| {
-            let weight: Tensor<3> = context.parameters.get(&format!("{part}.weight"));
-            let bias: Tensor<2> = context.parameters.get(&format!("{part}.bias"));
-            affine_per_run(input, weight.transpose(), bias)
-        };
-        let hidden =
-            context.dropout("down", affine(input.embeddings.clone(), "down"), self.bottleneck_dropout);
-        let offsets = affine(activation::relu(hidden), "up");
+        let offsets = offsets(context, input.embeddings.clone(), self.bottleneck_dropout);
         let embeddings = input.embeddings + offsets;
         prepend(context, Input { embeddings, ..input })
     }
+
+    fn merges(&self) -> Result<(), String> {
+        Err("its prompt stands in the input; its offsets fold into an embedding table for the encoder alone"
+            .into())
+    }
+
+    fn folded_embeddings(&self, context: &Context, table: Tensor<2>) -> Option<Tensor<2>> {
+        let offsets = || offsets(context, table.clone().unsqueeze(), self.bottleneck_dropout);
+        self.offsets_in_evaluation.then(|| table.clone() + offsets().reshape(table.dims()))
+    }
+}
+
+/// `f(e)` of embeddings `[runs, batch, length, d_model]`.
+fn offsets(context: &Context, embeddings: Tensor<4>, dropout: f64) -> Tensor<4> {
+    let affine = |input, part: &str| {
+        let weight: Tensor<3> = context.parameters.get(&format!("{part}.weight"));
+        let bias: Tensor<2> = context.parameters.get(&format!("{part}.bias"));
+        affine_per_run(input, weight.transpose(), bias)
+    };
+    let hidden = context.dropout("down", affine(embeddings, "down"), dropout);
+    affine(activation::relu(hidden), "up")
 }

@@ -84,6 +84,10 @@ impl Method for BitFit {
         let bias = per_run(context.parameters.get(&bias), &output);
         output + bias
     }
+
+    fn merges(&self) -> Result<(), String> {
+        Err("it trains biases, and the backbone's linear maps and norms have none".into())
+    }
 }
 
 fn bias(path: &str) -> String {

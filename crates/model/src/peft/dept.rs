@@ -122,6 +122,10 @@ impl Method for Dept {
         let embeddings = input.embeddings + offsets;
         prepend(context, Input { embeddings, ..input })
     }
+
+    fn merges(&self) -> Result<(), String> {
+        Err("its prompt stands in the input, and its offsets belong to the encoder's input alone".into())
+    }
 }
 
 impl Dept {

@@ -20,4 +20,8 @@ impl Method for Frozen {
     fn learning_rates(&self) -> Vec<(Group, f64)> {
         Vec::new()
     }
+
+    fn merges(&self) -> Result<(), String> {
+        Ok(())
+    }
 }

@@ -41,4 +41,8 @@ impl Method for FullFineTuning {
     fn side_by_side(&self) -> bool {
         false
     }
+
+    fn merges(&self) -> Result<(), String> {
+        Ok(())
+    }
 }

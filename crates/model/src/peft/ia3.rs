@@ -63,6 +63,20 @@ impl Method for Ia3 {
     ) -> Tensor<4> {
         rescale(context, linear, Side::Output, output)
     }
+
+    fn merges(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Each factor goes into its row or column of the weight `[out, in]`.
+    fn merged(&self, context: &Context, linear: &Linear, weight: Tensor<2>) -> Tensor<2> {
+        let row = || context.parameters.get::<2>(&factors(linear));
+        match side(linear) {
+            Some(Side::Input) => weight * row(),
+            Some(Side::Output) => weight * row().transpose(),
+            None => weight,
+        }
+    }
 }
 
 /// What of a linear map is rescaled.

@@ -4,25 +4,34 @@
 //! counting, initializing, training, saving and running several seeds side by side follow from that. To add one: write
 //! its file, then add its `mod` line and its line in [`METHODS`].
 
+mod adalora;
 mod adapter;
 mod adept;
+mod allocation;
 mod bitfit;
 mod dept;
+mod dora;
+mod folded;
 mod frozen;
 mod full;
 pub mod hf_peft;
 mod ia3;
 mod layer_norm;
 mod lora;
+mod low_rank;
 mod prefix_tuning;
 mod prompt;
 mod prompt_tuning;
 mod registered;
+mod rslora;
+mod targets;
+mod vera;
 
 use std::sync::{PoisonError, RwLock};
 
 use serde_json::{Map, Value};
 
+pub(crate) use folded::Folded;
 pub use frozen::frozen;
 pub use prompt::{Prompt, PromptInit};
 pub use registered::{ConfiguredMethod, Registered, Validate};
@@ -40,6 +49,10 @@ pub static METHODS: &[Registered] = &[
     adapter::REGISTERED,
     bitfit::REGISTERED,
     lora::REGISTERED,
+    rslora::REGISTERED,
+    dora::REGISTERED,
+    adalora::REGISTERED,
+    vera::REGISTERED,
     prefix_tuning::REGISTERED,
     ia3::REGISTERED,
     layer_norm::REGISTERED,
@@ -149,6 +162,12 @@ mod tests {
         assert_eq!(trainable("bitfit", json!({"norms": "none"})), 280_960 - 60 * 768);
         assert_eq!(trainable("lora", json!({})), 3_538_944);
         assert_eq!(trainable("lora", json!({"rank": 34})), 3_760_128);
+        // Queries and values of 36 attentions.
+        let adapted = 2 * 36;
+        assert_eq!(trainable("rslora", json!({})), adapted * 32 * (768 + 768));
+        assert_eq!(trainable("dora", json!({})), adapted * (32 * (768 + 768) + 768));
+        assert_eq!(trainable("adalora", json!({})), adapted * 12 * (768 + 768 + 1));
+        assert_eq!(trainable("vera", json!({})), adapted * (256 + 768));
         // Two factors of 768 in each of 36 attentions, one of 3,072 in each of 24 feed-forward layers.
         assert_eq!(trainable("ia3", json!({})), 2 * 768 * 36 + 3072 * 24);
         assert_eq!(trainable("layer-norm", json!({})), 62 * 768);
@@ -186,9 +205,11 @@ mod tests {
 
     #[test]
     fn targets_that_a_backbone_lacks_are_refused() {
-        let built = build("lora", json!({"targets": ["q", "wi_0"]}).as_object().unwrap()).unwrap();
-        let error = num_trainable(built.method.as_ref(), reference().layout()).unwrap_err();
-        assert!(error.contains("`wi_0`") && error.contains("q, k, v, o, wi, wo"), "{error}");
+        for name in ["lora", "rslora", "dora", "adalora", "vera"] {
+            let built = build(name, json!({"targets": ["q", "wi_0"]}).as_object().unwrap()).unwrap();
+            let error = num_trainable(built.method.as_ref(), reference().layout()).unwrap_err();
+            assert!(error.contains("`wi_0`") && error.contains("q, k, v, o, wi, wo"), "{error}");
+        }
     }
 
     #[test]
@@ -219,6 +240,12 @@ mod tests {
             ("lora", "alpha", json!(-1.0)),
             ("dept", "alpha", json!(0)),
             ("adapter", "bottleneck", json!(1 << 25)),
+            ("adalora", "target_rank", json!(13)),
+            ("adalora", "initial_warmup", json!(0.5)),
+            ("adalora", "final_warmup", json!(0.9)),
+            ("adalora", "orthogonality", json!(-0.1)),
+            ("adalora", "interval", json!(0)),
+            ("vera", "initial_d", json!(0)),
             ("prefix-tuning", "prefix_length", json!(0)),
             ("prefix-tuning", "hidden", json!(1 << 25)),
         ] {

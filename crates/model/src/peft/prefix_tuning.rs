@@ -76,6 +76,10 @@ impl Method for PrefixTuning {
         let batch = own.keys.dims()[1];
         KeysValues { keys: per_sentence(keys, batch), values: per_sentence(values, batch) }.append(own)
     }
+
+    fn merges(&self) -> Result<(), String> {
+        Err("its prefixes are keys and values of no token, which no weight gives".into())
+    }
 }
 
 impl PrefixTuning {

@@ -60,4 +60,8 @@ impl Method for PromptTuning {
             Stack::Decoder => input,
         }
     }
+
+    fn merges(&self) -> Result<(), String> {
+        Err("its prompt stands in the input, and no weight puts positions there".into())
+    }
 }

@@ -51,7 +51,7 @@ pub(super) fn decode(
 pub(super) fn begin(pass: &Pass, model: &T5, ids: Tensor<3, Int>, encoded: &Encoded, past: usize) -> State {
     let [runs, batch, length] = ids.dims();
     let mask = Tensor::ones([runs, batch, length], &ids.device());
-    let embeddings = pass.embed(ids);
+    let embeddings = pass.embed(Stack::Decoder, ids);
     let input = pass.method.input(pass, Stack::Decoder, Input { embeddings, mask });
     State {
         states: pass.dropout("decoder.input", input.embeddings),

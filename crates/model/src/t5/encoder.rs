@@ -30,7 +30,7 @@ pub(super) fn encode(pass: &Pass, model: &T5, source: Rows) -> Encoded {
 
 /// The embedded sources.
 pub(super) fn begin(pass: &Pass, model: &T5, source: Rows) -> State {
-    let input = Input { embeddings: pass.embed(source.ids), mask: source.mask };
+    let input = Input { embeddings: pass.embed(Stack::Encoder, source.ids), mask: source.mask };
     let Input { embeddings, mask } = pass.method.input(pass, Stack::Encoder, input);
     let mask = (mask.neg() + 1.0) * HIDDEN;
     let states = pass.dropout("encoder.input", embeddings);

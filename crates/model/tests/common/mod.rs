@@ -112,6 +112,10 @@ pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
         ("full", "full", json!({})),
         ("prompt-tuning", "prompt-tuning", json!({"prompt": {"length": 5}})),
         ("lora", "lora", json!({"rank": 3, "alpha": 6.0})),
+        ("rslora", "rslora", json!({"rank": 3, "alpha": 6.0})),
+        ("dora", "dora", json!({"rank": 3, "alpha": 6.0})),
+        ("adalora", "adalora", json!({"initial_rank": 3, "target_rank": 2, "alpha": 6.0})),
+        ("vera", "vera", json!({"rank": 5, "targets": ["q", "v", "wo"]})),
         ("bitfit", "bitfit", json!({})),
         ("bitfit-scale", "bitfit", json!({"norms": "scale"})),
         ("adapter-houlsby", "adapter", json!({"bottleneck": 4, "placement": "houlsby"})),
@@ -145,6 +149,13 @@ fn other_paths() -> Vec<(&'static str, &'static str, Value)> {
     vec![
         ("lora with dropout", "lora", json!({"rank": 2, "dropout": 0.2})),
         ("lora everywhere", "lora", json!({"rank": 1, "targets": ["q", "k", "v", "o", "wo"]})),
+        ("dora with dropout", "dora", json!({"rank": 2, "dropout": 0.2, "targets": ["k", "o", "wo"]})),
+        ("vera with dropout", "vera", json!({"rank": 3, "dropout": 0.2})),
+        (
+            "adalora with squares",
+            "adalora",
+            json!({"initial_rank": 2, "target_rank": 1, "regularizer": "sum-of-squares", "dropout": 0.2}),
+        ),
         ("adept with dropout", "adept", json!({"prompt": {"length": 2}, "bottleneck_dropout": 0.2})),
         (
             "prompt-tuning with embeddings",
