@@ -13,6 +13,15 @@ from torch.nn.functional import gelu, pad, relu, silu
 ACTIVATIONS = {"gelu-new": lambda x: gelu(x, approximate="tanh"), "relu": relu, "silu": silu}
 
 
+def load_folded(model, folder):
+    """What `peft-bench export --merge` wrote of an ADePT adapter, over the model of the same folder."""
+    tensors = load_file(Path(folder) / "encoder_inputs.safetensors")
+    table = torch.nn.Embedding.from_pretrained(tensors["encoder_embeddings"])
+    model.encoder.set_input_embeddings(table)
+    prompt(model, tensors, None, table)
+    return model.eval()
+
+
 def load_adapter(model, folder):
     config = json.loads((Path(folder) / "adapter.json").read_text())
     tensors, settings = load_file(Path(folder) / "adapter.safetensors"), config["settings"]
@@ -23,10 +32,12 @@ def load_adapter(model, folder):
     return model.eval()
 
 
-def prompt(model, tensors, settings):
+def prompt(model, tensors, settings, table=None):
     soft = tensors.get("prompt", torch.empty(0, model.config.d_model))
 
     def offsets(embeds):
+        if table is not None:
+            return 0
         if "down.weight" in tensors:
             hidden = relu(embeds @ tensors["down.weight"] + tensors["down.bias"])
             return hidden @ tensors["up.weight"] + tensors["up.bias"]
@@ -37,7 +48,7 @@ def prompt(model, tensors, settings):
 
     def encoder(_module, args, kwargs):
         embeds = kwargs.pop("inputs_embeds", None)
-        embeds = model.shared(kwargs.pop("input_ids")) if embeds is None else embeds
+        embeds = (table or model.shared)(kwargs.pop("input_ids")) if embeds is None else embeds
         mask = kwargs.get("attention_mask")
         mask = torch.ones(embeds.shape[:2]) if mask is None else mask
         kwargs["inputs_embeds"] = torch.cat([soft.expand(len(embeds), -1, -1), embeds + offsets(embeds)], 1)

@@ -85,9 +85,15 @@ fn main() -> Result<()> {
     };
     for (variant, own) in variants.iter().zip(&times) {
         // Ratios of one round, so that what slows a whole round down does not count.
-        let ratios: Vec<f64> = own.iter().zip(&times[0]).map(|(t, frozen)| t.div_duration_f64(*frozen)).collect();
+        let ratios: Vec<f64> =
+            own.iter().zip(&times[0]).map(|(t, frozen)| t.div_duration_f64(*frozen)).collect();
         let milliseconds: Vec<f64> = own.iter().map(|t| 1e3 * t.as_secs_f64()).collect();
-        println!("{:<26} {:7.1} ms  {:.3} of the frozen backbone's", variant.name, median(&milliseconds), median(&ratios));
+        println!(
+            "{:<26} {:7.1} ms  {:.3} of the frozen backbone's",
+            variant.name,
+            median(&milliseconds),
+            median(&ratios)
+        );
     }
     Ok(())
 }

@@ -66,3 +66,43 @@ fn a_folder_of_two_adapters_is_refused() {
     let refused = w.run(&["score", "--model", "model", "--adapter", own, "--input", "pairs.jsonl"]);
     assert_refused(&refused, &["adapter.json and adapter_config.json"]);
 }
+
+/// Scores of the merged model without an adapter.
+fn score_merged(w: &Workspace) -> Vec<f64> {
+    let output = w.run(&["score", "--model", "merged", "--input", "pairs.jsonl"]);
+    assert_success(&output);
+    log_probabilities(&String::from_utf8(output.stdout).unwrap())
+}
+
+fn log_probabilities(lines: &str) -> Vec<f64> {
+    let row = |line: &str| serde_json::from_str::<Value>(line).unwrap()["logprob"].as_f64().unwrap();
+    lines.lines().map(row).collect()
+}
+
+#[test]
+fn a_merged_model_scores_as_the_adapter_does() {
+    for method in ["lora", "dora", "ia3", "layer-norm", "full"] {
+        let w = Workspace::new();
+        let adapter = train(&w, method);
+        let adapter = adapter.to_str().unwrap();
+        assert_success(&w.run(&["export", adapter, "--merge", "--out", "merged"]));
+        let trained = log_probabilities(&score(&w, adapter));
+        for (merged, trained) in score_merged(&w).iter().zip(trained) {
+            assert!((merged - trained).abs() < 1e-5 * trained.abs(), "{method}: {merged} {trained}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_merged_is_refused_with_its_reason() {
+    let w = Workspace::new();
+    let adapter = train(&w, "bitfit");
+    let adapter = adapter.to_str().unwrap();
+    assert_refused(
+        &w.run(&["export", adapter, "--merge", "--out", "merged"]),
+        &["bitfit cannot be merged", "bias"],
+    );
+    let merge = ["export", adapter, "--merge", "--format", "hf-peft", "--out", "merged"];
+    let output = w.run(&merge);
+    assert_eq!(output.status.code(), Some(2));
+}

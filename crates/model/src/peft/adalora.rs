@@ -29,7 +29,7 @@ use crate::ops::{linear_per_run, per_run, sum_rows};
 use crate::{Context, Gradients, Group, Init, Method, Parameter, Parameters, StepCount};
 
 pub(super) const REGISTERED: Registered =
-    Registered::new::<AdaLora>("adalora", "AdaLoRA", "Zhang et al. 2023");
+    Registered::new::<AdaLora>("adalora", "AdaLoRA", "Zhang et al. 2023").as_in_peft::<AdaLora>();
 
 /// Low-rank updates in the form of a singular value decomposition, of a rank that training allocates.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -255,14 +255,14 @@ impl Regularizer {
     }
 }
 
-fn q(linear: &Linear) -> String {
+pub(super) fn q(linear: &Linear) -> String {
     format!("{}.lora_A", linear.path)
 }
 
-fn lambda(linear: &Linear) -> String {
+pub(super) fn lambda(linear: &Linear) -> String {
     format!("{}.lora_E", linear.path)
 }
 
-fn p(linear: &Linear) -> String {
+pub(super) fn p(linear: &Linear) -> String {
     format!("{}.lora_B", linear.path)
 }

@@ -16,10 +16,11 @@ use crate::layout::{Layout, Linear};
 use crate::ops::{linear_per_run, per_run};
 use crate::{Computed, Context, Group, Init, Method, Parameter};
 
-pub(super) const REGISTERED: Registered = Registered::new::<Vera>("vera", "VeRA", "Kopiczko et al. 2024");
+pub(super) const REGISTERED: Registered =
+    Registered::new::<Vera>("vera", "VeRA", "Kopiczko et al. 2024").as_in_peft::<Vera>();
 
-const A: &str = "vera_A";
-const B: &str = "vera_B";
+pub(super) const A: &str = "vera_A";
+pub(super) const B: &str = "vera_B";
 
 /// Vectors that scale the rows of two random matrices.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,6 +55,12 @@ impl Validate for Vera {
 }
 
 impl Vera {
+    /// Most outputs and inputs of an adapted map.
+    pub(super) fn largest(&self, layout: &Layout) -> [usize; 2] {
+        let adapted = || layout.linears.iter().filter(|linear| self.targets.adapt(linear));
+        [0, 1].map(|side| adapted().map(|linear| linear.shape[side]).max().unwrap_or(1))
+    }
+
     /// The parts of A and B that belong to a map: `[runs, rank, in]` and `[runs, out, rank]`.
     fn projections(&self, context: &Context, linear: &Linear) -> [Tensor<3>; 2] {
         let [out, input] = linear.shape;
@@ -64,8 +71,7 @@ impl Vera {
 impl Method for Vera {
     fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
         let adapted = self.targets.adapted(layout)?;
-        let largest = |side: usize| adapted.iter().map(|linear| linear.shape[side]).max().unwrap_or(1);
-        let (out, input) = (largest(0), largest(1));
+        let [out, input] = self.largest(layout);
         let kaiming = |inputs: usize| Init::Uniform((6.0 / inputs as f64).sqrt());
         let mut parameters = vec![
             Parameter::new(A, &[self.rank, input], kaiming(input)).frozen(),
@@ -119,10 +125,10 @@ impl Method for Vera {
     }
 }
 
-fn vector_d(linear: &Linear) -> String {
+pub(super) fn vector_d(linear: &Linear) -> String {
     format!("{}.vera_d", linear.path)
 }
 
-fn vector_b(linear: &Linear) -> String {
+pub(super) fn vector_b(linear: &Linear) -> String {
     format!("{}.vera_b", linear.path)
 }

@@ -68,7 +68,9 @@ pub(super) const EXPORT: &str = "\
 Examples:
   An adapter for Python's peft:
     peft-bench export results/paper/adapters/CELL --out lora-rte
-  From there to transformers:
+  A model of its own for transformers, where the method can be merged:
+    peft-bench export results/paper/adapters/CELL --merge --out t5-rte
+  From the first to Python:
     PeftModel.from_pretrained(
       AutoModelForSeq2SeqLM.from_pretrained(\"google-t5/t5-base\"), \"lora-rte\")
 ";

@@ -1,15 +1,17 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
 use peft_model::peft::hf_peft;
+use peft_model::{Adaptation, adapter};
 
 use super::choice::DEFAULT_SUITE;
 use super::fetch::Fetch;
 use super::output;
 use crate::hub::{Hub, Progress};
-use crate::model;
+use crate::model::{self, Model, Precision};
 use crate::results::Trained;
 
 #[derive(Debug, Args)]
@@ -23,10 +25,17 @@ pub(super) struct Export {
     /// Layout of what is written
     #[arg(long, value_enum, default_value_t)]
     format: ExportFormat,
+    /// Merge the adapter into its backbone's weights, and write a model that transformers loads; of ADePT, whose offsets
+    /// become the encoder's own embedding table, that table and the prompt are written beside the backbone
+    #[arg(long, conflicts_with = "format")]
+    merge: bool,
     /// Backbone of the adapter: a folder or a hub id [default: the one it was trained on]
     #[arg(long, value_name = "DIR_OR_HUB_ID")]
     model: Option<String>,
 }
+
+/// Name of the file that holds the encoder's own embedding table and a soft prompt.
+const ENCODER_INPUTS: &str = "encoder_inputs.safetensors";
 
 /// Layouts that other programs read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -47,6 +56,9 @@ impl Export {
         make_empty(&self.out)?;
         let hub = Hub::from_env(Progress::detect())?;
         let name = self.backbone(&folder)?;
+        if self.merge {
+            return self.merged(&folder, &name, &hub);
+        }
         let config = model::config(&name, &hub)?;
         let trained = Trained::read(&folder, config.layout())?;
         match self.format {
@@ -61,6 +73,40 @@ impl Export {
                 ))?;
             }
         }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Writes the backbone with the adapter in its weights.
+    fn merged(&self, folder: &Path, name: &str, hub: &Hub) -> Result<ExitCode> {
+        let model = Model::open(name, hub, &Device::flex(), Precision::F32)?;
+        let backbone = &model.backbone;
+        let trained = Trained::read(folder, backbone.layout())?;
+        if let Some(other) = trained.other_backbone(&model.id, &model.revision) {
+            bail!(
+                "{}: the adapter was trained on {other}, and cannot be merged into {} ({})",
+                folder.display(),
+                model.id,
+                model.revision
+            );
+        }
+        let parameters = trained.parameters(backbone.device(), backbone.dtype());
+        let adaptation = Adaptation::new(trained.built.method.as_ref(), &parameters);
+        match backbone.folded(&adaptation) {
+            Some((_, folded)) => {
+                backbone.save(&self.out, DType::F32)?;
+                adapter::save(&folded, 0, &self.out.join(ENCODER_INPUTS))?;
+            }
+            None => {
+                let merged = backbone.merged(&adaptation).map_err(|why| {
+                    anyhow!("{}: {} cannot be merged: {why}", folder.display(), trained.method)
+                })?;
+                backbone.configuration().build(merged).save(&self.out, DType::F32)?;
+            }
+        }
+        let (_, tokenizer) = model::tokenizer_file(name, hub)?;
+        let path = self.out.join("tokenizer.json");
+        std::fs::write(&path, tokenizer).with_context(|| format!("cannot write {}", path.display()))?;
+        output::line(format_args!("{}: {name} with {} merged into it", self.out.display(), trained.method))?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -8,11 +8,13 @@ mod fields;
 mod read;
 mod write;
 
+mod adalora;
 mod dept;
 mod ia3;
 mod layer_norm;
 mod lora;
 mod prompt_tuning;
+mod vera;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};

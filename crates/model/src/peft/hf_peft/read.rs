@@ -83,13 +83,22 @@ fn method(
     let kind = fields.take("peft_type").unwrap_or_default();
     let methods = peft::methods();
     let known = methods.iter().filter_map(|method| Some((*method, method.hf_peft?)));
-    for (method, interchange) in known.clone().filter(|(_, i)| i.types.iter().any(|name| kind == *name)) {
+    let of_kind: Vec<_> =
+        known.clone().filter(|(_, interchange)| interchange.types.iter().any(|name| kind == *name)).collect();
+    for (method, interchange) in &of_kind {
         let mut fields = fields.clone();
         if let Some(settings) = (interchange.from_fields)(&mut fields, layout)? {
             fields.finish()?;
             let Value::Object(settings) = settings else { unreachable!("a method is a struct") };
-            return Ok((method, interchange, settings));
+            return Ok((*method, *interchange, settings));
         }
+    }
+    if !of_kind.is_empty() {
+        let names: Vec<&str> = of_kind.iter().map(|(method, _)| method.name).collect();
+        return Err(format!(
+            "`peft_type` is {kind}, but its switches (`use_...`) together describe none of {}",
+            names.join(", ")
+        ));
     }
     let mut types: Vec<&str> = known.flat_map(|(_, interchange)| interchange.types).copied().collect();
     types.sort_unstable();
