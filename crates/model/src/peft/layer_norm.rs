@@ -38,4 +38,8 @@ impl Method for LayerNormTuning {
     fn learning_rates(&self) -> Vec<(Group, f64)> {
         vec![(Group::NETWORK, self.learning_rate)]
     }
+
+    fn starts_at_backbone(&self) -> bool {
+        true
+    }
 }

@@ -91,6 +91,10 @@ impl Method for Lora {
         vec![(Group::NETWORK, self.learning_rate)]
     }
 
+    fn starts_at_backbone(&self) -> bool {
+        true
+    }
+
     fn projection(
         &self,
         context: &Context,
