@@ -36,7 +36,6 @@ use serde::{Deserialize, Serialize};
 use super::{Registered, Validate, learning_rate, positive, probability};
 use crate::layout::{Branch, Layout, Linear, Norm, NormSite, Projection, Site, Stack, SublayerKind};
 use crate::ops::{Attention, affine_per_run, attention, linear_per_run, per_run, rms_norm};
-use crate::settings::LARGEST;
 use crate::{Computed, Context, Group, Init, Ladder, Method, Parameter, Weights};
 
 pub(super) const REGISTERED: Registered = Registered::new::<Lst>("lst", "LST", "Sung et al. 2022");
@@ -74,13 +73,16 @@ impl Default for Lst {
 impl Validate for Lst {
     fn validate(&self) -> Result<(), String> {
         positive("reduction", self.reduction)?;
-        if self.drop_every > LARGEST {
-            return Err(format!("`drop_every` is {}; it must be at most {LARGEST}", self.drop_every));
+        if self.drop_every > DEEPEST {
+            return Err(format!("`drop_every` is {}; it must be at most {DEEPEST}", self.drop_every));
         }
         probability("dropout", self.dropout)?;
         learning_rate("learning_rate", self.learning_rate)
     }
 }
+
+/// Blocks that no stack has more of.
+const DEEPEST: usize = 1000;
 
 /// The gates' temperature.
 const TEMPERATURE: f64 = 0.1;
