@@ -113,12 +113,12 @@ impl Case {
     }
 
     /// The parameters after so many updates on the fixture's batch: at ten times the rates of a real training, which few
-    /// updates would not show, but at most 0.05, as a model of width 32 is soon beside itself.
+    /// updates would not show, but at most 0.1, beyond which a model this small is soon beside itself.
     fn train(&self, steps: u64) -> Parameters {
         let mut parameters = self.start(3);
         let settings = AdamWSettings { epsilon: 1e-6, weight_decay: 0.01, max_gradient_norm: 1.0 };
         let mut optimizer = AdamW::new(&parameters, settings);
-        let raised = |(group, rate): (_, f64)| (group, (10.0 * rate).min(0.05));
+        let raised = |(group, rate): (_, f64)| (group, (10.0 * rate).min(0.1));
         let rates: Vec<Rates> = vec![self.built.method.learning_rates().into_iter().map(raised).collect()];
         for step in 1..=steps {
             let update = Update {
@@ -191,7 +191,8 @@ fn training_leaves_the_backbone(case: &Case) -> Verdict {
 
 fn load(case: &Case, path: &Path) -> Result<Parameters, String> {
     let declared = case.built.method.parameters(case.backbone.layout()).unwrap();
-    adapter::load(declared, path, 1 << 30, &device(), case.backbone.dtype()).map_err(|error| error.to_string())
+    adapter::load(declared, path, 1 << 30, &device(), case.backbone.dtype())
+        .map_err(|error| error.to_string())
 }
 
 fn saving_keeps_every_bit(case: &Case) -> Verdict {
@@ -214,15 +215,16 @@ fn other_tensors_are_refused(case: &Case) -> Verdict {
     let declared = case.built.method.parameters(case.backbone.layout()).unwrap();
     let name = &declared.last().unwrap().name;
     let shape = [&[1], whole.tensor(name).unwrap().shape()].concat();
-    for (what, renamed, shape) in
-        [("missing", None, None), ("renamed", Some("other"), None), ("reshaped", Some(name.as_str()), Some(shape))]
-    {
+    for (what, renamed, shape) in [
+        ("missing", None, None),
+        ("renamed", Some("other"), None),
+        ("reshaped", Some(name.as_str()), Some(shape)),
+    ] {
         let others = whole.tensors().into_iter().filter(|(other, _)| other != name);
         let view = whole.tensor(name).unwrap();
         let shape = shape.unwrap_or(view.shape().to_vec());
-        let changed = renamed.map(|renamed| {
-            (renamed.to_string(), TensorView::new(Dtype::F32, shape, view.data()).unwrap())
-        });
+        let changed = renamed
+            .map(|renamed| (renamed.to_string(), TensorView::new(Dtype::F32, shape, view.data()).unwrap()));
         safetensors::serialize_to_file(others.chain(changed), None, &path).unwrap();
         match load(case, &path) {
             Ok(_) => return Fails(format!("`{name}` may be {what}")),
@@ -238,7 +240,8 @@ fn steps_give_what_is_scored_at_once(case: &Case) -> Verdict {
     let adaptation = case.adaptation(&parameters);
     let answers = case.backbone.generate(&adaptation, case.expected.batch(1).source, 6).remove(0);
     let rows = case.expected.rows();
-    let pairs: Vec<(&[u32], &[u32])> = rows.iter().zip(&answers).map(|(row, a)| (&row.0[..], &a[..])).collect();
+    let pairs: Vec<(&[u32], &[u32])> =
+        rows.iter().zip(&answers).map(|(row, a)| (&row.0[..], &a[..])).collect();
     let batch = Batch::new(&[pairs], 0, &device());
     let best = case.backbone.target_logits(&adaptation, &batch).argmax(3);
     let width = best.dims()[2];

@@ -131,7 +131,9 @@ fn rows_have_the_adapters_of_their_tasks() {
         let mut batch = expected.batch(1);
         let tensor = |rows: [i64; 4]| Tensor::from_data(TensorData::new(rows.to_vec(), [1, 4]), &device());
         batch.source.tasks = rows.map(tensor);
-        values(backbone.target_log_probabilities(&Adaptation::new(built.method.as_ref(), &parameters), &batch))
+        values(
+            backbone.target_log_probabilities(&Adaptation::new(built.method.as_ref(), &parameters), &batch),
+        )
     };
     let built = method("hyperformer", json!({"reduction": 4, "tasks": 2}));
     let both: Vec<Vec<f32>> = initial(&built, &[3], backbone.as_ref())

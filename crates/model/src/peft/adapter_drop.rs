@@ -1,4 +1,4 @@
-//! AdapterDrop (Rueckle et al. 2021): adapters as in [`adapter`](super::adapter), but none in the first blocks of a stack.
+//! AdapterDrop (Rueckle et al. 2021): adapters as in `adapter`, but none in the first blocks of a stack.
 //!
 //! Specialized AdapterDrop (section 3): with `n` dropped of `L` blocks, sub-layers of blocks `n..L` have an adapter
 //! `h + up(activation(down(h)))`, and those before have none, in training and after it; robust AdapterDrop, which draws
@@ -29,10 +29,15 @@ pub(super) const REGISTERED: Registered =
 pub(super) struct AdapterDrop {
     /// Blocks of each stack, from the first, without adapters.
     pub drop_layers: usize,
+    /// Hidden units of each adapter.
     pub bottleneck: usize,
+    /// Which sub-layers of the other blocks have an adapter.
     pub placement: Placement,
+    /// The bottleneck's non-linearity.
     pub activation: Nonlinearity,
+    /// Whether T5's norm scales train too, in all blocks.
     pub train_norms: bool,
+    /// Learning rate of all that trains.
     pub learning_rate: f64,
 }
 
@@ -69,7 +74,9 @@ impl Method for AdapterDrop {
         let deepest = layout.layers(Stack::Encoder).max(layout.layers(Stack::Decoder));
         if self.drop_layers >= deepest {
             let dropped = self.drop_layers;
-            return Err(format!("`drop_layers` is {dropped}; it must be below {deepest}, the depth of the model"));
+            return Err(format!(
+                "`drop_layers` is {dropped}; it must be below {deepest}, the depth of the model"
+            ));
         }
         let mut kept = layout.clone();
         kept.branches.retain(|branch| branch.at.layer >= self.drop_layers);

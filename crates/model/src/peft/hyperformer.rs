@@ -47,8 +47,11 @@ pub(super) struct HyperFormer {
     pub hidden: usize,
     /// Width of what the generators take.
     pub projected: usize,
+    /// The adapters' non-linearity.
     pub activation: Nonlinearity,
+    /// Whether T5's norm scales train too.
     pub train_norms: bool,
+    /// Learning rate of all that trains.
     pub learning_rate: f64,
 }
 
@@ -101,7 +104,11 @@ impl Method for HyperFormer {
             parameters.push(table(name(stack, "position_embeddings"), POSITIONS.len()));
             let mut map = |part: &str, input, out| {
                 let weight = Init::Normal(INITIAL_DEVIATION);
-                parameters.push(Parameter::new(name(stack, &format!("{part}.weight")), &[out, input], weight));
+                parameters.push(Parameter::new(
+                    name(stack, &format!("{part}.weight")),
+                    &[out, input],
+                    weight,
+                ));
                 parameters.push(Parameter::new(name(stack, &format!("{part}.bias")), &[out], Init::Zeros));
             };
             map("projection.0", 3 * self.embedding, self.hidden);

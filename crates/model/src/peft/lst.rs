@@ -12,7 +12,7 @@
 //! up; one gate per side block. With 9 of 12 blocks on T5-base 3,877,938, the published 1.74%.
 //!
 //! Defaults are those of the authors' script for T5-base: a reduction of 8, no side blocks beside blocks 0, 4 and 8 of 12
-//! ([`drop_every`](Lst::drop_every), section 3.4), biases on the projections, gates that start at `alpha = 0` with
+//! (`drop_every`, section 3.4), biases on the projections, gates that start at `alpha = 0` with
 //! `T = 0.1`, a learning rate of 3e-3, dropout as in T5.
 //!
 //! As published: the arithmetic, and of the initialization (section 3.3) its order: the columns of the embedding table
@@ -50,7 +50,9 @@ pub(super) struct Lst {
     pub drop_every: usize,
     /// Dropout in the side network.
     pub dropout: f64,
+    /// Where side blocks start.
     pub init: SideInit,
+    /// Learning rate of the side network.
     pub learning_rate: f64,
 }
 

@@ -31,6 +31,7 @@ pub(super) const REGISTERED: Registered =
 pub(super) struct PTuning {
     /// The embeddings that the network takes.
     pub prompt: Prompt,
+    /// What makes the prompt of them.
     pub network: Network,
     /// Hidden units of the network; 0 is as many as the model is wide.
     pub hidden: usize,

@@ -1,6 +1,6 @@
 //! P-tuning v2 (Liu et al. 2022): trained keys and values at every layer, without a network that makes them.
 //!
-//! The arithmetic is that of [`prefix_tuning`](super::prefix_tuning) with `hidden = 0`: an attention of `q` over own keys
+//! The arithmetic is that of `prefix-tuning` with `hidden = 0`: an attention of `q` over own keys
 //! `K` and values `V` becomes `softmax(q [P_k; K]) [P_v; V]` (section 3.2). The paper tunes encoders, which have one
 //! self-attention per layer; on T5 each of the three kinds of attention can have prefixes. The paper offers a network
 //! too, and finds that it helps or hurts with the task; none is peft's default, and `prefix-tuning` has one.
@@ -32,22 +32,19 @@ pub(super) const REGISTERED: Registered =
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PTuningV2 {
+    /// Positions before each attention's own.
     pub prefix_length: usize,
     /// The kinds of attention that have prefixes.
     pub attentions: Vec<Kind>,
     /// Whether prefixes of self-attentions count as positions right before the first token, and have their bias.
     pub position_bias: bool,
+    /// Learning rate of keys and values.
     pub learning_rate: f64,
 }
 
 impl Default for PTuningV2 {
     fn default() -> Self {
-        Self {
-            prefix_length: 20,
-            attentions: Kind::ALL.into(),
-            position_bias: false,
-            learning_rate: 5e-3,
-        }
+        Self { prefix_length: 20, attentions: Kind::ALL.into(), position_bias: false, learning_rate: 5e-3 }
     }
 }
 

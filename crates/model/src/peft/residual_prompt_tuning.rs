@@ -30,7 +30,9 @@ pub(super) const REGISTERED: Registered =
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResidualPromptTuning {
+    /// What the network takes and is added to.
     pub prompt: Prompt,
+    /// Hidden units of the network.
     pub bottleneck: usize,
     /// Whether each position has a network of its own.
     pub separate: bool,

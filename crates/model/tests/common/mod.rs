@@ -147,11 +147,7 @@ pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
             "residual-prompt-tuning",
             json!({"prompt": {"length": 5}, "bottleneck": 6, "layer_norm": false}),
         ),
-        (
-            "hyperformer",
-            "hyperformer",
-            json!({"reduction": 8, "embedding": 6, "hidden": 7, "projected": 5}),
-        ),
+        ("hyperformer", "hyperformer", json!({"reduction": 8, "embedding": 6, "hidden": 7, "projected": 5})),
         ("lst", "lst", json!({"reduction": 2, "drop_every": 2})),
         ("lst-every-block", "lst", json!({"reduction": 2, "drop_every": 0})),
     ]
@@ -195,7 +191,11 @@ fn other_paths() -> Vec<(&'static str, &'static str, Value)> {
             "p-tuning-v2",
             json!({"prefix_length": 3, "attentions": ["encoder", "decoder"], "position_bias": true}),
         ),
-        ("hyperformer for two tasks", "hyperformer", json!({"reduction": 4, "tasks": 2, "train_norms": false})),
+        (
+            "hyperformer for two tasks",
+            "hyperformer",
+            json!({"reduction": 4, "tasks": 2, "train_norms": false}),
+        ),
         ("lst from random blocks", "lst", json!({"reduction": 2, "drop_every": 3, "init": "random"})),
     ]
 }
