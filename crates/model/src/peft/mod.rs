@@ -169,6 +169,7 @@ mod tests {
         assert_eq!(trainable("prefix-tuning", json!({})), 3 * network);
         // Two adapters in each of 7 of 12 blocks of two stacks, and the scales of 62 norms.
         let adapter = 2 * 768 * 24 + 768 + 24;
+        // 1.1M in tables of other papers.
         assert_eq!(trainable("adapter-drop", json!({})), 7 * 2 * 2 * adapter + 62 * 768);
         assert_eq!(trainable("adapter-drop", json!({"drop_layers": 0})), trainable("adapter", json!({})));
         assert_eq!(trainable("p-tuning", json!({})), 20 * 768 + 3 * (768 * 768 + 768));
@@ -188,7 +189,7 @@ mod tests {
         let hyper = 64 + 2 * (14 * 64 + projection + generators);
         assert_eq!(trainable("hyperformer", json!({"train_norms": false})), hyper);
         assert_eq!(trainable("hyperformer", json!({})), hyper + 62 * 768);
-        // Published as 0.29% per task, norms left out.
+        // 0.29% per task, norms left out.
         let eight = trainable("hyperformer", json!({"tasks": 8, "train_norms": false}));
         assert_eq!(format!("{:.2}", 100.0 * eight as f64 / 8.0 / 222_903_552.0), "0.29");
         // Side blocks of width 96 beside 9 of 12 blocks, 10 projections down in each stack and one up.
@@ -196,8 +197,8 @@ mod tests {
         let blocks = 9 * (attention + feed_forward) + 9 * (2 * attention + feed_forward);
         let side = blocks + 2 * 9 + 2 * 96 + 20 * (768 * 96 + 96) + (96 + 1) * 768;
         assert_eq!(trainable("lst", json!({})), side);
-        // Published as 1.74%.
-        assert_eq!(format!("{:.2}", 100.0 * side as f64 / 222_903_552.0), "1.74");
+        // 3.8M in tables of other papers.
+        assert_eq!(side, 3_877_938);
     }
 
     #[test]
