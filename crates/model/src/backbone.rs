@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 
 use crate::Error;
 use crate::batch::{Batch, Padding, Rows, Widths};
-use crate::context::Context;
+use crate::context::{Context, Memory};
 use crate::device::is_host;
 use crate::dropout::Dropout;
 use crate::generation_config;
@@ -247,7 +247,7 @@ impl dyn Backbone + '_ {
 
     /// Teacher-forced logits: `[runs, batch, target length, vocab_size]`.
     pub fn target_logits(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<4> {
-        let pass = self.pass(adaptation, &batch.source);
+        let pass = self.pass(adaptation, &batch.source, None);
         let first = self.stage(&pass, batch, 0, None);
         (1..self.stages()).fold(first, |state, stage| self.stage(&pass, batch, stage, Some(state))).states
     }
@@ -266,12 +266,12 @@ impl dyn Backbone + '_ {
         stage: usize,
         state: Option<State>,
     ) -> State {
-        self.stage(&self.pass(adaptation, &batch.source), batch, stage, state)
+        self.stage(&self.pass(adaptation, &batch.source, None), batch, stage, state)
     }
 
     /// What the method adds to the training loss, `[runs]`.
     pub fn penalty(&self, adaptation: &Adaptation, batch: &Batch) -> Option<Tensor<1>> {
-        adaptation.method.penalty(self.pass(adaptation, &batch.source).context())
+        adaptation.method.penalty(self.pass(adaptation, &batch.source, None).context())
     }
 
     /// Log-probability of each whole target, EOS token included: `[runs, batch]`.
@@ -289,7 +289,8 @@ impl dyn Backbone + '_ {
     ) -> Vec<Vec<Vec<u32>>> {
         let [runs, batch, _] = source.ids.dims();
         let (tokens, device) = (self.layout().tokens, source.ids.device());
-        let pass = self.pass(adaptation, &source);
+        let memory = Memory::default();
+        let pass = self.pass(adaptation, &source, Some(&memory));
         let mut decoding = self.decoding(&pass, source.clone());
         let mut answers = Answers::new(runs * batch, tokens.eos);
         let start = Tensor::<1, Int>::from_data([i64::from(tokens.decoder_start)], &device);
@@ -309,10 +310,15 @@ impl dyn Backbone + '_ {
         (0..runs).map(|_| rows.by_ref().take(batch).collect()).collect()
     }
 
-    fn pass<'a>(&'a self, adaptation: &Adaptation<'a>, source: &'a Rows) -> Pass<'a> {
+    fn pass<'a>(
+        &'a self,
+        adaptation: &Adaptation<'a>,
+        source: &'a Rows,
+        memory: Option<&'a Memory>,
+    ) -> Pass<'a> {
         let &Adaptation { method, parameters, dropout } = adaptation;
         let (layout, weights, tasks) = (self.layout(), self.weights(), source.tasks.as_ref());
-        let context = Context { layout, weights, parameters, dropout, tasks };
+        let context = Context { layout, weights, parameters, dropout, tasks, memory };
         Pass::new(method, context, self.configuration().dropout_rate())
     }
 }

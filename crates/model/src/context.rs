@@ -1,3 +1,6 @@
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use burn::tensor::{Int, Tensor};
 
 use crate::dropout::Dropout;
@@ -21,6 +24,30 @@ pub struct Context<'a> {
     pub dropout: Option<&'a Dropout>,
     /// Which task each row is of, `[runs, batch]`, where the batch says.
     pub tasks: Option<&'a Tensor<2, Int>>,
+    /// What is kept from one step to the next, in step-by-step decoding.
+    pub memory: Option<&'a Memory>,
+}
+
+/// Tensors that a method keeps, by name, for as long as one decoding takes.
+#[derive(Debug, Default)]
+pub struct Memory(RefCell<HashMap<String, Tensor<4>>>);
+
+impl Memory {
+    /// Puts new positions `[runs, batch, length, width]` after those kept under a name, and gives all of them.
+    pub fn append(&self, name: &str, new: Tensor<4>) -> Tensor<4> {
+        let mut kept = self.0.borrow_mut();
+        let all = match kept.remove(name) {
+            Some(past) => Tensor::cat(vec![past, new], 2),
+            None => new,
+        };
+        kept.insert(name.into(), all.clone());
+        all
+    }
+
+    /// What is kept under a name, computed where nothing is.
+    pub fn once(&self, name: &str, new: impl FnOnce() -> Tensor<4>) -> Tensor<4> {
+        self.0.borrow_mut().entry(name.into()).or_insert_with(new).clone()
+    }
 }
 
 /// A weight as a forward pass sees it.

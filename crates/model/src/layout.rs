@@ -1,5 +1,7 @@
 //! What a backbone consists of, whatever its family: the places at which methods act, and its tensors.
 
+use crate::activation::Activation;
+
 /// Encoder or decoder; a decoder-only model has the latter alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stack {
@@ -153,6 +155,10 @@ pub struct Layout {
     pub num_heads: usize,
     /// Width of all heads together.
     pub inner_dim: usize,
+    /// Non-linearity of the feed-forward layers.
+    pub activation: Activation,
+    /// Added to the mean square in the norms.
+    pub norm_epsilon: f64,
     /// Ids with a meaning of their own.
     pub tokens: SpecialTokens,
     /// Name of the embedding table.

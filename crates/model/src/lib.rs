@@ -32,6 +32,7 @@
 
 #![warn(missing_docs)]
 
+mod activation;
 pub mod adapter;
 mod backbone;
 mod batch;
@@ -55,11 +56,12 @@ mod stage;
 pub mod t5;
 mod weights;
 
+pub use activation::Activation;
 pub use backbone::{Adaptation, Backbone, Configuration, Decoding};
 pub use batch::{Batch, Padding, Rows, Slice, Widths};
-pub use context::{Context, Weight};
+pub use context::{Context, Memory, Weight};
 pub use error::Error;
-pub use method::{Input, KeysValues, Method, StepCount};
+pub use method::{Input, KeysValues, Ladder, Method, StepCount};
 pub use parameters::{Computed, Gradients, Group, Init, Parameter, Parameters, select_runs};
 pub use pass::Pass;
 pub use peft_random as random;

@@ -57,8 +57,25 @@ impl dyn Backbone + '_ {
         Some((Box::new(method), parameters))
     }
 
+    /// The soft prompt that a method's single run comes down to ([`Method::as_prompt`]), row after row.
+    ///
+    /// # Panics
+    /// When the parameters are of several runs.
+    pub fn as_prompt(&self, adaptation: &Adaptation) -> Option<Vec<f32>> {
+        let parameters = single_run(adaptation);
+        let prompt = adaptation.method.as_prompt(&self.context(&parameters))?;
+        Some(prompt.try_into_vec_as().expect("converted to f32"))
+    }
+
     fn context<'a>(&'a self, parameters: &'a Parameters) -> Context<'a> {
-        Context { layout: self.layout(), weights: self.weights(), parameters, dropout: None, tasks: None }
+        Context {
+            layout: self.layout(),
+            weights: self.weights(),
+            parameters,
+            dropout: None,
+            tasks: None,
+            memory: None,
+        }
     }
 }
 

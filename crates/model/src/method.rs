@@ -38,6 +38,20 @@ impl KeysValues {
     }
 }
 
+/// What a network beside a stack reads.
+pub struct Ladder<'a> {
+    /// What entered the first block, and what each block gave: `[runs, batch, length, d_model]`. In step-by-step
+    /// decoding, the length is that of the new positions.
+    pub trace: &'a [Tensor<4>],
+    /// Added to the scores of the source's keys, which hides padding: `[runs, batch, source length]`.
+    pub mask: &'a Tensor<3>,
+    /// The position bias of the stack's self-attention, `[1 or runs, heads, queries, keys]`; it hides later positions
+    /// from the decoder's.
+    pub bias: &'a Tensor<4>,
+    /// What the network beside the encoder gave, beside the decoder.
+    pub encoded: Option<&'a Tensor<4>>,
+}
+
 /// A way to adapt a frozen backbone. Every hook defaults to "unchanged".
 ///
 /// A parameter that has the name of a backbone tensor replaces it.
@@ -64,6 +78,11 @@ pub trait Method: Debug + Send + Sync {
     /// The setting that holds [`Method::prompt_length`], for messages.
     fn prompt_setting(&self) -> &'static str {
         "prompt.length"
+    }
+
+    /// Whether the adapted model computes what the backbone alone does before anything has been trained.
+    fn starts_at_backbone(&self) -> bool {
+        false
     }
 
     /// Whether runs side by side share the backbone; those that do not gain nothing from company.
@@ -102,6 +121,13 @@ pub trait Method: Debug + Send + Sync {
         own
     }
 
+    /// How many of the positions that [`keys_values`](Self::keys_values) puts before the self-attention of a stack count
+    /// as positions right before its first token: they have a position bias, as tokens there would.
+    fn positioned_prefix(&self, stack: Stack) -> usize {
+        let _ = stack;
+        0
+    }
+
     /// Changes what a norm gives, `[runs, batch, length, d_model]`.
     fn norm(&self, context: &Context, norm: &Norm, output: Tensor<4>) -> Tensor<4> {
         let _ = (context, norm);
@@ -114,7 +140,7 @@ pub trait Method: Debug + Send + Sync {
         output
     }
 
-    /// Whether [`Method::output`] asks for the states between the blocks, which cost memory.
+    /// Whether [`Method::output`] or [`Method::side_network`] asks for the states between the blocks, which cost memory.
     fn traces(&self) -> bool {
         false
     }
@@ -131,6 +157,14 @@ pub trait Method: Debug + Send + Sync {
     fn embeddings(&self, context: &Context, stack: Stack, table: Weight) -> Weight {
         let _ = (context, stack);
         table
+    }
+
+    /// A network beside a stack that [`traces`](Method::traces), where the stack ends. What it gives beside the encoder,
+    /// `[runs, batch, length, any width]`, is kept for its call beside the decoder; what it gives there,
+    /// `[runs, batch, length, d_model]`, takes the place of the decoder's normed states before the head.
+    fn side_network(&self, context: &Context, stack: Stack, ladder: &Ladder) -> Option<Tensor<4>> {
+        let _ = (context, stack, ladder);
+        None
     }
 
     /// Added to each run's training loss, `[runs]`; reported losses leave it out.
@@ -160,6 +194,13 @@ pub trait Method: Debug + Send + Sync {
     fn merged(&self, context: &Context, linear: &Linear, weight: Tensor<2>) -> Tensor<2> {
         let _ = (context, linear);
         weight
+    }
+
+    /// The soft prompt `[runs, length, d_model]` before the encoder's input that a method comes down to once it is
+    /// trained, where it makes it of other tensors.
+    fn as_prompt(&self, context: &Context) -> Option<Tensor<3>> {
+        let _ = context;
+        None
     }
 
     /// What the embedding table `[vocab_size, d_model]` becomes for the encoder, where a method changes each token's

@@ -10,6 +10,8 @@ pub struct State {
     pub states: Tensor<4>,
     /// What the first stack made of the sources, where a second one reads it: `[runs, batch, length, d_model]`.
     pub encoded: Option<Tensor<4>>,
+    /// What the method's network beside the first stack made, where it has one.
+    pub side: Option<Tensor<4>>,
     /// What hides padding of the sources, `[runs, batch, length]`.
     pub mask: Tensor<3>,
     /// The position bias of the stack at work, `[1 or runs, heads, queries, keys]`, where a stage before has made it.
@@ -25,6 +27,7 @@ impl State {
         Self {
             states: leaf(&self.states),
             encoded: self.encoded.as_ref().map(leaf),
+            side: self.side.as_ref().map(leaf),
             mask: self.mask.clone(),
             bias: None,
             trace: self.trace.iter().map(leaf).collect(),
@@ -33,7 +36,7 @@ impl State {
 
     /// Everything that has a gradient, in one order.
     fn tensors(&self) -> impl Iterator<Item = &Tensor<4>> {
-        [&self.states].into_iter().chain(&self.encoded).chain(&self.trace)
+        [&self.states].into_iter().chain(&self.encoded).chain(&self.side).chain(&self.trace)
     }
 
     /// The gradients of a detached state.

@@ -103,7 +103,7 @@ fn a_run_ends_bit_for_bit_the_same_alone_and_in_company() {
         d_kv: 4,
         d_ff: 20,
         num_layers: 1,
-        num_decoder_layers: Some(1),
+        num_decoder_layers: Some(2),
         num_heads: 2,
         ..T5Config::t5_small()
     };
@@ -118,7 +118,7 @@ fn so_it_does_where_products_are_large_enough_for_several_threads() {
         d_kv: 16,
         d_ff: 1100,
         num_layers: 1,
-        num_decoder_layers: Some(1),
+        num_decoder_layers: Some(2),
         num_heads: 5,
         feed_forward_proj: FeedForward::GATED_GELU,
         tie_word_embeddings: false,

@@ -1,14 +1,13 @@
-//! Every PEFT method against its PyTorch reference: the loss and the gradient of each trainable
-//! tensor at random parameter values, and the promises that hold for all methods.
+//! Every PEFT method against its PyTorch reference: the loss and the gradient of each trainable tensor at random parameter
+//! values, scores and answers, and where it starts.
 
 mod common;
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, TensorData};
 use common::{
-    Expected, VARIANTS, backbone, device, every_method, fixtures, initial, largest, largest_difference,
-    method, relative_error, values,
+    Expected, VARIANTS, backbone, device, fixtures, initial, largest, largest_difference, method,
+    relative_error, values,
 };
-use peft_model::dropout::Dropout;
 use peft_model::peft::ConfiguredMethod;
 use peft_model::{Adaptation, Backbone, Init, Parameter, Parameters};
 use serde_json::json;
@@ -98,71 +97,61 @@ fn scores_and_answers_agree_with_the_reference() {
             }
             checked += 1;
         }
-        assert_eq!(checked, 9);
+        assert!(checked >= 19, "{checked}");
     }
-}
-
-/// A few steps of plain gradient descent with dropout, each run with its own seed and step size.
-fn descend(
-    backbone: &dyn Backbone,
-    built: &ConfiguredMethod,
-    batches: &Expected,
-    seeds: &[u64],
-    rates: &[f32],
-) -> Parameters {
-    let mut parameters = initial(built, seeds, backbone);
-    for step in 0..3 {
-        let dropout = Dropout::new(seeds, step);
-        let tracked = parameters.tracked();
-        let method = built.method.as_ref();
-        let adaptation = Adaptation { method, parameters: &tracked, dropout: Some(&dropout) };
-        let loss = backbone.target_loss(&adaptation, &batches.batch(seeds.len())).sum();
-        let gradients = tracked.take_gradients(&mut loss.backward());
-        let rates = Tensor::<1>::from_floats(rates, &device()).unsqueeze_dim(1);
-        let values = parameters.values().iter().zip(gradients);
-        let values = values
-            .map(|(value, gradient)| match gradient {
-                Some(gradient) => value.clone() - gradient * rates.clone(),
-                None => value.clone(),
-            })
-            .collect();
-        parameters = parameters.with_values(values);
-    }
-    parameters
 }
 
 #[test]
-fn training_leaves_the_backbone_bit_identical() {
+fn what_starts_from_the_backbone_starts_where_the_reference_does() {
     for variant in VARIANTS {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
-        let snapshot = |b: &dyn Backbone| -> Vec<(String, Vec<u32>)> {
-            let bits = |t: &Tensor<2>| values(t.clone()).into_iter().map(f32::to_bits).collect();
-            let mut all: Vec<_> =
-                b.weights().iter().map(|(name, tensor)| (name.to_string(), bits(tensor))).collect();
-            all.sort();
-            all
-        };
-        let before = snapshot(backbone.as_ref());
-        for (label, name, settings) in every_method() {
+        let mut checked = 0;
+        for (fixture, name, settings) in fixtures() {
             let built = method(name, settings);
-            let start = initial(&built, &[1], backbone.as_ref());
-            let trained = descend(backbone.as_ref(), &built, &expected, &[1], &[0.1]);
-            assert_ne!(start.run_to_host(0), trained.run_to_host(0), "{label} trained nothing");
-            assert_eq!(before, snapshot(backbone.as_ref()), "{label} changed the frozen backbone");
+            let parameters = initial(&built, &[1], backbone.as_ref());
+            for (parameter, values) in parameters.declared().iter().zip(parameters.run_to_host(0)) {
+                let reference = format!("{fixture}/initial/{}", parameter.name);
+                if expected.contains(&reference) {
+                    assert_eq!(values, expected.floats(&reference), "{variant} {reference}");
+                    checked += 1;
+                }
+            }
         }
+        assert!(checked >= 8, "{checked}");
     }
 }
 
 #[test]
-fn methods_start_at_the_pretrained_model() {
-    for variant in VARIANTS {
-        let (backbone, expected) = (backbone(variant), Expected::read(variant));
-        for name in ["full", "lora", "rslora", "dora", "adalora", "vera", "bitfit", "ia3", "layer-norm"] {
-            let built = method(name, json!({}));
-            let parameters = initial(&built, &[5], backbone.as_ref());
-            let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
-            let loss = values(backbone.target_loss(&adaptation, &expected.batch(1)));
-            assert!(relative_error(&loss, &expected.floats("loss")) < 1e-5, "{name}");
-        }
-    }
+fn rows_have_the_adapters_of_their_tasks() {
+    let (backbone, expected) = (backbone("v1_1"), Expected::read("v1_1"));
+    let scores = |tasks: usize, run: &[Vec<f32>], rows: Option<[i64; 4]>| {
+        let built = method("hyperformer", json!({"reduction": 4, "tasks": tasks}));
+        let declared = built.method.parameters(backbone.layout()).unwrap();
+        let parameters = Parameters::from_host(declared, &[run], &device(), DType::F32);
+        let mut batch = expected.batch(1);
+        let tensor = |rows: [i64; 4]| Tensor::from_data(TensorData::new(rows.to_vec(), [1, 4]), &device());
+        batch.source.tasks = rows.map(tensor);
+        values(
+            backbone.target_log_probabilities(&Adaptation::new(built.method.as_ref(), &parameters), &batch),
+        )
+    };
+    let built = method("hyperformer", json!({"reduction": 4, "tasks": 2}));
+    let both: Vec<Vec<f32>> = initial(&built, &[3], backbone.as_ref())
+        .run_to_host(0)
+        .into_iter()
+        .map(|values| values.into_iter().map(|value| 10.0 * value).collect())
+        .collect();
+    // The embeddings of the tasks come first.
+    let of_task = |task: usize| {
+        let mut one = both.clone();
+        let width = one[0].len() / 2;
+        one[0] = one[0][task * width..][..width].to_vec();
+        scores(1, &one, None)
+    };
+    let (first, second) = (of_task(0), of_task(1));
+    assert!(first.iter().zip(&second).all(|(a, b)| (a - b).abs() > 1e-3), "{first:?} {second:?}");
+    let mixed = scores(2, &both, Some([0, 1, 1, 0]));
+    let expected = [first[0], second[1], second[2], first[3]];
+    assert!(relative_error(&mixed, &expected) < 1e-5, "{mixed:?} {expected:?}");
+    assert!(relative_error(&scores(2, &both, None), &first) < 1e-5, "rows that do not say are of the first");
 }

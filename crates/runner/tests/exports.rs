@@ -37,6 +37,19 @@ fn an_exported_adapter_scores_as_the_trained_one() {
 }
 
 #[test]
+fn a_prompt_that_a_network_makes_travels_as_a_prompt() {
+    for method in ["p-tuning", "residual-prompt-tuning"] {
+        let w = Workspace::new();
+        let adapter = train(&w, method);
+        let adapter = adapter.to_str().unwrap();
+        assert_success(&w.run(&["export", adapter, "--out", "exported"]));
+        assert!(w.read("exported/adapter_config.json").contains("PROMPT_TUNING"));
+        let [own, exported] = [adapter, "exported"].map(|adapter| log_probabilities(&score(&w, adapter)));
+        assert!((own[0] - exported[0]).abs() < 1e-5 * own[0].abs(), "{method}: {own:?} {exported:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_exported_is_said_in_one_line() {
     let w = Workspace::new();
     let adapter = train(&w, "adept");

@@ -11,6 +11,7 @@ mod cube;
 mod dropout;
 mod fused;
 mod gate;
+mod layer_norm;
 mod linear;
 mod log_probabilities;
 #[cfg(feature = "cube")]
@@ -23,6 +24,7 @@ pub use adamw::{AdamWNumbers, Moments, RunSteps, adamw, adamw_composed, clip_fac
 pub use attention::{Attention, attention, attention_composed};
 pub use dropout::{add_dropout, dropout, dropout_composed, relu_dropout};
 pub use gate::gelu_gate_dropout;
+pub use layer_norm::layer_norm_per_run;
 pub use linear::{affine_per_run, linear, linear_per_run};
 pub use log_probabilities::{log_probabilities, log_probabilities_composed};
 pub use rms_norm::{rms_norm, rms_norm_composed};

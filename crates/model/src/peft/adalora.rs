@@ -220,6 +220,10 @@ impl Method for AdaLora {
         parameters.with_values(values)
     }
 
+    fn starts_at_backbone(&self) -> bool {
+        true
+    }
+
     fn merges(&self) -> Result<(), String> {
         Ok(())
     }

@@ -117,7 +117,7 @@ impl Method for Adapter {
 }
 
 impl Nonlinearity {
-    fn apply(self, x: Tensor<4>) -> Tensor<4> {
+    pub(super) fn apply(self, x: Tensor<4>) -> Tensor<4> {
         match self {
             Nonlinearity::GeluNew => activation::gelu_approximate(x),
             Nonlinearity::Relu => activation::relu(x),

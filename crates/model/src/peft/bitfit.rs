@@ -65,6 +65,10 @@ impl Method for BitFit {
         vec![(Group::NETWORK, self.learning_rate)]
     }
 
+    fn starts_at_backbone(&self) -> bool {
+        true
+    }
+
     fn projection(
         &self,
         context: &Context,

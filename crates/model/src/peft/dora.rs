@@ -79,6 +79,10 @@ impl Method for Dora {
         }
     }
 
+    fn starts_at_backbone(&self) -> bool {
+        true
+    }
+
     fn merges(&self) -> Result<(), String> {
         Ok(())
     }

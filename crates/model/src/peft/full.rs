@@ -38,6 +38,10 @@ impl Method for FullFineTuning {
         vec![(Group::NETWORK, self.learning_rate)]
     }
 
+    fn starts_at_backbone(&self) -> bool {
+        true
+    }
+
     fn side_by_side(&self) -> bool {
         false
     }

@@ -48,6 +48,10 @@ impl Method for Ia3 {
         vec![(Group::NETWORK, self.learning_rate)]
     }
 
+    fn starts_at_backbone(&self) -> bool {
+        true
+    }
+
     /// `[runs, batch, length, in]` in and out; each run has factors of its own.
     fn projection_input(&self, context: &Context, linear: &Linear, input: Tensor<4>) -> Tensor<4> {
         rescale(context, linear, Side::Input, input)

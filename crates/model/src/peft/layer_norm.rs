@@ -42,4 +42,8 @@ impl Method for LayerNormTuning {
     fn merges(&self) -> Result<(), String> {
         Ok(())
     }
+
+    fn starts_at_backbone(&self) -> bool {
+        true
+    }
 }

@@ -39,6 +39,10 @@ impl Method for Lora {
         self.0.learning_rates()
     }
 
+    fn starts_at_backbone(&self) -> bool {
+        true
+    }
+
     fn projection(
         &self,
         context: &Context,

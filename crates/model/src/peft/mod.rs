@@ -6,6 +6,7 @@
 
 mod adalora;
 mod adapter;
+mod adapter_drop;
 mod adept;
 mod allocation;
 mod bitfit;
@@ -15,14 +16,19 @@ mod folded;
 mod frozen;
 mod full;
 pub mod hf_peft;
+mod hyperformer;
 mod ia3;
 mod layer_norm;
 mod lora;
 mod low_rank;
+mod lst;
+mod p_tuning;
+mod p_tuning_v2;
 mod prefix_tuning;
 mod prompt;
 mod prompt_tuning;
 mod registered;
+mod residual_prompt_tuning;
 mod rslora;
 mod targets;
 mod vera;
@@ -56,6 +62,12 @@ pub static METHODS: &[Registered] = &[
     prefix_tuning::REGISTERED,
     ia3::REGISTERED,
     layer_norm::REGISTERED,
+    adapter_drop::REGISTERED,
+    hyperformer::REGISTERED,
+    lst::REGISTERED,
+    p_tuning::REGISTERED,
+    p_tuning_v2::REGISTERED,
+    residual_prompt_tuning::REGISTERED,
 ];
 
 /// Methods of other crates.
@@ -174,6 +186,38 @@ mod tests {
         assert_eq!(trainable("prefix-tuning", json!({"hidden": 0})), 20 * 2 * 768 * 36);
         let network = 20 * 768 + 512 * 768 + 512 + (512 + 1) * 12 * 2 * 768;
         assert_eq!(trainable("prefix-tuning", json!({})), 3 * network);
+        // Two adapters in each of 7 of 12 blocks of two stacks, and the scales of 62 norms.
+        let adapter = 2 * 768 * 24 + 768 + 24;
+        // 1.1M in tables of other papers.
+        assert_eq!(trainable("adapter-drop", json!({})), 7 * 2 * 2 * adapter + 62 * 768);
+        assert_eq!(trainable("adapter-drop", json!({"drop_layers": 0})), trainable("adapter", json!({})));
+        assert_eq!(trainable("p-tuning", json!({})), 20 * 768 + 3 * (768 * 768 + 768));
+        let narrow = json!({"hidden": 100});
+        assert_eq!(
+            trainable("p-tuning", narrow),
+            20 * 768 + (768 + 1) * 100 + (100 + 1) * 100 + (100 + 1) * 768
+        );
+        assert_eq!(trainable("p-tuning-v2", json!({})), 20 * 2 * 768 * 36);
+        assert_eq!(trainable("p-tuning-v2", json!({"attentions": ["decoder"]})), 20 * 2 * 768 * 12);
+        let network = 2 * 768 * 800 + 800 + 768 + 2 * 768;
+        assert_eq!(trainable("residual-prompt-tuning", json!({})), 10 * 768 + network);
+        let separate = json!({"separate": true});
+        assert_eq!(trainable("residual-prompt-tuning", separate), 10 * 768 + 10 * network);
+        let projection = (3 * 64 + 1) * 128 + (128 + 1) * 64 + 2 * 64;
+        let generators = (64 + 1) * (2 * 768 * 24 + 768 + 24 + 2 * 768);
+        let hyper = 64 + 2 * (14 * 64 + projection + generators);
+        assert_eq!(trainable("hyperformer", json!({"train_norms": false})), hyper);
+        assert_eq!(trainable("hyperformer", json!({})), hyper + 62 * 768);
+        // 0.29% per task, norms left out.
+        let eight = trainable("hyperformer", json!({"tasks": 8, "train_norms": false}));
+        assert_eq!(format!("{:.2}", 100.0 * eight as f64 / 8.0 / 222_903_552.0), "0.29");
+        // Side blocks of width 96 beside 9 of 12 blocks, 10 projections down in each stack and one up.
+        let (attention, feed_forward) = (4 * 96 * 96 + 96, 2 * 96 * 384 + 96);
+        let blocks = 9 * (attention + feed_forward) + 9 * (2 * attention + feed_forward);
+        let side = blocks + 2 * 9 + 2 * 96 + 20 * (768 * 96 + 96) + (96 + 1) * 768;
+        assert_eq!(trainable("lst", json!({})), side);
+        // 3.8M in tables of other papers.
+        assert_eq!(side, 3_877_938);
     }
 
     #[test]
@@ -201,6 +245,17 @@ mod tests {
             (&json!("text"), &json!("vocabulary"))
         );
         assert_eq!(prompt("prompt-tuning")["learning_rate"], 0.1);
+    }
+
+    #[test]
+    fn sizes_that_a_backbone_has_no_room_for_are_refused() {
+        for (name, key, value) in
+            [("adapter-drop", "drop_layers", 12), ("hyperformer", "reduction", 769), ("lst", "reduction", 65)]
+        {
+            let built = build(name, json!({key: value}).as_object().unwrap()).unwrap();
+            let error = num_trainable(built.method.as_ref(), reference().layout()).unwrap_err();
+            assert!(error.contains(key) && error.contains(&value.to_string()), "{error}");
+        }
     }
 
     #[test]
@@ -248,6 +303,16 @@ mod tests {
             ("vera", "initial_d", json!(0)),
             ("prefix-tuning", "prefix_length", json!(0)),
             ("prefix-tuning", "hidden", json!(1 << 25)),
+            ("adapter-drop", "drop_layers", json!(1 << 25)),
+            ("p-tuning", "prompt", json!({"length": 0})),
+            ("p-tuning", "network", json!("lstm")),
+            ("p-tuning-v2", "attentions", json!([])),
+            ("p-tuning-v2", "attentions", json!(["self"])),
+            ("p-tuning-v2", "prefix_length", json!(0)),
+            ("residual-prompt-tuning", "bottleneck", json!(0)),
+            ("hyperformer", "tasks", json!(0)),
+            ("lst", "reduction", json!(0)),
+            ("lst", "dropout", json!(1.0)),
         ] {
             let error = build(name, json!({key: value}).as_object().unwrap()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(key), "{error}");

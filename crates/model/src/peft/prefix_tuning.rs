@@ -117,17 +117,21 @@ fn made_by_network(context: &Context, kind: Kind, layer: usize) -> [Tensor<3>; 2
 }
 
 /// The three kinds of attention.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    /// The encoder's self-attention.
     Encoder,
+    /// The decoder's self-attention.
     Decoder,
+    /// The decoder's attention to the source.
     Cross,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Encoder, Self::Decoder, Self::Cross];
+    pub(super) const ALL: [Self; 3] = [Self::Encoder, Self::Decoder, Self::Cross];
 
-    fn of(at: Sublayer) -> Option<Self> {
+    pub(super) fn of(at: Sublayer) -> Option<Self> {
         match (at.kind, at.stack) {
             (SublayerKind::SelfAttention, Stack::Encoder) => Some(Self::Encoder),
             (SublayerKind::SelfAttention, Stack::Decoder) => Some(Self::Decoder),

@@ -73,12 +73,21 @@ impl Prompt {
     }
 }
 
-/// Puts the soft prompt before the input embeddings, visible to every position.
+/// Puts the soft prompt, where there is one, before the input embeddings.
 pub(super) fn prepend(context: &Context, input: Input) -> Input {
-    if !context.parameters.contains(NAME) {
-        return input;
+    match context.parameters.contains(NAME) {
+        true => prepend_vectors(soft_prompt(context), input),
+        false => input,
     }
-    let prompt: Tensor<3> = context.parameters.get(NAME);
+}
+
+/// The soft prompt as it is trained, `[runs, length, d_model]`.
+pub(super) fn soft_prompt(context: &Context) -> Tensor<3> {
+    context.parameters.get(NAME)
+}
+
+/// Puts vectors `[runs, length, d_model]` before the input embeddings, visible to every position.
+pub(super) fn prepend_vectors(prompt: Tensor<3>, input: Input) -> Input {
     let [runs, batch, ..] = input.embeddings.dims();
     let [_, length, _] = prompt.dims();
     let prompt = per_sentence(prompt, batch);

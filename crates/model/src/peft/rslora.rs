@@ -51,6 +51,10 @@ impl Method for RsLora {
         self.0.add(context, linear, input, output, self.scaling())
     }
 
+    fn starts_at_backbone(&self) -> bool {
+        true
+    }
+
     fn merges(&self) -> Result<(), String> {
         Ok(())
     }

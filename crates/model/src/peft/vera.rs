@@ -110,6 +110,10 @@ impl Method for Vera {
         output + scaled(vector_b(linear), linear_per_run(hidden, b))
     }
 
+    fn starts_at_backbone(&self) -> bool {
+        true
+    }
+
     fn merges(&self) -> Result<(), String> {
         Ok(())
     }

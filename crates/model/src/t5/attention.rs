@@ -21,7 +21,8 @@ pub(super) fn project(pass: &Pass, branch: &Branch, states: &Tensor<4>) -> KeysV
 /// Lets `states` `[runs, batch, queries, d_model]` attend to keys and values, and projects back.
 ///
 /// `bias` is `[1 or runs, heads, queries, keys]`; `mask`, `[runs, batch, keys]`, is 0 where a key may
-/// be looked at and [`HIDDEN`] elsewhere. Keys that the method puts first have neither.
+/// be looked at and [`HIDDEN`] elsewhere. Keys that the method puts first are hidden from none, and have a bias
+/// where it is wide enough for them.
 pub(super) fn attend(
     pass: &Pass,
     branch: &Branch,
@@ -33,17 +34,17 @@ pub(super) fn attend(
     let heads = pass.layout.num_heads;
     let queries = linear(pass, branch, Projection::Query, states.clone());
     let KeysValues { keys, values } = pass.method.keys_values(pass, branch, own.clone());
-    let prefix = keys.dims()[2] - own.length();
     let [runs, batch, length, _] = queries.dims();
     let site = format!("{}.weights", branch.path);
-    let dropout = pass.mask(&site, &[runs, batch, heads, length, keys.dims()[2]]);
+    let width = keys.dims()[2];
+    let dropout = pass.mask(&site, &[runs, batch, heads, length, width]);
     let mixed = ops::attention(
         ops::Attention {
             queries,
             keys,
             values,
-            bias: bias.map(|bias| zeros_first(bias, prefix)),
-            mask: mask.map(|mask| zeros_first(mask, prefix)),
+            bias: bias.map(|bias| zeros_first(bias, width)),
+            mask: mask.map(|mask| zeros_first(mask, width)),
         },
         heads,
         dropout,
@@ -55,13 +56,13 @@ fn linear(pass: &Pass, branch: &Branch, projection: Projection, input: Tensor<4>
     pass.linear(pass.layout.linear(Site::Projection(branch.at, projection)), input)
 }
 
-/// Puts so many zeros before the last axis.
-fn zeros_first<const D: usize>(tensor: &Tensor<D>, count: usize) -> Tensor<D> {
-    if count == 0 {
+/// Puts zeros before the last axis, so that it is so wide.
+fn zeros_first<const D: usize>(tensor: &Tensor<D>, width: usize) -> Tensor<D> {
+    let mut dims = tensor.dims();
+    if dims[D - 1] == width {
         return tensor.clone();
     }
-    let mut dims = tensor.dims();
-    dims[D - 1] = count;
+    dims[D - 1] = width - dims[D - 1];
     let zeros = Tensor::zeros(dims, (&tensor.device(), tensor.dtype()));
     Tensor::cat(vec![zeros, tensor.clone()], D - 1)
 }

@@ -1,31 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::activation::Activation;
 use crate::settings;
-
-/// The feed-forward non-linearity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// `max(x, 0)`.
-    Relu,
-    /// Exact GELU.
-    Gelu,
-    /// GELU's tanh approximation, `gelu_new` in transformers.
-    GeluNew,
-    /// `x sigmoid(x)`, also called swish.
-    Silu,
-}
-
-impl Activation {
-    /// Its name in transformers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Activation::Relu => "relu",
-            Activation::Gelu => "gelu",
-            Activation::GeluNew => "gelu_new",
-            Activation::Silu => "silu",
-        }
-    }
-}
 
 /// The feed-forward layers: `relu` (original T5) or `gated-gelu` (v1.1, Flan, LM-adapted), as transformers spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,9 +2,8 @@ use burn::tensor::{Int, Tensor};
 
 use super::T5;
 use super::attention::{attend, project};
-use super::encoder::{Encoded, end, residual, traced};
+use super::encoder::{Encoded, bias, end, new_bias, residual, traced};
 use super::feed_forward::feed_forward;
-use super::position::self_attention_bias;
 use crate::layout::{Branch, Site, Stack, Sublayer, SublayerKind};
 use crate::method::{Input, KeysValues};
 use crate::pass::Pass;
@@ -56,8 +55,9 @@ pub(super) fn begin(pass: &Pass, model: &T5, ids: Tensor<3, Int>, encoded: &Enco
     State {
         states: pass.dropout("decoder.input", input.embeddings),
         encoded: Some(encoded.states.clone()),
+        side: encoded.side.clone(),
         mask: encoded.mask.clone(),
-        bias: Some(self_attention_bias(pass, model, Stack::Decoder, past, length, past + length)),
+        bias: Some(new_bias(pass, model, Stack::Decoder, past, length)),
         trace: Vec::new(),
     }
 }
@@ -71,10 +71,7 @@ pub(super) fn block(
     mut cache: Option<&mut Cache>,
 ) -> State {
     let config = &model.configuration.config;
-    let length = state.states.dims()[2];
-    // Without a bias at hand, training computes a block again; then there is no past.
-    let new = || self_attention_bias(pass, model, Stack::Decoder, 0, length, length);
-    let bias = state.bias.clone().unwrap_or_else(new);
+    let bias = bias(pass, model, Stack::Decoder, &state);
     let trace = traced(pass, &state);
     let at = |kind| Sublayer { stack: Stack::Decoder, layer, kind };
     let states = residual(pass, config, at(SublayerKind::SelfAttention), state.states, |branch, normed| {
@@ -126,7 +123,8 @@ fn source_keys_values(
 /// Vocabulary logits.
 pub(super) fn logits(pass: &Pass, model: &T5, state: State) -> Tensor<4> {
     let config = &model.configuration.config;
-    let states = end(pass, config, Stack::Decoder, state);
+    let (states, side) = end(pass, model, Stack::Decoder, state);
+    let states = side.unwrap_or(states);
     let scaled =
         if config.scale_decoder_outputs { states * (config.d_model as f64).powf(-0.5) } else { states };
     pass.linear(pass.layout.linear(Site::Head), scaled)

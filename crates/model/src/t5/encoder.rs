@@ -6,7 +6,7 @@ use super::position::self_attention_bias;
 use super::{T5, T5Config};
 use crate::batch::Rows;
 use crate::layout::{Branch, NormSite, Stack, Sublayer, SublayerKind};
-use crate::method::Input;
+use crate::method::{Input, Ladder};
 use crate::pass::Pass;
 use crate::stage::State;
 
@@ -16,6 +16,8 @@ pub(super) struct Encoded {
     pub states: Tensor<4>,
     /// 0 for real positions, [`HIDDEN`] for padding: `[runs, batch, length]`.
     pub mask: Tensor<3>,
+    /// What the method's network beside the encoder gave, where it has one.
+    pub side: Option<Tensor<4>>,
 }
 
 /// Encodes sources.
@@ -25,7 +27,8 @@ pub(super) fn encode(pass: &Pass, model: &T5, source: Rows) -> Encoded {
         state = block(pass, model, layer, state);
     }
     let mask = state.mask.clone();
-    Encoded { states: end(pass, &model.configuration.config, Stack::Encoder, state), mask }
+    let (states, side) = end(pass, model, Stack::Encoder, state);
+    Encoded { states, mask, side }
 }
 
 /// The embedded sources.
@@ -34,20 +37,27 @@ pub(super) fn begin(pass: &Pass, model: &T5, source: Rows) -> State {
     let Input { embeddings, mask } = pass.method.input(pass, Stack::Encoder, input);
     let mask = (mask.neg() + 1.0) * HIDDEN;
     let states = pass.dropout("encoder.input", embeddings);
-    let state = State { states, encoded: None, mask, bias: None, trace: Vec::new() };
-    State { bias: Some(bias(pass, model, &state)), ..state }
+    let state = State { states, encoded: None, side: None, mask, bias: None, trace: Vec::new() };
+    State { bias: Some(bias(pass, model, Stack::Encoder, &state)), ..state }
 }
 
-fn bias(pass: &Pass, model: &T5, state: &State) -> Tensor<4> {
+/// The position bias at hand; else that of a stack without a past, as there is none where training computes a block
+/// again.
+pub(super) fn bias(pass: &Pass, model: &T5, stack: Stack, state: &State) -> Tensor<4> {
     let length = state.states.dims()[2];
-    let new = || self_attention_bias(pass, model, Stack::Encoder, 0, length, length);
-    state.bias.clone().unwrap_or_else(new)
+    state.bias.clone().unwrap_or_else(|| new_bias(pass, model, stack, 0, length))
+}
+
+/// The position bias of so many positions after a past, over all keys that have a position.
+pub(super) fn new_bias(pass: &Pass, model: &T5, stack: Stack, past: usize, length: usize) -> Tensor<4> {
+    let first = pass.method.positioned_prefix(stack) + past;
+    self_attention_bias(pass, model, stack, first, length, first + length)
 }
 
 /// One block over the state that the one before it left.
 pub(super) fn block(pass: &Pass, model: &T5, layer: usize, state: State) -> State {
     let config = &model.configuration.config;
-    let (bias, mask) = (bias(pass, model, &state), &state.mask);
+    let (bias, mask) = (bias(pass, model, Stack::Encoder, &state), &state.mask);
     let trace = traced(pass, &state);
     let at = |kind| Sublayer { stack: Stack::Encoder, layer, kind };
     let states = residual(pass, config, at(SublayerKind::SelfAttention), state.states, |branch, normed| {
@@ -74,16 +84,33 @@ pub(super) fn residual(
     pass.add_dropout(&branch.path, states, output)
 }
 
-/// What comes after the last block of a stack.
-pub(super) fn end(pass: &Pass, config: &T5Config, stack: Stack, state: State) -> Tensor<4> {
+/// What comes after the last block of a stack: its normed states, and what a network beside it gives.
+pub(super) fn end(pass: &Pass, model: &T5, stack: Stack, state: State) -> (Tensor<4>, Option<Tensor<4>>) {
     let trace = traced(pass, &state);
+    let side = side_network(pass, model, stack, &state, &trace);
     let states = pass.method.output(pass, stack, state.states, &trace);
     let norm = pass.layout.norm(NormSite::Final(stack));
     let site = match stack {
         Stack::Encoder => "encoder.output",
         Stack::Decoder => "decoder.output",
     };
-    pass.dropout(site, pass.rms_norm(norm, states, config.layer_norm_epsilon))
+    let epsilon = model.configuration.config.layer_norm_epsilon;
+    (pass.dropout(site, pass.rms_norm(norm, states, epsilon)), side)
+}
+
+fn side_network(
+    pass: &Pass,
+    model: &T5,
+    stack: Stack,
+    state: &State,
+    trace: &[Tensor<4>],
+) -> Option<Tensor<4>> {
+    if trace.is_empty() {
+        return None;
+    }
+    let bias = bias(pass, model, stack, state);
+    let ladder = Ladder { trace, mask: &state.mask, bias: &bias, encoded: state.side.as_ref() };
+    pass.method.side_network(pass, stack, &ladder)
 }
 
 /// The states between the blocks so far, these included, where the method asks for them.

@@ -1,4 +1,4 @@
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
 use super::{Activation, FeedForward, T5Config};
 use crate::layout::{Branch, Projection, Site};
@@ -14,25 +14,16 @@ pub(super) fn feed_forward(pass: &Pass, config: &T5Config, branch: &Branch, stat
             pass.relu_dropout(&site, linear(Projection::Up, states))
         }
         FeedForward { activation, gated: false } => {
-            pass.dropout(&site, activate(activation, linear(Projection::Up, states)))
+            pass.dropout(&site, activation.apply(linear(Projection::Up, states)))
         }
         FeedForward { activation: Activation::GeluNew, gated: true } => {
             let gate = linear(Projection::Gate, states.clone());
             pass.gelu_gate_dropout(&site, gate, linear(Projection::Up, states))
         }
         FeedForward { activation, gated: true } => {
-            let gate = activate(activation, linear(Projection::Gate, states.clone()));
+            let gate = activation.apply(linear(Projection::Gate, states.clone()));
             pass.dropout(&site, gate * linear(Projection::Up, states))
         }
     };
     linear(Projection::Down, hidden)
-}
-
-fn activate(kind: Activation, x: Tensor<4>) -> Tensor<4> {
-    match kind {
-        Activation::Relu => activation::relu(x),
-        Activation::Gelu => activation::gelu(x),
-        Activation::GeluNew => activation::gelu_approximate(x),
-        Activation::Silu => activation::silu(x),
-    }
 }

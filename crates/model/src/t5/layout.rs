@@ -25,6 +25,8 @@ pub(super) fn layout(config: &T5Config) -> Layout {
         d_ff: config.d_ff,
         num_heads: config.num_heads,
         inner_dim: config.inner_dim(),
+        activation: config.feed_forward_proj.activation,
+        norm_epsilon: config.layer_norm_epsilon,
         tokens: SpecialTokens {
             pad: config.pad_token_id,
             eos: config.eos_token_id,

@@ -12,7 +12,8 @@ mod load;
 mod model;
 mod position;
 
-pub use config::{Activation, FeedForward, T5Config};
+pub use crate::activation::Activation;
+pub use config::{FeedForward, T5Config};
 pub use config_file::read;
 pub use configuration::T5Configuration;
 pub use model::T5;

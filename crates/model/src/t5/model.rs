@@ -43,9 +43,9 @@ impl Backbone for T5 {
             layer if layer < layers => encoder::block(pass, self, layer, state),
             layer if layer == layers => {
                 let mask = state.mask.clone();
-                let states = encoder::end(pass, config, Stack::Encoder, state);
+                let (states, side) = encoder::end(pass, self, Stack::Encoder, state);
                 let ids = shift_right(config, &batch.target.ids);
-                decoder::begin(pass, self, ids, &Encoded { states, mask }, 0)
+                decoder::begin(pass, self, ids, &Encoded { states, mask, side }, 0)
             }
             layer if layer <= layers + decoder_layers => {
                 decoder::block(pass, self, layer - layers - 1, state, None)

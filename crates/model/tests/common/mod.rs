@@ -128,13 +128,45 @@ pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
         ("layer-norm-moved", "layer-norm", json!({})),
         ("prefix-tuning", "prefix-tuning", json!({"prefix_length": 7, "hidden": 0})),
         ("prefix-tuning-network", "prefix-tuning", json!({"prefix_length": 7, "hidden": 10})),
+        ("adapter-drop", "adapter-drop", json!({"drop_layers": 1, "bottleneck": 4})),
+        ("p-tuning", "p-tuning", json!({"prompt": {"length": 5}, "hidden": 10})),
+        ("p-tuning-v2", "p-tuning-v2", json!({"prefix_length": 7})),
+        (
+            "p-tuning-v2-peft",
+            "p-tuning-v2",
+            json!({"prefix_length": 7, "attentions": ["decoder"], "position_bias": true}),
+        ),
+        (
+            "residual-prompt-tuning",
+            "residual-prompt-tuning",
+            json!({"prompt": {"length": 5}, "bottleneck": 6}),
+        ),
+        (
+            "residual-prompt-tuning-separate",
+            "residual-prompt-tuning",
+            json!({"prompt": {"length": 3}, "bottleneck": 6, "separate": true}),
+        ),
+        (
+            "residual-prompt-tuning-without-norm",
+            "residual-prompt-tuning",
+            json!({"prompt": {"length": 5}, "bottleneck": 6, "layer_norm": false}),
+        ),
+        ("hyperformer", "hyperformer", json!({"reduction": 8, "embedding": 6, "hidden": 7, "projected": 5})),
+        ("lst", "lst", json!({"reduction": 2, "drop_every": 2})),
+        ("lst-every-block", "lst", json!({"reduction": 2, "drop_every": 0})),
     ]
 }
 
-/// Every registered method as it comes, and settings that take its other paths.
-pub(crate) fn every_method() -> Vec<(&'static str, &'static str, Value)> {
-    let registered = METHODS.iter().map(|method| (method.name, method.name, json!({})));
-    registered.chain(fixtures()).chain(other_paths()).collect()
+/// A registered method as it comes, or where the backbone is too small for that, with the settings of its first fixture.
+pub(crate) fn as_it_comes(name: &str, backbone: &dyn Backbone) -> ConfiguredMethod {
+    let built = method(name, json!({}));
+    match built.method.parameters(backbone.layout()) {
+        Ok(_) => built,
+        Err(refused) => {
+            let small = fixtures().into_iter().find(|(_, of, _)| *of == name);
+            method(name, small.unwrap_or_else(|| panic!("{name} has no fixture, and {refused}")).2)
+        }
+    }
 }
 
 /// Every path of every registered method, in small.
@@ -165,6 +197,17 @@ fn other_paths() -> Vec<(&'static str, &'static str, Value)> {
         ("adapter with relu", "adapter", json!({"activation": "relu", "train_norms": false})),
         ("adapter with silu", "adapter", json!({"activation": "silu"})),
         ("bitfit without norms", "bitfit", json!({"norms": "none"})),
+        (
+            "p-tuning-v2 with positions everywhere",
+            "p-tuning-v2",
+            json!({"prefix_length": 3, "attentions": ["encoder", "decoder"], "position_bias": true}),
+        ),
+        (
+            "hyperformer for two tasks",
+            "hyperformer",
+            json!({"reduction": 4, "tasks": 2, "train_norms": false}),
+        ),
+        ("lst from random blocks", "lst", json!({"reduction": 2, "drop_every": 3, "init": "random"})),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::{DType, Device};
 use clap::{Args, ValueEnum};
-use peft_model::peft::hf_peft;
+use peft_model::peft::{self, hf_peft};
 use peft_model::{Adaptation, adapter};
 
 use super::choice::DEFAULT_SUITE;
@@ -59,20 +59,34 @@ impl Export {
         if self.merge {
             return self.merged(&folder, &name, &hub);
         }
-        let config = model::config(&name, &hub)?;
-        let trained = Trained::read(&folder, config.layout())?;
         match self.format {
-            ExportFormat::HfPeft => {
-                let Trained { method, built, declared, values, .. } = &trained;
-                let method = (method.as_str(), &built.settings);
-                hf_peft::write(&self.out, method, config.layout(), (declared, values), &name)?;
-                output::line(format_args!(
-                    "{}: `PeftModel.from_pretrained(model, {:?})` loads it over {name}",
-                    self.out.display(),
-                    self.out.display().to_string()
-                ))?;
-            }
+            ExportFormat::HfPeft => self.for_peft(&folder, &name, &hub),
         }
+    }
+
+    /// Writes the adapter, or the prompt that it comes down to, for Python's peft.
+    fn for_peft(&self, folder: &Path, name: &str, hub: &Hub) -> Result<ExitCode> {
+        let config = model::config(name, hub)?;
+        let layout = config.layout();
+        let trained = Trained::read(folder, layout)?;
+        let Trained { method, built, declared, values, .. } = &trained;
+        match peft::find(method)?.hf_peft {
+            Some(_) => {
+                hf_peft::write(&self.out, (method, &built.settings), layout, (declared, values), name)?;
+            }
+            None => match prompt(&trained, name, hub)? {
+                Some(prompt) => hf_peft::write_prompt(&self.out, prompt, layout, name)?,
+                None => bail!(
+                    "{}: {method}: Python's peft has no such method; docs/load_adapter.py shows how its tensors are \
+                     named",
+                    folder.display()
+                ),
+            },
+        }
+        let out = self.out.display().to_string();
+        output::line(format_args!(
+            "{out}: `PeftModel.from_pretrained(model, {out:?})` loads it over {name}"
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -119,6 +133,13 @@ impl Export {
             }),
         }
     }
+}
+
+/// The soft prompt that a method comes down to, which its backbone's weights may be needed for.
+fn prompt(trained: &Trained, name: &str, hub: &Hub) -> Result<Option<Vec<f32>>> {
+    let model = Model::open(name, hub, &Device::flex(), Precision::F32)?;
+    let parameters = trained.parameters(model.backbone.device(), model.backbone.dtype());
+    Ok(model.backbone.as_prompt(&Adaptation::new(trained.built.method.as_ref(), &parameters)))
 }
 
 /// The adapter's folder where the file of a cell is given: they are neighbors.

@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 
 pub use fields::Fields;
 pub use read::{HfAdapter, base_model, is_hf_adapter, read};
-pub use write::write;
+pub use write::{write, write_prompt};
 
 use crate::layout::Layout;
 use crate::settings;

@@ -5,8 +5,27 @@ use serde_json::{Map, Value, json};
 
 use super::{CONFIG, TENSORS};
 use crate::layout::Layout;
-use crate::peft;
+use crate::peft::{self, prompt_tuning};
 use crate::{Error, Parameter, files};
+
+/// Writes a soft prompt, row after row, as one that was tuned.
+///
+/// # Errors
+/// When the folder cannot be written.
+///
+/// # Panics
+/// When the prompt has no whole number of rows.
+pub fn write_prompt(folder: &Path, prompt: Vec<f32>, layout: &Layout, base_model: &str) -> Result<(), Error> {
+    assert_eq!(prompt.len() % layout.d_model, 0, "a prompt has rows of {} values", layout.d_model);
+    let given = json!({ "prompt": { "length": prompt.len() / layout.d_model } });
+    let tuned = prompt_tuning::REGISTERED.name;
+    let built = peft::build(tuned, given.as_object().unwrap_or(&Map::new()))?;
+    let declared = built
+        .method
+        .parameters(layout)
+        .map_err(|problem| Error::InvalidSetting { method: tuned.into(), problem })?;
+    write(folder, (tuned, &built.settings), layout, (&declared, &[prompt]), base_model)
+}
 
 /// Writes an adapter so that Python's peft loads it over `base_model`; `values` are those of the declared parameters.
 ///
