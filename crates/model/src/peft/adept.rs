@@ -1,5 +1,14 @@
-//! ADePT, adaptive decomposed prompt tuning (Tang et al. 2025): a short prompt, and offsets that a
-//! small network computes from each token's embedding.
+//! ADePT, adaptive decomposed prompt tuning (Tang et al. 2025): a short prompt, and offsets that a small network computes
+//! from each token's embedding: the encoder reads `[P; E + f(E)]` with `f(e) = ReLU(e A + a) B + b` (equation 3).
+//!
+//! Parameters: `m d + 2 d r + r + d`: 76,051 on T5-base with m = 60, r = 19. B and the biases start from 0, so that
+//! offsets start from 0. After training, offsets fold into an embedding table of the encoder's own.
+//!
+//! The authors' code drops hidden units with 0.1 before the ReLU, which the equation does not have: `bottleneck_dropout`.
+//! Its prompts start from a text.
+//!
+//! What goes wrong: ReLU units whose input is negative for every token get no gradient again; prompt and network need
+//! learning rates three orders apart.
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
@@ -16,7 +25,9 @@ pub(super) const REGISTERED: Registered = Registered::new::<Adept>("adept", "ADe
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Adept {
+    /// The soft prompt.
     pub prompt: Prompt,
+    /// Hidden units of the offset network.
     pub bottleneck: usize,
     /// Dropout before the ReLU: 0.1 in the authors' code, absent from the paper's equation.
     pub bottleneck_dropout: f64,

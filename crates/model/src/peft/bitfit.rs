@@ -1,7 +1,13 @@
 //! BitFit (Ben Zaken et al. 2022): only bias terms train.
 //!
-//! T5 has no biases, so one is added to every linear map and to every norm inside a block, as ATTEMPT's code
-//! does; the scales and the two final norms stay as they are there.
+//! T5 has no biases, so one is added to every linear map, the head included, and to every norm inside a block, as
+//! ATTEMPT's code does; the scales and the two final norms stay as they are there. `norms = "scale"` trains the scales
+//! instead.
+//!
+//! Parameters: the outputs of all linear maps and `d` for each norm inside a block: 280,960 on T5-base. All start from 0.
+//!
+//! What goes wrong: the bias on the head is one number for each word of the vocabulary, and alone can learn class
+//! frequencies; a bias on keys has no gradient, since softmax does not see it.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -18,7 +24,9 @@ pub(super) const REGISTERED: Registered =
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BitFit {
+    /// Learning rate of all that trains.
     pub learning_rate: f64,
+    /// What trains of the norms inside the blocks.
     pub norms: Norms,
 }
 

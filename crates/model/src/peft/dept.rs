@@ -1,5 +1,14 @@
-//! DePT, decomposed prompt tuning (Shi and Lipani 2024): a short prompt and low-rank offsets that
-//! belong to positions.
+//! DePT, decomposed prompt tuning (Shi and Lipani 2024): a short prompt, and offsets of low rank that belong to positions:
+//! the encoder reads `[P; E + s A B]` with `s = alpha / sqrt(r)` (section 2.2).
+//!
+//! Parameters: `m d + r (L + d)` for sources of up to `L` tokens: 76,800 on T5-base with m = 40, r = 45, L = 256. A starts
+//! Kaiming uniform and B from 0, so that offsets start from 0.
+//!
+//! The code that ADePT's authors ran under the name DePT has offsets that a bias-free ReLU network computes from each
+//! token: `offsets = "token-network"`.
+//!
+//! What goes wrong: the offset at a position is the same for every token there, so a text that moves by one word meets
+//! others; sources beyond `L` have none, and are refused.
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
@@ -18,7 +27,9 @@ pub(super) const REGISTERED: Registered =
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Dept {
+    /// The soft prompt.
     pub prompt: Prompt,
+    /// Columns of A and rows of B.
     pub rank: usize,
     /// Longest source, in tokens: A has one row per position. Left out, it is the task's limit.
     pub max_length: usize,

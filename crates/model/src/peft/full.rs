@@ -1,4 +1,9 @@
-//! Full fine-tuning: every backbone tensor trains.
+//! Full fine-tuning (Raffel et al. 2020): every backbone tensor trains, the embedding table included.
+//!
+//! Parameters: all of the backbone's, 222,903,552 on T5-base. Each run has its own copy, its gradient and two moments, so
+//! runs side by side save nothing.
+//!
+//! What goes wrong: at learning rates that suit PEFT methods it diverges; few rows are learned by heart.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +18,7 @@ pub(super) const REGISTERED: Registered =
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FullFineTuning {
+    /// Learning rate of all that trains.
     pub learning_rate: f64,
 }
 

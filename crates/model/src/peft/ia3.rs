@@ -1,5 +1,10 @@
 //! (IA)^3 (Liu et al. 2022, section 3.3): learned vectors rescale keys, values and the hidden units of the feed-forward
-//! layers.
+//! layers: `softmax(q (l_k * K)) (l_v * V)` and `W (l_ff * activation(x))`.
+//!
+//! Parameters: `2 i` for each attention, `i` being the width of all heads, and `d_ff` for each feed-forward layer: 129,024
+//! on T5-base. All start from 1, which is the backbone; they merge into its weights.
+//!
+//! What goes wrong: so few factors learn slowly, at ten times LoRA's learning rate.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -16,6 +21,7 @@ pub(super) const REGISTERED: Registered =
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ia3 {
+    /// Learning rate of the factors.
     pub learning_rate: f64,
 }
 

@@ -1,4 +1,9 @@
 //! LayerNorm tuning (Zhao et al. 2024): the norms are all that trains.
+//!
+//! T5's norms have a scale and no bias: `d` parameters for each, the final ones included, 47,616 on T5-base. Merged, they
+//! are a backbone of their own.
+//!
+//! What goes wrong: little can be learned that the backbone does not nearly do already.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +19,7 @@ pub(super) const REGISTERED: Registered =
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LayerNormTuning {
+    /// Learning rate of the scales.
     pub learning_rate: f64,
 }
 

@@ -1,4 +1,15 @@
-//! Prefix tuning (Li and Liang 2021): every attention looks at trained keys and values before its own.
+//! Prefix tuning (Li and Liang 2021): every attention looks at trained keys and values before its own,
+//! `softmax(q [P_k; K]) [P_v; V]` (section 4.2); as published, a network makes those of all layers from one embedding per
+//! position (section 4.3), and there is one network for each of the three kinds of attention.
+//!
+//! Parameters: for each kind of attention with `n` layers `p d + (d h + h) + (h + 1) 2 n i` with a network of `h` units, `i`
+//! being the width of all heads; without it (`hidden = 0`) `2 p i` for each attention.
+//!
+//! Python's peft hands one prefix over as the cache of T5's decoder, where it has position biases: another model, see
+//! `p-tuning-v2`.
+//!
+//! What goes wrong: without the network, training is unstable; a prefix takes a share of every attention from the first
+//! update, so it does not start at the backbone.
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
@@ -19,9 +30,11 @@ pub(super) const REGISTERED: Registered =
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PrefixTuning {
+    /// Positions before each attention's own.
     pub prefix_length: usize,
     /// Hidden units of the network; 0 trains keys and values themselves.
     pub hidden: usize,
+    /// Learning rate of all that trains.
     pub learning_rate: f64,
 }
 

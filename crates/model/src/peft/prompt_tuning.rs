@@ -1,4 +1,11 @@
-//! Prompt tuning (Lester et al. 2021): a soft prompt is all that trains.
+//! Prompt tuning (Lester et al. 2021): the encoder reads `[P; E]`, a soft prompt `P` before the input embeddings `E`, and
+//! the prompt is all that trains (section 2).
+//!
+//! Parameters: `m d` for `m` positions, 76,800 on T5-base with 100; with `train_embeddings`, as in the
+//! code of ADePT's authors, `V d` more, of a table that the decoder and a tied head share.
+//!
+//! What goes wrong: it needs learning rates of 0.3 and more and many thousand updates; where it starts decides much
+//! (section 3.2), and a prompt at the far end of a long source may be all that a truncated text leaves room for.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +21,7 @@ pub(super) const REGISTERED: Registered =
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PromptTuning {
+    /// The soft prompt.
     pub prompt: Prompt,
     /// Whether the shared embedding table trains too, as it does in the authors' code.
     pub train_embeddings: bool,
