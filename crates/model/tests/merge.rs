@@ -65,7 +65,7 @@ fn merged_weights_give_the_logits_of_the_method_beside_them() {
             let error = relative_error(&plain(merged.as_ref(), &expected), &unmerged);
             println!("{variant} {label}: {error:.1e}");
             assert!(error < 1e-5, "{variant} {label}: {error:.1e}");
-            assert!(relative_error(&pretrained, &unmerged) > 1e-2, "{variant} {label} changes nothing");
+            assert!(relative_error(&pretrained, &unmerged) > 1e-4, "{variant} {label} changes nothing");
         }
     }
 }
