@@ -67,14 +67,15 @@ fn updates_leave_what_the_reference_leaves() {
             let moved = parameters.map_values(descend);
             parameters = built.method.after_update(moved, &gradients, StepCount { step, steps: STEPS });
             let mut compared = 0;
+            let remembered = |name: &str| name.ends_with("sensitivity") || name.ends_with("uncertainty");
             for (parameter, found) in parameters.declared().iter().zip(parameters.run_to_host(0)) {
-                let name = format!("adalora-updates/after.{step}/{}", parameter.name);
-                if expected.contains(&name) {
-                    let reference = expected.floats(&name);
+                let name = &parameter.name;
+                if name.ends_with("lora_E") || step == LAST - 1 && remembered(name) {
+                    let reference = expected.floats(&format!("adalora-updates/after.{step}/{name}"));
                     let error = relative_error(&found, &reference);
-                    assert!(error < 1e-5, "{variant}, update {step}, {}: {error:.1e}", parameter.name);
+                    assert!(error < 1e-5, "{variant}, update {step}, {name}: {error:.1e}");
                     let zeros = |values: &[f32]| values.iter().map(|value| *value == 0.0).collect::<Vec<_>>();
-                    assert_eq!(zeros(&found), zeros(&reference), "{variant}, {step}, {}", parameter.name);
+                    assert_eq!(zeros(&found), zeros(&reference), "{variant}, update {step}, {name}");
                     compared += 1;
                 }
             }

@@ -3,30 +3,12 @@
 mod common;
 
 use burn::tensor::Tensor;
-use common::{Expected, VARIANTS, backbone, every_path, initial, method, relative_error, values};
+use common::{Expected, VARIANTS, backbone, every_path, initial, method, moved, relative_error, values};
 use peft_model::layout::{Layout, Linear, Site};
-use peft_model::peft::ConfiguredMethod;
 use peft_model::{Adaptation, Backbone, Context, Group, Method, Parameter, Parameters, peft};
 use serde_json::json;
 
 const MERGED: [&str; 8] = ["full", "lora", "rslora", "dora", "adalora", "vera", "ia3", "layer-norm"];
-
-/// One run whose trained tensors are all moved away from where they start.
-fn moved(built: &ConfiguredMethod, backbone: &dyn Backbone) -> Parameters {
-    let start = initial(built, &[7], backbone);
-    let trains: Vec<bool> = start.declared().iter().map(|parameter| parameter.trains).collect();
-    let noise = |i: usize, j: usize| {
-        let draw = peft_model::random::mix((i as u64) << 32 | j as u64) >> 11;
-        // So little that scaled updates leave attention away from saturation, which would magnify rounding.
-        0.1 * (draw as f64 / (1u64 << 53) as f64 - 0.5) as f32
-    };
-    start.map_values(|i, value| {
-        let [_, elements] = value.dims();
-        let noise: Vec<f32> = (0..elements).map(|j| noise(i, j)).collect();
-        let noise = Tensor::<1>::from_floats(noise.as_slice(), &value.device());
-        if trains[i] { value + noise.unsqueeze() } else { value }
-    })
-}
 
 fn logits(
     backbone: &dyn Backbone,
@@ -50,7 +32,7 @@ fn merged_weights_give_the_logits_of_the_method_beside_them() {
         let pretrained = plain(backbone.as_ref(), &expected);
         for (label, name, settings) in every_path() {
             let built = method(name, settings);
-            let parameters = moved(&built, backbone.as_ref());
+            let parameters = moved(&built, &[7], backbone.as_ref());
             let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
             let weights = match (backbone.merged(&adaptation), MERGED.contains(&name)) {
                 (Ok(weights), true) => weights,
@@ -65,7 +47,7 @@ fn merged_weights_give_the_logits_of_the_method_beside_them() {
             let error = relative_error(&plain(merged.as_ref(), &expected), &unmerged);
             println!("{variant} {label}: {error:.1e}");
             assert!(error < 1e-5, "{variant} {label}: {error:.1e}");
-            assert!(relative_error(&pretrained, &unmerged) > 1e-2, "{variant} {label} changes nothing");
+            assert!(relative_error(&pretrained, &unmerged) > 1e-4, "{variant} {label} changes nothing");
         }
     }
 }
@@ -76,7 +58,7 @@ fn offsets_of_tokens_fold_into_a_table_of_the_encoder() {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
         for length in [0, 3] {
             let built = method("adept", json!({"prompt": {"length": length}, "bottleneck": 4}));
-            let parameters = moved(&built, backbone.as_ref());
+            let parameters = moved(&built, &[7], backbone.as_ref());
             let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
             let (folded, table) = backbone.folded(&adaptation).unwrap();
             let unfolded = logits(backbone.as_ref(), built.method.as_ref(), &parameters, &expected);

@@ -93,6 +93,9 @@ impl Default for AdaLora {
     }
 }
 
+/// A rank that no map of a model has.
+const LARGEST_RANK: usize = 1 << 14;
+
 /// Updates between allocations that no training reaches.
 const LONGEST_INTERVAL: u64 = 1_000_000;
 
@@ -104,9 +107,13 @@ const INITIAL_DEVIATION: f64 = 0.02;
 
 impl Validate for AdaLora {
     fn validate(&self) -> Result<(), String> {
-        positive("initial_rank", self.initial_rank)?;
-        positive("target_rank", self.target_rank)?;
-        let &Self { initial_rank, target_rank, initial_warmup, final_warmup, .. } = self;
+        let &Self { initial_rank, target_rank, initial_warmup, final_warmup, interval, .. } = self;
+        if !(1..=LARGEST_RANK).contains(&initial_rank) {
+            return Err(format!(
+                "`initial_rank` is {initial_rank}; it must be at least 1 and at most {LARGEST_RANK}"
+            ));
+        }
+        positive("target_rank", target_rank)?;
         if target_rank > initial_rank {
             return Err(format!(
                 "`target_rank` is {target_rank}; it must be at most `initial_rank`, which is {initial_rank}"
@@ -131,10 +138,9 @@ impl Validate for AdaLora {
                  their sum must be below 1"
             ));
         }
-        if !(1..=LONGEST_INTERVAL).contains(&self.interval) {
+        if !(1..=LONGEST_INTERVAL).contains(&interval) {
             return Err(format!(
-                "`interval` is {}; it must be at least 1 and at most {LONGEST_INTERVAL}",
-                self.interval
+                "`interval` is {interval}; it must be at least 1 and at most {LONGEST_INTERVAL}"
             ));
         }
         learning_rate("learning_rate", self.learning_rate)

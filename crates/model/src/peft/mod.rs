@@ -295,6 +295,7 @@ mod tests {
             ("lora", "alpha", json!(-1.0)),
             ("dept", "alpha", json!(0)),
             ("adapter", "bottleneck", json!(1 << 25)),
+            ("adalora", "initial_rank", json!(1 << 24)),
             ("adalora", "target_rank", json!(13)),
             ("adalora", "initial_warmup", json!(0.5)),
             ("adalora", "final_warmup", json!(0.9)),

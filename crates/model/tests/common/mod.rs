@@ -105,6 +105,23 @@ pub(crate) fn initial(built: &ConfiguredMethod, seeds: &[u64], backbone: &dyn Ba
     backbone.start(built.method.as_ref(), seeds, &tokenize).unwrap()
 }
 
+/// A method's parameters whose trained tensors are all moved away from where they start.
+pub(crate) fn moved(built: &ConfiguredMethod, seeds: &[u64], backbone: &dyn Backbone) -> Parameters {
+    let start = initial(built, seeds, backbone);
+    let trains: Vec<bool> = start.declared().iter().map(|parameter| parameter.trains).collect();
+    let noise = |i: usize, j: usize| {
+        let draw = peft_model::random::mix((i as u64) << 32 | j as u64) >> 11;
+        // So little that scaled updates leave attention away from saturation, which would magnify rounding.
+        0.1 * (draw as f64 / (1u64 << 53) as f64 - 0.5) as f32
+    };
+    start.map_values(|i, value| {
+        let shape = value.dims();
+        let noise: Vec<f32> = (0..shape[0] * shape[1]).map(|j| noise(i, j)).collect();
+        let noise = Tensor::<1>::from_floats(noise.as_slice(), &value.device());
+        if trains[i] { value + noise.reshape(shape) } else { value }
+    })
+}
+
 /// Settings under which the fixtures were made.
 pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
     let dept = |offsets| json!({"prompt": {"length": 3}, "rank": 4, "max_length": 20, "offsets": offsets});
