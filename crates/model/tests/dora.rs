@@ -15,7 +15,8 @@ fn dropout_acts_on_the_whole_change() {
         let built = method("dora", json!({"rank": 3, "alpha": 6.0, "dropout": rate}));
         let (parameters, dropout) = (moved(&built, &seeds, backbone.as_ref()), Dropout::new(&seeds, 1));
         let (layout, weights) = (backbone.layout(), backbone.weights());
-        let evaluating = Context { layout, weights, parameters: &parameters, dropout: None, tasks: None };
+        let evaluating =
+            Context { layout, weights, parameters: &parameters, dropout: None, tasks: None, memory: None };
         let training = Context { dropout: Some(&dropout), ..evaluating };
         let linear = layout.linears.iter().find(|linear| linear.name() == "v").unwrap();
         let [out, width] = linear.shape;
