@@ -88,7 +88,8 @@ fn page(method: &Registered) -> String {
             Some(key) => of_prompts.get(key),
             None => own.get(key.as_str()).or_else(|| of_low_ranks.get(key.as_str())),
         };
-        let meaning = meaning.map_or("", String::as_str).replace('|', "\\|");
+        let meaning =
+            meaning.map_or("", String::as_str).replace("[`", "`").replace("`]", "`").replace('|', "\\|");
         writeln!(page, "| `{key}` | `{}` | {meaning} |", default.replace('|', "\\|")).unwrap();
     }
     page
