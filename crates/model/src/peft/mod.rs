@@ -8,6 +8,7 @@ mod adalora;
 mod adapter;
 mod adept;
 mod allocation;
+mod attempt;
 mod bitfit;
 mod dept;
 mod dora;
@@ -19,11 +20,14 @@ mod ia3;
 mod layer_norm;
 mod lora;
 mod low_rank;
+mod mpt;
 mod prefix_tuning;
 mod prompt;
 mod prompt_tuning;
 mod registered;
 mod rslora;
+mod source_prompts;
+mod spot;
 mod targets;
 mod vera;
 
@@ -56,6 +60,9 @@ pub static METHODS: &[Registered] = &[
     prefix_tuning::REGISTERED,
     ia3::REGISTERED,
     layer_norm::REGISTERED,
+    spot::REGISTERED,
+    attempt::REGISTERED,
+    mpt::REGISTERED,
 ];
 
 /// Methods of other crates.
@@ -174,6 +181,13 @@ mod tests {
         assert_eq!(trainable("prefix-tuning", json!({"hidden": 0})), 20 * 2 * 768 * 36);
         let network = 20 * 768 + 512 * 768 + 512 + (512 + 1) * 12 * 2 * 768;
         assert_eq!(trainable("prefix-tuning", json!({})), 3 * network);
+        assert_eq!(trainable("spot", json!({})), 76_800);
+        // "232k": the prompt, two projections, and the norm's scale and bias; source prompts do not train.
+        assert_eq!(trainable("attempt", json!({})), 100 * 768 + 2 * 100 * 768 + 2 * 768);
+        assert_eq!(trainable("attempt", json!({"sources": ["mnli"]})), 231_936);
+        // "77.6k": the shared prompt and two factors.
+        assert_eq!(trainable("mpt", json!({})), 77_668);
+        assert_eq!(trainable("mpt", json!({"prompt": {"length": 60}})), 60 * 768 + 60 + 768);
     }
 
     #[test]
@@ -248,6 +262,11 @@ mod tests {
             ("vera", "initial_d", json!(0)),
             ("prefix-tuning", "prefix_length", json!(0)),
             ("prefix-tuning", "hidden", json!(1 << 25)),
+            ("spot", "sources", json!(["mnli", "qqp"])),
+            ("attempt", "sources", json!([])),
+            ("attempt", "temperature", json!(0)),
+            ("mpt", "sources", json!(["qqp", "qqp"])),
+            ("mpt", "source_stage", json!("multitask-distillation")),
         ] {
             let error = build(name, json!({key: value}).as_object().unwrap()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(key), "{error}");

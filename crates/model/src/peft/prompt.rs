@@ -79,9 +79,13 @@ pub(super) fn prepend(context: &Context, input: Input) -> Input {
         return input;
     }
     let prompt: Tensor<3> = context.parameters.get(NAME);
-    let [runs, batch, ..] = input.embeddings.dims();
-    let [_, length, _] = prompt.dims();
-    let prompt = per_sentence(prompt, batch);
+    let batch = input.embeddings.dims()[1];
+    put_before(per_sentence(prompt, batch), input)
+}
+
+/// Puts a prompt for each sentence, `[runs, batch, length, d_model]`, before the input embeddings.
+pub(super) fn put_before(prompt: Tensor<4>, input: Input) -> Input {
+    let [runs, batch, length, _] = prompt.dims();
     let visible = Tensor::ones([runs, batch, length], &input.mask.device());
     Input {
         embeddings: Tensor::cat(vec![prompt, input.embeddings], 2),

@@ -102,12 +102,15 @@ pub(crate) fn tokenize(text: &str) -> Vec<u32> {
 
 /// A method's parameters before training, one run per seed.
 pub(crate) fn initial(built: &ConfiguredMethod, seeds: &[u64], backbone: &dyn Backbone) -> Parameters {
-    backbone.start(built.method.as_ref(), seeds, &tokenize).unwrap()
+    let method = built.method.as_ref();
+    let sources = backbone.untrained_sources(method, 3, &tokenize).unwrap();
+    backbone.start_from(&sources, method, seeds, &tokenize).unwrap()
 }
 
 /// Settings under which the fixtures were made.
 pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
     let dept = |offsets| json!({"prompt": {"length": 3}, "rank": 4, "max_length": 20, "offsets": offsets});
+    let attempt = |temperature| json!({"prompt": {"length": 6}, "sources": ["rte", "cola", "mrpc"], "bottleneck": 7, "temperature": temperature});
     vec![
         ("full", "full", json!({})),
         ("prompt-tuning", "prompt-tuning", json!({"prompt": {"length": 5}})),
@@ -128,6 +131,10 @@ pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
         ("layer-norm-moved", "layer-norm", json!({})),
         ("prefix-tuning", "prefix-tuning", json!({"prefix_length": 7, "hidden": 0})),
         ("prefix-tuning-network", "prefix-tuning", json!({"prefix_length": 7, "hidden": 10})),
+        ("prompt-tuning", "spot", json!({"prompt": {"length": 5}})),
+        ("attempt", "attempt", attempt(std::f64::consts::E)),
+        ("attempt-cold", "attempt", attempt(0.01)),
+        ("mpt", "mpt", json!({"prompt": {"length": 6}, "sources": ["rte", "cola"]})),
     ]
 }
 
