@@ -69,7 +69,10 @@ fn measure(name: &str, backbone: &dyn Backbone, arguments: &Arguments) -> Result
     let built = peft::build(name, &Map::new())?;
     let method = built.method.as_ref();
     let seeds: Vec<u64> = (0..arguments.runs as u64).collect();
-    let mut parameters = backbone.start(method, &seeds, &|_| vec![3, 4, 5]).map_err(anyhow::Error::msg)?;
+    let tokenize = |_: &str| vec![3, 4, 5];
+    let sources = backbone.untrained_sources(method, 0, &tokenize).map_err(anyhow::Error::msg)?;
+    let started = backbone.start_from(&sources, method, &seeds, &tokenize);
+    let mut parameters = started.map_err(anyhow::Error::msg)?;
     let mut optimizer = AdamW::new(&parameters, SETTINGS);
     let rates = vec![method.learning_rates(); arguments.runs];
     let &Arguments { runs, rows, source, target, .. } = arguments;

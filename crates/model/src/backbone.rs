@@ -18,6 +18,7 @@ use crate::method::Method;
 use crate::ops;
 use crate::parameters::Parameters;
 use crate::pass::Pass;
+use crate::source::{SourceSpec, SourceTensors};
 use crate::stage::State;
 use crate::weights::{Checkpoint, Weights};
 
@@ -241,8 +242,43 @@ impl dyn Backbone + '_ {
         seeds: &[u64],
         tokenize: &dyn Fn(&str) -> Vec<u32>,
     ) -> Result<Parameters, String> {
+        self.start_from(&[], method, seeds, tokenize)
+    }
+
+    /// As [`start`](Self::start), for a method with [sources](Method::sources), in its order.
+    ///
+    /// # Errors
+    /// When there are more or fewer sources than the method has, or they do not fit it.
+    pub fn start_from(
+        &self,
+        sources: &[SourceTensors],
+        method: &dyn Method,
+        seeds: &[u64],
+        tokenize: &dyn Fn(&str) -> Vec<u32>,
+    ) -> Result<Parameters, String> {
+        let (given, wanted) = (sources.len(), method.sources().len());
+        if given != wanted {
+            return Err(format!("it starts from {wanted} sources, and {given} are given"));
+        }
         let declared = method.parameters(self.layout())?;
-        Ok(Parameters::init(declared, seeds, self.layout(), self.weights(), tokenize))
+        Parameters::init(declared, seeds, self.layout(), self.weights(), tokenize, sources)
+    }
+
+    /// The sources of a method as they are before they train: what is measured needs no better ones.
+    ///
+    /// # Errors
+    /// When a setting of a source asks for what the backbone does not have.
+    pub fn untrained_sources(
+        &self,
+        method: &dyn Method,
+        seed: u64,
+        tokenize: &dyn Fn(&str) -> Vec<u32>,
+    ) -> Result<Vec<SourceTensors>, String> {
+        let untrained = |spec: SourceSpec| {
+            let built = spec.build().map_err(|problem| problem.to_string())?;
+            Ok(SourceTensors::of(&self.start(built.method.as_ref(), &[seed], tokenize)?))
+        };
+        method.sources().into_iter().map(untrained).collect()
     }
 
     /// Teacher-forced logits: `[runs, batch, target length, vocab_size]`.

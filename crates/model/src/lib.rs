@@ -52,6 +52,7 @@ mod parameters;
 mod pass;
 pub mod peft;
 pub mod settings;
+pub mod source;
 mod stage;
 pub mod t5;
 mod weights;
@@ -65,6 +66,7 @@ pub use method::{Input, KeysValues, Ladder, Method, StepCount};
 pub use parameters::{Computed, Gradients, Group, Init, Parameter, Parameters, select_runs};
 pub use pass::Pass;
 pub use peft_random as random;
+pub use source::{FromSources, SourceSpec, SourceTensors};
 pub use stage::State;
 pub use weights::{Checkpoint, Weights};
 

@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use crate::context::{Context, Weight};
 use crate::layout::{Branch, Layout, Linear, Norm, Stack};
 use crate::parameters::{Gradients, Group, Parameter, Parameters};
+use crate::source::SourceSpec;
 
 /// Embeddings on their way into a stack.
 pub struct Input {
@@ -64,6 +65,12 @@ pub trait Method: Debug + Send + Sync {
 
     /// The learning rate of each parameter group.
     fn learning_rates(&self) -> Vec<(Group, f64)>;
+
+    /// Trainings on other tasks that must be done before, from which parameters start that say
+    /// [`Init::Sources`](crate::Init::Sources).
+    fn sources(&self) -> Vec<SourceSpec> {
+        Vec::new()
+    }
 
     /// Longest source that the method can take, in tokens; `None` where any length will do.
     fn max_source_length(&self) -> Option<usize> {

@@ -10,6 +10,7 @@ use rand_distr::{Distribution, Normal, Uniform};
 
 use crate::layout::Layout;
 use crate::random::keyed_rng;
+use crate::source::{FromSources, SourceTensors};
 use crate::weights::Weights;
 
 /// Parameters that share a learning rate, by the setting that holds it.
@@ -90,6 +91,8 @@ pub enum Init {
     SampledEmbeddingRows(usize),
     /// What a function of the backbone's tensors gives.
     Computed(Computed),
+    /// What a function of the tensors of the method's sources gives: [`Method::sources`](crate::Method::sources).
+    Sources(FromSources),
 }
 
 /// A function from the backbone's tensors to the values of a parameter, row after row.
@@ -136,25 +139,29 @@ pub type Gradients = Vec<Option<Tensor<2>>>;
 
 impl Parameters {
     /// Initializes the parameters of one run per seed; `tokenize` gives the ids of a text, EOS token included. What a
-    /// run starts from depends on its own seed alone.
+    /// run starts from depends on its own seed and on the sources alone.
+    ///
+    /// # Errors
+    /// When the sources lack a tensor that a parameter starts from, or it has another shape.
     pub fn init(
         declared: Vec<Parameter>,
         seeds: &[u64],
         layout: &Layout,
         weights: &Weights,
         tokenize: &dyn Fn(&str) -> Vec<u32>,
-    ) -> Self {
-        let source = Source { layout, weights, tokenize };
-        let values = declared
-            .iter()
-            .map(|parameter| {
-                let values = |&seed: &u64| source.values(parameter, seed);
-                let flat: Vec<f32> = seeds.iter().flat_map(values).collect();
-                let shape = [seeds.len(), parameter.len()];
-                Tensor::from_data(TensorData::new(flat, shape), weights.device())
-            })
-            .collect();
-        Self::from_values(declared, values, seeds.len(), weights.dtype())
+        sources: &[SourceTensors],
+    ) -> Result<Self, String> {
+        let origin = Origin { layout, weights, tokenize, sources };
+        let values = declared.iter().map(|parameter| {
+            let mut flat = Vec::with_capacity(seeds.len() * parameter.len());
+            for &seed in seeds {
+                flat.extend(origin.values(parameter, seed)?);
+            }
+            let shape = [seeds.len(), parameter.len()];
+            Ok(Tensor::from_data(TensorData::new(flat, shape), weights.device()))
+        });
+        let values = values.collect::<Result<_, String>>()?;
+        Ok(Self::from_values(declared, values, seeds.len(), weights.dtype()))
     }
 
     /// No parameters, for so many runs.
@@ -286,17 +293,18 @@ pub fn select_runs(tensors: &[Tensor<2>], runs: &[usize]) -> Vec<Tensor<2>> {
 }
 
 /// What initial values are made from.
-struct Source<'a> {
+struct Origin<'a> {
     layout: &'a Layout,
     weights: &'a Weights,
     tokenize: &'a dyn Fn(&str) -> Vec<u32>,
+    sources: &'a [SourceTensors],
 }
 
-impl Source<'_> {
-    fn values(&self, parameter: &Parameter, seed: u64) -> Vec<f32> {
+impl Origin<'_> {
+    fn values(&self, parameter: &Parameter, seed: u64) -> Result<Vec<f32>, String> {
         let count = parameter.len();
         let mut rng = keyed_rng(seed, &parameter.name);
-        match &parameter.init {
+        Ok(match &parameter.init {
             Init::Zeros => vec![0.0; count],
             Init::Ones => vec![1.0; count],
             Init::Uniform(bound) => draw(Uniform::new_inclusive(-bound, bound), count, &mut rng),
@@ -320,7 +328,12 @@ impl Source<'_> {
                 assert_eq!(values.len(), count, "values computed for `{}`", parameter.name);
                 values
             }
-        }
+            Init::Sources(function) => {
+                let values = function.values(self.sources)?;
+                assert_eq!(values.len(), count, "values from sources for `{}`", parameter.name);
+                values
+            }
+        })
     }
 
     fn embedding_rows(&self, ids: Vec<u32>) -> Vec<f32> {

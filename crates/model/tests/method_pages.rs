@@ -84,7 +84,8 @@ fn page(method: &Registered) -> String {
     .unwrap();
     page += "| Setting | Default | Meaning |\n|---|---|---|\n";
     for (key, default) in settings("", &built.settings) {
-        let meaning = match key.strip_prefix("prompt.") {
+        let of_prompt = ["prompt.", "source_prompt."].iter().find_map(|table| key.strip_prefix(table));
+        let meaning = match of_prompt {
             Some(key) => of_prompts.get(key),
             None => own.get(key.as_str()).or_else(|| of_low_ranks.get(key.as_str())),
         };

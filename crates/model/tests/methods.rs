@@ -9,7 +9,7 @@ use common::{
     relative_error, values,
 };
 use peft_model::peft::ConfiguredMethod;
-use peft_model::{Adaptation, Backbone, Init, Parameter, Parameters};
+use peft_model::{Adaptation, Backbone, Init, Parameter, Parameters, SourceTensors};
 use serde_json::json;
 
 fn from_fixture(
@@ -154,4 +154,47 @@ fn rows_have_the_adapters_of_their_tasks() {
     let expected = [first[0], second[1], second[2], first[3]];
     assert!(relative_error(&mixed, &expected) < 1e-5, "{mixed:?} {expected:?}");
     assert!(relative_error(&scores(2, &both, None), &first) < 1e-5, "rows that do not say are of the first");
+}
+
+#[test]
+fn methods_with_sources_start_from_what_these_trained() {
+    for variant in VARIANTS {
+        let (backbone, expected) = (backbone(variant), Expected::read(variant));
+        let prompts = expected.floats("mpt-fit/sources");
+        let [count, length, d] = expected.shape("mpt-fit/sources").try_into().unwrap();
+        let tuned = method("prompt-tuning", json!({"prompt": {"length": length}}));
+        let declared = tuned.method.parameters(backbone.layout()).unwrap();
+        let trained = |values: &[f32]| {
+            let run = vec![values.to_vec()];
+            SourceTensors::of(&Parameters::from_host(declared.clone(), &[&run], &device(), DType::F32))
+        };
+        let sources: Vec<SourceTensors> = prompts.chunks(length * d).map(trained).collect();
+        let start = |name: &str, sources: &[SourceTensors]| {
+            let tasks: Vec<String> = (0..sources.len()).map(|i| format!("task {i}")).collect();
+            let built = method(name, json!({"prompt": {"length": length}, "sources": tasks}));
+            let started =
+                backbone.start_from(sources, built.method.as_ref(), &[1, 2], &common::tokenize).unwrap();
+            assert_eq!(started.declared().len(), started.values().len());
+            let names = started.declared().iter().map(|parameter| parameter.name.clone());
+            names.zip(started.run_to_host(1)).collect::<std::collections::HashMap<_, _>>()
+        };
+        assert_eq!(count, 3);
+        assert_eq!(start("spot", &sources[1..2])["prompt"], prompts[length * d..2 * length * d]);
+        assert_eq!(start("attempt", &sources)["source_prompts"], prompts);
+        for (name, values) in start("mpt", &sources) {
+            let error = relative_error(&values, &expected.floats(&format!("mpt-fit/start/{name}")));
+            assert!(error < 1e-5, "{variant} {name}: {error:.1e}");
+        }
+
+        let built = method("spot", json!({"prompt": {"length": length + 1}}));
+        let refused = |sources: &[SourceTensors]| {
+            backbone.start_from(sources, built.method.as_ref(), &[1], &common::tokenize).unwrap_err()
+        };
+        assert!(
+            refused(&sources[..1]).contains("`prompt` is [6, 32], not [7, 32]"),
+            "{}",
+            refused(&sources[..1])
+        );
+        assert_eq!(refused(&[]), "it starts from 1 sources, and 0 are given");
+    }
 }

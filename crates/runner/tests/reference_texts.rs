@@ -176,3 +176,19 @@ fn real_rows_have_the_reference_texts() {
     println!("rows compared: {compared:?}");
     assert_eq!(compared.len(), TASKS.len() + 1);
 }
+
+/// The dataset has answers as a record of two lists, as the hub's conversion has it.
+#[test]
+fn rows_of_squad_become_texts() {
+    let task = task::find("squad").unwrap();
+    let row = serde_json::json!({
+        "id": "0", "title": "T", "context": "It is in Paris (France).", "question": "Where's it?",
+        "answers": {"text": ["Paris (France)", "Paris"], "answer_start": [9, 9]},
+    });
+    let example = task.examples(&rows_of(&task, &[&row]), &[0]).unwrap().swap_remove(0);
+    assert_eq!(example.source, "question: Where ' s it ?  context: It is in Paris ( France ) . ");
+    assert_eq!(example.target, "Paris ( France ) ");
+    let expected =
+        [Role::Train, Role::Validation, Role::Test].map(|role| task.spec.split.split(role).to_string());
+    assert_eq!(expected, ["train", "train", "validation"]);
+}

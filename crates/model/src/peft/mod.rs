@@ -9,6 +9,7 @@ mod adapter;
 mod adapter_drop;
 mod adept;
 mod allocation;
+mod attempt;
 mod bitfit;
 mod dept;
 mod dora;
@@ -22,6 +23,7 @@ mod layer_norm;
 mod lora;
 mod low_rank;
 mod lst;
+mod mpt;
 mod p_tuning;
 mod p_tuning_v2;
 mod prefix_tuning;
@@ -30,6 +32,8 @@ mod prompt_tuning;
 mod registered;
 mod residual_prompt_tuning;
 mod rslora;
+mod source_prompts;
+mod spot;
 mod targets;
 mod vera;
 
@@ -68,6 +72,9 @@ pub static METHODS: &[Registered] = &[
     p_tuning::REGISTERED,
     p_tuning_v2::REGISTERED,
     residual_prompt_tuning::REGISTERED,
+    spot::REGISTERED,
+    attempt::REGISTERED,
+    mpt::REGISTERED,
 ];
 
 /// Methods of other crates.
@@ -218,6 +225,13 @@ mod tests {
         assert_eq!(trainable("lst", json!({})), side);
         // 3.8M in tables of other papers.
         assert_eq!(side, 3_877_938);
+        assert_eq!(trainable("spot", json!({})), 76_800);
+        // "232k": the prompt, two projections, and the norm's scale and bias; source prompts do not train.
+        assert_eq!(trainable("attempt", json!({})), 100 * 768 + 2 * 100 * 768 + 2 * 768);
+        assert_eq!(trainable("attempt", json!({"sources": ["mnli"]})), 231_936);
+        // "77.6k": the shared prompt and two factors.
+        assert_eq!(trainable("mpt", json!({})), 77_668);
+        assert_eq!(trainable("mpt", json!({"prompt": {"length": 60}})), 60 * 768 + 60 + 768);
     }
 
     #[test]
@@ -314,6 +328,11 @@ mod tests {
             ("hyperformer", "tasks", json!(0)),
             ("lst", "reduction", json!(0)),
             ("lst", "dropout", json!(1.0)),
+            ("spot", "sources", json!(["mnli", "qqp"])),
+            ("attempt", "sources", json!([])),
+            ("attempt", "temperature", json!(0)),
+            ("mpt", "sources", json!(["qqp", "qqp"])),
+            ("mpt", "source_stage", json!("multitask-distillation")),
         ] {
             let error = build(name, json!({key: value}).as_object().unwrap()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(key), "{error}");

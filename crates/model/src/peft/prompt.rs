@@ -88,9 +88,13 @@ pub(super) fn soft_prompt(context: &Context) -> Tensor<3> {
 
 /// Puts vectors `[runs, length, d_model]` before the input embeddings, visible to every position.
 pub(super) fn prepend_vectors(prompt: Tensor<3>, input: Input) -> Input {
-    let [runs, batch, ..] = input.embeddings.dims();
-    let [_, length, _] = prompt.dims();
-    let prompt = per_sentence(prompt, batch);
+    let batch = input.embeddings.dims()[1];
+    put_before(per_sentence(prompt, batch), input)
+}
+
+/// Puts a prompt for each sentence, `[runs, batch, length, d_model]`, before the input embeddings.
+pub(super) fn put_before(prompt: Tensor<4>, input: Input) -> Input {
+    let [runs, batch, length, _] = prompt.dims();
     let visible = Tensor::ones([runs, batch, length], &input.mask.device());
     Input {
         embeddings: Tensor::cat(vec![prompt, input.embeddings], 2),

@@ -102,7 +102,9 @@ pub(crate) fn tokenize(text: &str) -> Vec<u32> {
 
 /// A method's parameters before training, one run per seed.
 pub(crate) fn initial(built: &ConfiguredMethod, seeds: &[u64], backbone: &dyn Backbone) -> Parameters {
-    backbone.start(built.method.as_ref(), seeds, &tokenize).unwrap()
+    let method = built.method.as_ref();
+    let sources = backbone.untrained_sources(method, 3, &tokenize).unwrap();
+    backbone.start_from(&sources, method, seeds, &tokenize).unwrap()
 }
 
 /// A method's parameters whose trained tensors are all moved away from where they start.
@@ -125,6 +127,7 @@ pub(crate) fn moved(built: &ConfiguredMethod, seeds: &[u64], backbone: &dyn Back
 /// Settings under which the fixtures were made.
 pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
     let dept = |offsets| json!({"prompt": {"length": 3}, "rank": 4, "max_length": 20, "offsets": offsets});
+    let attempt = |temperature| json!({"prompt": {"length": 6}, "sources": ["rte", "cola", "mrpc"], "bottleneck": 7, "temperature": temperature});
     vec![
         ("full", "full", json!({})),
         ("prompt-tuning", "prompt-tuning", json!({"prompt": {"length": 5}})),
@@ -171,6 +174,10 @@ pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
         ("hyperformer", "hyperformer", json!({"reduction": 8, "embedding": 6, "hidden": 7, "projected": 5})),
         ("lst", "lst", json!({"reduction": 2, "drop_every": 2})),
         ("lst-every-block", "lst", json!({"reduction": 2, "drop_every": 0})),
+        ("prompt-tuning", "spot", json!({"prompt": {"length": 5}})),
+        ("attempt", "attempt", attempt(std::f64::consts::E)),
+        ("attempt-cold", "attempt", attempt(0.01)),
+        ("mpt", "mpt", json!({"prompt": {"length": 6}, "sources": ["rte", "cola"]})),
     ]
 }
 

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 
 use super::fetch::Fetch;
@@ -40,6 +41,9 @@ pub(super) struct Choice {
     /// words without quotes
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
+    /// Start every cell from an adapter of the same method: its folder, or the id of a cell in the results folder
+    #[arg(long, value_name = "DIR_OR_CELL")]
+    init_from: Option<String>,
     /// Compute one of N shares of the cells, such as 1/3, 2/3 and 3/3 on three machines; all other options must be equal
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
@@ -60,6 +64,9 @@ impl Choice {
 
     /// The suite with what the command line changes.
     pub(super) fn suite(&self) -> anyhow::Result<Suite> {
+        let suite = grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?;
+        let init_from =
+            self.init_from.as_deref().map(|from| self.adapter_folder(from, &suite)).transpose()?;
         let overrides = Overrides {
             tasks: self.tasks.clone(),
             methods: self.methods.clone(),
@@ -68,9 +75,24 @@ impl Choice {
             precision: self.precision,
             steps: self.steps,
             limit: self.limit.map(|limit| limit as usize),
+            init_from,
             set: self.set.clone(),
         };
-        Ok(grid::find(self.suite.as_deref().unwrap_or(DEFAULT_SUITE))?.with(&overrides)?)
+        Ok(suite.with(&overrides)?)
+    }
+
+    /// The folder of the adapter that `--init-from` names.
+    fn adapter_folder(&self, from: &str, suite: &Suite) -> anyhow::Result<PathBuf> {
+        let (folder, results) = (PathBuf::from(from), self.folder(suite));
+        let of_cell = results.join("adapters").join(from);
+        match () {
+            () if folder.is_dir() => Ok(folder),
+            () if !from.is_empty() && !from.contains(['/', '.']) && of_cell.is_dir() => Ok(of_cell),
+            () => bail!(
+                "--init-from {from}: it is neither a folder nor a cell with an adapter in {}",
+                results.display()
+            ),
+        }
     }
 
     /// The results folder.

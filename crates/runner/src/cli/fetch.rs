@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -49,13 +50,19 @@ impl Fetch {
             }
         };
         report("model", model::fetch(&suite.model, &hub).map_err(Into::into))?;
-        for name in &suite.tasks {
+        let mut tasks = suite.tasks.clone();
+        for method in suite.methods() {
+            tasks.extend(suite.sources(method)?.into_iter().map(|source| source.task));
+        }
+        let mut seen = BTreeSet::new();
+        tasks.retain(|task| seen.insert(task.clone()));
+        for name in &tasks {
             report(name, task::find(name).map_err(Into::into).and_then(|task| Ok(task.fetch(&hub)?)))?;
         }
         match failures.len() {
             0 => Ok(ExitCode::SUCCESS),
             failed => {
-                bail!("{failed} of {} not fetched:\n  {}", 1 + suite.tasks.len(), failures.join("\n  "))
+                bail!("{failed} of {} not fetched:\n  {}", 1 + tasks.len(), failures.join("\n  "))
             }
         }
     }

@@ -74,8 +74,11 @@ impl PlanCommand {
         if let Some(shard) = self.choice.shard {
             resolved.keep(shard);
         }
-        let cells = resolved.cells();
         let folder = self.choice.folder(&resolved.suite);
+        let all = [resolved.source_cells(), resolved.cells()].concat();
+        let done = all.iter().zip(stages(&folder, &all)?).filter(|(_, stage)| *stage == Stage::Done);
+        resolved.keep_needed_sources(&done.map(|(cell, _)| cell.id.clone()).collect());
+        let cells = [resolved.source_cells(), resolved.cells()].concat();
         let stages = stages(&folder, &cells)?;
         let estimates = match self.estimate {
             true => self.estimates(&resolved, &model, library)?,
@@ -96,6 +99,9 @@ impl PlanCommand {
                 output::line(format_args!("{}: {}, in {place}", resolved.suite.title, total.text()))?;
                 output::line(methods_table(&rows))?;
                 output::line(cells_table(&rows))?;
+                for line in dependencies(&cells) {
+                    output::line(line)?;
+                }
                 if let Some(time) = time {
                     output::line(time.text())?;
                 }
@@ -112,6 +118,28 @@ impl PlanCommand {
         let backbone = model.random_weights(&opened, precision)?;
         grid::estimates(resolved, model, library, backbone.as_ref())
     }
+}
+
+/// What each method starts from on each task, in words.
+fn dependencies(cells: &[PlannedCell]) -> Vec<String> {
+    let title = |id: &String| {
+        let source = cells.iter().find(|cell| cell.is_source && cell.id == *id);
+        // A source that nothing waits for and that has no result is not planned.
+        source.map_or(format!("cell {id}"), |cell| format!("{} on {}", cell.method, cell.task_title))
+    };
+    let mut groups: Vec<(&str, Vec<String>, Vec<&str>)> = Vec::new();
+    for cell in cells.iter().filter(|cell| !cell.sources.is_empty()) {
+        let sources = cell.sources.iter().map(title).collect();
+        match groups.iter_mut().find(|(method, from, _)| *method == cell.method && *from == sources) {
+            Some((.., tasks)) if tasks.contains(&cell.task_title.as_str()) => {}
+            Some((.., tasks)) => tasks.push(&cell.task_title),
+            None => groups.push((&cell.method, sources, vec![&cell.task_title])),
+        }
+    }
+    let line = |(method, sources, tasks): (&str, Vec<String>, Vec<&str>)| {
+        format!("{method} on {} starts from {}", tasks.join(", "), sources.join(", "))
+    };
+    groups.into_iter().map(line).collect()
 }
 
 /// How far each cell has come in a folder, which need not exist.
@@ -327,6 +355,14 @@ fn as_json(suite: &Suite, folder: &str, rows: &[Row], total: Counts, time: Optio
         let PlannedCell { task, task_title, group, method, trainable, .. } = row.first;
         let names = json!({"task": task, "task_title": task_title, "group": group, "method": method,
                            "trainable_parameters": trainable});
+        let mut more = json!({});
+        if row.first.is_source {
+            (more["is_source"], more["cell"]) = (true.into(), row.first.id.clone().into());
+        }
+        if !row.first.sources.is_empty() {
+            more["sources"] = json!(row.first.sources);
+        }
+        let names = merged(names, more);
         let estimate = row.estimated.map_or(json!({}), |estimated| {
             let Estimated { steps, flops_per_step, flops, memory_bytes, seconds, .. } = estimated;
             json!({"estimate": {"steps": steps, "flops_per_step": flops_per_step, "flops": flops,

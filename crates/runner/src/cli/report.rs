@@ -124,7 +124,9 @@ pub(super) fn reports(store: &Store) -> Result<Vec<results::Report>> {
 fn rosters(store: &Store, records: &[Record]) -> Result<Vec<Roster>> {
     let mut rosters = Roster::all(store.folder())?;
     let known: BTreeSet<String> = rosters.iter().map(|roster| roster.suite.clone()).collect();
-    let named: BTreeSet<&String> = records.iter().map(|record| &record.suite).collect();
+    // Those of sources name none.
+    let named: BTreeSet<&String> =
+        records.iter().map(|record| &record.suite).filter(|name| !name.is_empty()).collect();
     for name in named.into_iter().filter(|name| !known.contains(*name)) {
         rosters.push(grid::find(name).unwrap_or_else(|_| Suite::named(name)).roster());
     }

@@ -108,16 +108,19 @@ impl Runner {
         if let Some(shard) = self.shard {
             resolved.keep(shard);
         }
-        let (suite, cells) = (&resolved.suite, resolved.cells());
-        let backbone = LoadedOnce::new(&model, opened, suite.precision);
+        let cells = resolved.cells();
+        let backbone = LoadedOnce::new(&model, opened, resolved.suite.precision);
         // Weights that cannot be loaded leave no results folder behind.
         if !cells.iter().all(|cell| Store::has(&self.folder, &cell.id)) {
             backbone.get()?;
         }
         let store = open(&self.folder, &cells)?;
         // Tables say what is missing of the whole suite.
-        let roster = grid::roster(suite, resolved.references(), &model.revision, &all);
-        let mut collector = Collector::new(&store, roster, &cells, self.shard)?;
+        let roster = grid::roster(&resolved.suite, resolved.references(), &model.revision, &all);
+        let records = store.records()?;
+        resolved.keep_needed_sources(&records.iter().map(|record| record.cell.clone()).collect());
+        let counted = [resolved.source_cells(), cells.clone()].concat();
+        let mut collector = Collector::new(&store, records, roster, &counted, self.shard)?;
         let execution = Execution {
             model: &model,
             backbone: &backbone,
@@ -167,11 +170,11 @@ struct Collector<'a> {
 impl<'a> Collector<'a> {
     fn new(
         store: &'a Store,
+        records: Vec<Record>,
         mut roster: Roster,
         cells: &[PlannedCell],
         shard: Option<Shard>,
     ) -> Result<Self> {
-        let records = store.records()?;
         outdated(&records).iter().for_each(|note| say!("{note}"));
         let share = shard.map(|shard| format!(", shard {shard}")).unwrap_or_default();
         let title = format!("{}{share}", roster.title);

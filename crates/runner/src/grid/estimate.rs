@@ -81,7 +81,7 @@ fn speeds(resolved: &Resolved, library: Library, backbone: &dyn Backbone) -> Res
 
 /// Every method on every task that has cells, with the task's rows.
 fn methods(resolved: &Resolved) -> impl Iterator<Item = (&ResolvedMethod, &TaskRows)> {
-    let of_tasks = resolved.tasks.iter();
+    let of_tasks = resolved.sources.iter().chain(&resolved.tasks);
     let all = of_tasks.flat_map(|task| task.methods.iter().map(|method| (method, &task.rows[method.rows])));
     all.filter(|(method, _)| !method.groups.is_empty())
 }

@@ -1,17 +1,20 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use anyhow::Result;
 
 use super::execution::{Execution, Watcher};
+use super::group::Group;
 use super::group_run::{GroupRun, Progressed};
 use super::resolve::Resolved;
 use super::rows::TaskRows;
-use crate::results::Record;
+use crate::results::{Cell, Record};
 use crate::terminal::progress::say;
 
 /// What came of a suite's cells.
 #[derive(Debug)]
 pub struct Executed {
     pub records: Vec<Record>,
-    /// Trainings that the device failed at, which have no record.
+    /// Trainings that the device failed at, or whose source came to nothing; they have no record.
     pub failed: usize,
 }
 
@@ -26,24 +29,58 @@ pub struct Executed {
 /// came; what is done stays done.
 pub fn execute(mut resolved: Resolved, execution: Execution, watcher: &mut dyn Watcher) -> Result<Executed> {
     let store = execution.store;
-    let groups = resolved.tasks.iter().flat_map(|task| &task.methods).map(|method| method.groups.len());
-    let mut results: Vec<Option<Vec<Record>>> = vec![None; groups.sum()];
+    let all = resolved.sources.iter().chain(&resolved.tasks).flat_map(|task| &task.methods);
+    let mut results: Vec<Option<Vec<Record>>> = vec![None; all.map(|method| method.groups.len()).sum()];
     let mut failed = 0;
+    // Sources that the device failed at, and why.
+    let mut without_source: BTreeMap<String, String> = BTreeMap::new();
+    let sources: BTreeSet<String> = resolved.source_cells().into_iter().map(|cell| cell.id).collect();
+    let is_source = |group: &Group, cell: &String| group.sources.iter().any(|source| source.id == *cell);
     loop {
         let (mut busy, mut some_done) = (Vec::new(), false);
         let mut slots = results.iter_mut();
-        for task in &mut resolved.tasks {
+        // What others start from comes first.
+        for task in resolved.sources.iter_mut().chain(&mut resolved.tasks) {
             for method in &task.methods {
                 for group in &method.groups {
                     let Some(slot) = slots.next().filter(|slot| slot.is_none()) else { continue };
                     let rows = &task.rows[method.rows];
-                    let run = GroupRun { suite: &resolved.suite, rows, method, group, execution };
-                    match run.run(watcher)? {
-                        Progressed::Done(records) => (*slot, some_done) = (Some(records), true),
+                    let (suite, init_from) = (&resolved.suite, resolved.init_from.as_ref());
+                    let run = GroupRun { suite, rows, method, group, init_from, execution };
+                    let lacking = group
+                        .sources
+                        .iter()
+                        .find_map(|source| Some((source, without_source.get(&source.id)?)));
+                    let progressed = match lacking {
+                        Some((source, problem)) => {
+                            Progressed::Blocked(format!("its source {}: {problem}", source.described()))
+                        }
+                        None => run.run(watcher)?,
+                    };
+                    match progressed {
+                        // Of sources, only what starts from them is a result.
+                        Progressed::Done(records) => {
+                            (*slot, some_done) =
+                                (Some(if group.is_source { Vec::new() } else { records }), true);
+                        }
+                        // A source whose result somebody removed, and that seemed to be done when this began.
+                        Progressed::Busy(cell) if is_source(group, &cell) && !sources.contains(&cell) => {
+                            return Err(store.vanished(&cell).into());
+                        }
                         Progressed::Busy(cell) => busy.push((cell, run.title())),
+                        Progressed::Blocked(problem) => {
+                            say!("error: {} does not run: {problem}", run.title());
+                            (*slot, failed) = (Some(Vec::new()), failed + 1);
+                        }
                         Progressed::Failed(problem) => {
-                            say!("error: {}: {} failed: {problem}", run.title(), execution.hardware.device);
-                            execution.hardware.device.open()?;
+                            let device = execution.hardware.device;
+                            say!("error: {}: {device} failed: {problem}", run.title());
+                            device.open()?;
+                            if group.is_source {
+                                let ids = group.cells.iter().map(Cell::id);
+                                without_source
+                                    .extend(ids.map(|id| (id, format!("{device} failed: {problem}"))));
+                            }
                             (*slot, failed) = (Some(Vec::new()), failed + 1);
                         }
                     }

@@ -1,6 +1,7 @@
 use super::flops::Flops;
 use super::instance::Instance;
 use super::shard::Unit;
+use super::sources::SourceCell;
 use crate::host::device::DeviceName;
 use crate::results::Cell;
 
@@ -9,6 +10,10 @@ use crate::results::Cell;
 pub(super) struct Group {
     /// One for each seed of the suite, in its order; at least one.
     pub cells: Vec<Cell>,
+    /// What they start from.
+    pub sources: Vec<SourceCell>,
+    /// Whether others start from them.
+    pub is_source: bool,
     /// Whether seeds train side by side.
     pub together: bool,
     /// What each of them computes, where it is known.
@@ -39,6 +44,10 @@ pub struct PlannedCell {
     /// Millions of floating-point operations of its training and its scoring, about: what its time goes by. 0 where they
     /// are not counted.
     pub work: u64,
+    /// Ids of the cells that it starts from.
+    pub sources: Vec<String>,
+    /// Whether it is there for others that start from it.
+    pub is_source: bool,
 }
 
 /// Work of a cell that nobody could compute; sums of less cannot overflow.
@@ -94,6 +103,8 @@ impl Group {
             seed: cell.seed,
             trainable: self.trainable,
             work: self.work(cell),
+            sources: cell.sources.clone(),
+            is_source: self.is_source,
         }
     }
 
@@ -129,10 +140,13 @@ mod tests {
             training: TrainSettings { steps: 3, ..TrainSettings::default() },
             seed,
             company: company.to_vec(),
+            sources: Vec::new(),
+            init_from: None,
         };
         let flops =
             Flops { step: 2e6, validation: Scoring::default(), test: Scoring { flops: 1e6, steps: 1.0 } };
-        Group { cells: [1, 2].map(cell).into(), together: true, flops: Some(flops), trainable: 7 }
+        let (cells, sources) = ([1, 2].map(cell).into(), Vec::new());
+        Group { cells, sources, is_source: false, together: true, flops: Some(flops), trainable: 7 }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::reported::Reported;
 use super::resolve::ResolvedMethod;
 use super::rows::TaskRows;
 use super::slices::Estimate;
+use super::sources::{self, Beginning, Found, InitFrom};
 use super::suite::Suite;
 use crate::data::TaskData;
 use crate::host::device::DeviceName;
@@ -21,6 +22,7 @@ pub(super) struct GroupRun<'a> {
     pub rows: &'a TaskRows,
     pub method: &'a ResolvedMethod,
     pub group: &'a Group,
+    pub init_from: Option<&'a InitFrom>,
     pub execution: Execution<'a>,
 }
 
@@ -31,6 +33,8 @@ pub(super) enum Progressed {
     Busy(String),
     /// The device failed, for this reason.
     Failed(String),
+    /// What it starts from came to nothing, for this reason.
+    Blocked(String),
 }
 
 impl GroupRun<'_> {
@@ -43,6 +47,11 @@ impl GroupRun<'_> {
                 return Ok(Progressed::Done(records));
             }
             interrupt::check()?;
+            let beginning = match self.beginning()? {
+                Found::Ready(beginning) => beginning,
+                Found::Missing(cell) => return Ok(Progressed::Busy(cell)),
+                Found::Failed(problem) => return Ok(Progressed::Blocked(problem)),
+            };
             let cells = self.next(&missing)?;
             let _claim = match self.execution.store.claim(&cells)? {
                 Claimed::Mine(claim) => claim,
@@ -50,7 +59,7 @@ impl GroupRun<'_> {
             };
             // Before it was claimed, somebody may have finished a part.
             if self.done()?.1 == missing {
-                match self.train(&cells, watcher)? {
+                match self.train(&cells, &beginning, watcher)? {
                     Ok(trained) => watcher.finished(&trained)?,
                     Err(problem) => return Ok(Progressed::Failed(problem)),
                 }
@@ -62,6 +71,22 @@ impl GroupRun<'_> {
         self.method.title(&self.rows.task)
     }
 
+    /// What the cells start from.
+    fn beginning(&self) -> Result<Found> {
+        match self.init_from.filter(|_| !self.group.is_source) {
+            Some(adapter) => Ok(Found::Ready(adapter.beginning().clone())),
+            None => sources::load(&self.group.sources, self.execution.model, self.execution.store),
+        }
+    }
+
+    /// The suite that records name: none for those of sources, which no suite shows as its results.
+    fn suite(&self) -> String {
+        match self.group.is_source {
+            true => String::new(),
+            false => self.suite.name.clone(),
+        }
+    }
+
     /// The records that there are, and the seeds that have none.
     fn done(&self) -> Result<(Vec<Record>, Vec<u64>)> {
         let (mut records, mut missing) = (Vec::new(), Vec::new());
@@ -70,7 +95,7 @@ impl GroupRun<'_> {
                 // Another suite, or another name in this one, may have asked for the same cell before.
                 Some(record) => records.push(Record {
                     method: self.method.instance.name.clone(),
-                    suite: self.suite.name.clone(),
+                    suite: self.suite(),
                     task_title: cell.title(),
                     group: cell.spec.group.clone(),
                     ..record
@@ -126,7 +151,12 @@ impl GroupRun<'_> {
     }
 
     /// Trains cells side by side and writes their results, or says why the device failed.
-    fn train(&self, cells: &[Cell], watcher: &mut dyn Watcher) -> Result<Result<Vec<Record>, String>> {
+    fn train(
+        &self,
+        cells: &[Cell],
+        beginning: &Beginning,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Result<Vec<Record>, String>> {
         let Execution { backbone, library, store, hardware, .. } = self.execution;
         let (backbone, whole) = (backbone.get()?, self.data()?);
         let method = self.method.instance.built.method.as_ref();
@@ -150,6 +180,7 @@ impl GroupRun<'_> {
             settings: &cells[0].training,
             rows_at_once: self.rows_at_once(runs.len())?,
             runs: &runs,
+            start: &beginning.start,
         };
         memory::reset_peak();
         let planned: Vec<PlannedCell> =
@@ -163,8 +194,9 @@ impl GroupRun<'_> {
         };
         drop(progress);
         let making = Making {
-            suite: &self.suite.name,
+            suite: &self.suite(),
             instance: &self.method.instance,
+            started_from: &beginning.origins,
             layout: backbone.layout(),
             weights: self.execution.model.weights_digest()?,
             data,

@@ -131,7 +131,9 @@ impl<'a> Probe<'a> {
         settings: &'a TrainSettings,
     ) -> Result<Self, String> {
         let eos = backbone.layout().tokens.eos;
-        let parameters = backbone.start(instance.built.method.as_ref(), &[SEED], &|_| vec![eos])?;
+        let (method, tokenize) = (instance.built.method.as_ref(), |_: &str| vec![eos]);
+        let sources = backbone.untrained_sources(method, SEED, &tokenize)?;
+        let parameters = backbone.start_from(&sources, method, &[SEED], &tokenize)?;
         let optimizer = AdamW::new(&parameters, settings.optimizer());
         Ok(Self { backbone, instance, settings, parameters, optimizer, step: 0 })
     }

@@ -20,6 +20,7 @@ mod roster;
 mod rows;
 mod shard;
 mod slices;
+mod sources;
 mod suite;
 mod sweep;
 mod written;

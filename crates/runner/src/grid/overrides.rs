@@ -1,11 +1,14 @@
 //! What the command line changes in a suite.
 
+use std::path::PathBuf;
+
 use peft_model::peft;
 use peft_model::settings::{self, nearest};
 use serde_json::json;
 
-use super::suite::{Change, Exception, Suite, SuiteError, SuiteFile};
+use super::suite::{ANY_LENGTH, Change, Exception, Suite, SuiteError, SuiteFile};
 use crate::model::Precision;
+use crate::results::portable;
 use crate::task::{self, TaskError};
 
 /// What the command line changes.
@@ -19,15 +22,14 @@ pub struct Overrides {
     pub steps: Option<u64>,
     /// Most rows of each split.
     pub limit: Option<usize>,
+    /// Folder of an adapter from which every cell starts.
+    pub init_from: Option<PathBuf>,
     /// Any setting, as `PATH=VALUE`.
     pub set: Vec<String>,
 }
 
 /// What `--set` can say.
-const PATHS: &str = "methods.NAME.KEY, training.KEY, tasks, seeds, split_seed, shots, report, model, precision, title or description";
-
-/// Length of sources where no task has been read yet.
-const ANY_LENGTH: usize = 256;
+const PATHS: &str = "methods.NAME.KEY, training.KEY, source.KEY, tasks, seeds, split_seed, shots, report, model, precision, title or description";
 
 impl Suite {
     /// Applies what the command line says.
@@ -61,6 +63,10 @@ impl Suite {
             self.precision = precision;
         }
         self.limit = overrides.limit.or(self.limit);
+        if let Some(folder) = &overrides.init_from {
+            self.change(None, format!("init_from = {}", portable(&folder.display().to_string())));
+            self.init_from = Some(folder.clone());
+        }
         let assignments = overrides.assignments()?;
         if assignments.is_empty() {
             return Ok(self);
@@ -98,9 +104,14 @@ impl Suite {
         self.changes.push(Change { method: method.map(String::from), text });
     }
 
-    /// Every method's settings and training on every task, as text.
+    /// Every method's settings and training on every task, and those of what they start from, as text.
     fn settings(&self) -> Result<Vec<String>, SuiteError> {
-        let mut all = Vec::new();
+        let mut all = vec![self.source_seed()?.to_string()];
+        for source in
+            self.methods().map(|method| self.sources(method)).collect::<Result<Vec<_>, _>>()?.concat()
+        {
+            all.push(json!(self.source_training(source.method, &source.task)?).to_string());
+        }
         for task in &self.tasks {
             for method in self.methods() {
                 let instance = self.instance(method, task, ANY_LENGTH)?;
@@ -132,6 +143,19 @@ impl Suite {
             Target::Training(key) => {
                 self.set_training(key, value.clone());
                 self.change(None, format!("{key} = {value}"));
+            }
+            Target::Source(key) => {
+                self.set_source(key, value.clone());
+                let mut starting = Vec::new();
+                for method in self.methods() {
+                    if !self.sources(method).map_err(problem)?.is_empty() {
+                        starting.push(method.to_string());
+                    }
+                }
+                if starting.is_empty() {
+                    return Err("no method that runs starts from a source".into());
+                }
+                starting.iter().for_each(|name| self.change(Some(name), format!("source.{key} = {value}")));
             }
             Target::Method(path) => {
                 let (name, key) = self.setting_of_method(path);
@@ -194,6 +218,7 @@ struct Assignment {
 enum Target {
     Suite(String),
     Training(String),
+    Source(String),
     /// What stands behind `methods.`.
     Method(String),
 }
@@ -218,12 +243,15 @@ impl Assignment {
 impl Target {
     fn parse(path: &str) -> Result<Self, String> {
         match path.split_once('.') {
-            None if !matches!(path, "base" | "for" | "methods" | "training") => Ok(Self::Suite(path.into())),
+            None if !matches!(path, "base" | "for" | "methods" | "training" | "source") => {
+                Ok(Self::Suite(path.into()))
+            }
             Some(("training", key)) => Ok(Self::Training(key.into())),
+            Some(("source", key)) => Ok(Self::Source(key.into())),
             Some(("methods", rest)) if rest.contains('.') => Ok(Self::Method(rest.into())),
             _ => {
                 let root = path.split('.').next().unwrap_or_default();
-                let hint = suggestion(root, &["methods", "training"]);
+                let hint = suggestion(root, &["methods", "training", "source"]);
                 Err(format!("unknown setting `{path}`{hint}; known are {PATHS}"))
             }
         }
@@ -240,7 +268,9 @@ impl Overrides {
             target: Target::Training("steps".into()),
             value: (steps as i64).into(),
         });
-        let all: Vec<Assignment> = steps.into_iter().chain(parsed?).collect();
+        let mut all: Vec<Assignment> = steps.into_iter().chain(parsed?).collect();
+        // What all trainings have, sources have too, unless it is said of them alone.
+        all.sort_by_key(|assignment| matches!(assignment.target, Target::Source(_)));
         for (given, option, key) in [
             (!self.tasks.is_empty(), "--task", "tasks"),
             (!self.seeds.is_empty(), "--seed", "seeds"),

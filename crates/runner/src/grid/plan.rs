@@ -3,18 +3,29 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use peft_model::peft;
+use peft_model::{SourceSpec, peft};
 
 use super::instance::Instance;
 use super::suite::Suite;
-use crate::task::{self, Task};
+use crate::task::{self, Task, TaskError};
 use crate::train::TrainSettings;
 
 /// A suite whose tasks, methods and settings have been checked.
 #[derive(Debug)]
 pub struct Plan {
     pub suite: Suite,
+    /// What methods start from, each once.
+    pub(super) sources: Vec<PlannedSources>,
     pub(super) tasks: Vec<(Task, Vec<(Instance, TrainSettings)>)>,
+}
+
+/// The trainings on a task that methods start from.
+#[derive(Debug)]
+pub(super) struct PlannedSources {
+    pub task: Task,
+    /// What asks for each of the methods.
+    pub specs: Vec<SourceSpec>,
+    pub methods: Vec<(Instance, TrainSettings)>,
 }
 
 /// Checks everything that can be checked before anything is loaded.
@@ -48,10 +59,7 @@ pub fn plan(suite: Suite) -> Result<Plan> {
     }
     let mut tasks: Vec<(Task, Vec<(Instance, TrainSettings)>)> = Vec::new();
     for name in &suite.tasks {
-        let mut task = task::find(name)?;
-        if let Some(seed) = suite.split_seed {
-            task.spec.split = task.spec.split.with_seed(seed);
-        }
+        let task = find(&suite, name)?;
         let same =
             |other: &&Task| (&other.spec.group, &other.spec.title) == (&task.spec.group, &task.spec.title);
         if let Some(other) = tasks.iter().map(|(other, _)| other).find(same) {
@@ -66,14 +74,7 @@ pub fn plan(suite: Suite) -> Result<Plan> {
         for method in suite.methods().filter(|method| !suite.is_left_out(method, name)) {
             let limit = task.spec.limits.source_tokens;
             let instance = suite.instance(method, name, limit)?;
-            if let Some(most) = instance.built.method.max_source_length().filter(|&most| most < limit) {
-                let setting = peft::find(&instance.method)?.length_setting.unwrap_or_default();
-                bail!(
-                    "method `{method}` takes up to {most} source tokens, but task `{name}` has sources of up to \
-                     {limit}; leave out `{setting}`, which then follows the task, or give it {limit}: --set \
-                     methods.{method}.{setting}={limit}"
-                );
-            }
+            check_length(&instance, &task)?;
             methods.push((instance, suite.training(method, name)?));
         }
         if !methods.is_empty() {
@@ -83,7 +84,62 @@ pub fn plan(suite: Suite) -> Result<Plan> {
     if suite.split_seed.is_some() && !tasks.iter().any(|(task, _)| task.spec.split.is_drawn()) {
         bail!("`split_seed` would change nothing: every task has the splits of its dataset");
     }
-    Ok(Plan { suite, tasks })
+    let sources = sources(&suite, &tasks)?;
+    Ok(Plan { suite, sources, tasks })
+}
+
+/// A task as the suite has it.
+fn find(suite: &Suite, name: &str) -> Result<Task, TaskError> {
+    let mut task = task::find(name)?;
+    if let Some(seed) = suite.split_seed {
+        task.spec.split = task.spec.split.with_seed(seed);
+    }
+    Ok(task)
+}
+
+/// Refuses a method for which a task's sources are too long.
+fn check_length(Instance { name: method, method: registered, built }: &Instance, task: &Task) -> Result<()> {
+    let (name, limit) = (&task.name, task.spec.limits.source_tokens);
+    let Some(most) = built.method.max_source_length().filter(|&most| most < limit) else { return Ok(()) };
+    let setting = peft::find(registered)?.length_setting.unwrap_or_default();
+    bail!(
+        "method `{method}` takes up to {most} source tokens, but task `{name}` has sources of up to {limit}; leave out \
+         `{setting}`, which then follows the task, or give it {limit}: --set methods.{method}.{setting}={limit}"
+    );
+}
+
+/// What the methods start from.
+fn sources(suite: &Suite, tasks: &[(Task, Vec<(Instance, TrainSettings)>)]) -> Result<Vec<PlannedSources>> {
+    let mut sources: Vec<PlannedSources> = Vec::new();
+    for instance in tasks.iter().flat_map(|(_, methods)| methods).map(|(instance, _)| instance) {
+        for spec in instance.built.method.sources() {
+            let wrong =
+                |problem: String| suite.wrong(format!("methods.{}: `sources`: {problem}", instance.name));
+            let task = find(suite, &spec.task).map_err(|e| wrong(e.to_string()))?;
+            let place =
+                sources.iter().position(|source| source.task.name == task.name).unwrap_or_else(|| {
+                    sources.push(PlannedSources { task, specs: Vec::new(), methods: Vec::new() });
+                    sources.len() - 1
+                });
+            let own = &mut sources[place];
+            if own.specs.contains(&spec) {
+                continue;
+            }
+            let limit = own.task.spec.limits.source_tokens;
+            let built =
+                peft::build_for(spec.method, &spec.settings, limit).map_err(|e| wrong(e.to_string()))?;
+            if !built.method.sources().is_empty() {
+                return Err(wrong(format!("`{}` has sources of its own", spec.method)).into());
+            }
+            let source =
+                Instance { name: format!("{} (source)", spec.method), method: spec.method.into(), built };
+            check_length(&source, &own.task)?;
+            own.methods.push((source, suite.source_training(spec.method, &spec.task)?));
+            own.specs.push(spec);
+        }
+    }
+    suite.source_seed()?;
+    Ok(sources)
 }
 
 /// The first item that occurs a second time.

@@ -13,7 +13,7 @@ use crate::host::device::DeviceName;
 use crate::host::{self, memory};
 use crate::model::Precision;
 use crate::results::{
-    Adapter, Answered, Cell, CellStatus, FORMAT, Record, RecordedEvidence, Store, portable,
+    Adapter, Answered, Cell, CellStatus, FORMAT, Origin, Record, RecordedEvidence, Store, portable,
 };
 use crate::task::TaskSpec;
 use crate::train::{Evidence, Outcome, RunOutcome, RunStatus, Scores};
@@ -23,6 +23,8 @@ pub(super) struct Making<'a> {
     /// The suite's name.
     pub suite: &'a str,
     pub instance: &'a Instance,
+    /// The adapters that all of them started from.
+    pub started_from: &'a [Origin],
     pub layout: &'a Layout,
     /// Digest of the backbone's weights.
     pub weights: String,
@@ -142,6 +144,7 @@ impl Making<'_> {
             test_scores: json_scores(best.map(|b| &b.test)),
             validation_scores: json_scores(best.map(|b| &b.validation)),
             evidence: None,
+            started_from: self.started_from.to_vec(),
             trainable_parameters: trainable,
             train_seconds: outcome.train_time.as_secs_f64() / runs as f64,
             evaluate_seconds: outcome.evaluate_time.as_secs_f64() / runs as f64,

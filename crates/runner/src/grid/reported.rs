@@ -130,6 +130,8 @@ mod tests {
             seed: 7,
             trainable: 1,
             work: 1,
+            sources: Vec::new(),
+            is_source: false,
         };
         let mut progress = Reported::new(Box::new(Silent), path.clone(), &[cell]);
         assert_eq!(Running::read(&path), None);

@@ -1,9 +1,9 @@
 //! From a plan to its cells: all that decides a result is known before weights are loaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow, bail};
-use peft_model::peft;
+use peft_model::{SourceSpec, peft};
 
 use super::check;
 use super::execution::Hardware;
@@ -11,10 +11,11 @@ use super::flops::Flops;
 use super::group::{Group, PlannedCell};
 use super::instance::Instance;
 use super::memory_plan::Demand;
-use super::plan::Plan;
+use super::plan::{Plan, PlannedSources};
 use super::rows::{Library, TaskRows};
 use super::shard::{Shard, Unit};
 use super::slices::Estimate;
+use super::sources::{InitFrom, SourceCell};
 use super::suite::Suite;
 use crate::data::{Source, TaskData};
 use crate::host::device::DeviceName;
@@ -28,7 +29,11 @@ use crate::train::TrainSettings;
 #[derive(Debug)]
 pub struct Resolved {
     pub suite: Suite,
+    /// What methods start from, trained before the tasks.
+    pub(super) sources: Vec<ResolvedTask>,
     pub(super) tasks: Vec<ResolvedTask>,
+    /// What all cells start from, where the command line says so.
+    pub(super) init_from: Option<InitFrom>,
 }
 
 /// A task and what trains on it.
@@ -52,26 +57,36 @@ pub(super) struct ResolvedMethod {
 }
 
 impl Resolved {
-    /// All cells, in order.
+    /// All cells, in order, but for those that only others start from.
     pub fn cells(&self) -> Vec<PlannedCell> {
-        let methods = self.tasks.iter().flat_map(|task| &task.methods);
-        let groups = methods.flat_map(|method| method.groups.iter().map(move |group| (method, group)));
-        let planned = |(method, group): (&ResolvedMethod, &Group)| {
-            let cells = group.cells.iter().map(|cell| group.planned(cell, &method.instance));
-            cells.collect::<Vec<PlannedCell>>()
-        };
-        groups.flat_map(planned).collect()
+        planned(&self.tasks)
     }
 
-    /// Keeps a share of the cells.
+    /// The cells that others start from, in order.
+    pub fn source_cells(&self) -> Vec<PlannedCell> {
+        planned(&self.sources)
+    }
+
+    /// Keeps a share of the cells, and what these start from.
     pub fn keep(&mut self, shard: Shard) {
         let own = shard.cells(&self.units());
-        for method in self.tasks.iter_mut().flat_map(|task| &mut task.methods) {
-            method.groups.iter_mut().for_each(|group| group.cells.retain(|cell| own.contains(&cell.id())));
-            method.groups.retain(|group| !group.cells.is_empty());
-        }
+        retain(&mut self.tasks, |cell| own.contains(&cell.id()));
+        let needed = self.started_from(|_| true);
+        retain(&mut self.sources, |cell| needed.contains(&cell.id()));
     }
 
+    /// Leaves out what nothing starts from any more: the sources that have no result, of cells that all have theirs.
+    pub fn keep_needed_sources(&mut self, done: &BTreeSet<String>) {
+        let needed = self.started_from(|cell| !done.contains(&cell.id()));
+        retain(&mut self.sources, |cell| done.contains(&cell.id()) || needed.contains(&cell.id()));
+    }
+
+    /// What some of the cells start from.
+    fn started_from(&self, is_meant: impl Fn(&Cell) -> bool) -> BTreeSet<String> {
+        let groups = self.tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups);
+        let cells = groups.flat_map(|group| &group.cells);
+        cells.filter(|cell| is_meant(cell)).flat_map(|cell| cell.sources.clone()).collect()
+    }
     /// What can be computed apart, each once: two names can ask for the same cells.
     pub(super) fn units(&self) -> Vec<Unit> {
         let groups = self.tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups);
@@ -83,6 +98,24 @@ impl Resolved {
     pub fn references(&self) -> BTreeMap<String, Reference> {
         let specs = self.tasks.iter().filter_map(|task| Some(&task.rows.first()?.task.spec));
         specs.filter_map(|spec| Some((spec.title.clone(), spec.reference?))).collect()
+    }
+}
+
+fn planned(tasks: &[ResolvedTask]) -> Vec<PlannedCell> {
+    let methods = tasks.iter().flat_map(|task| &task.methods);
+    let groups = methods.flat_map(|method| method.groups.iter().map(move |group| (method, group)));
+    let planned = |(method, group): (&ResolvedMethod, &Group)| {
+        let cells = group.cells.iter().map(|cell| group.planned(cell, &method.instance));
+        cells.collect::<Vec<PlannedCell>>()
+    };
+    groups.flat_map(planned).collect()
+}
+
+/// Keeps some cells, and the groups that have one.
+fn retain(tasks: &mut [ResolvedTask], is_kept: impl Fn(&Cell) -> bool) {
+    for method in tasks.iter_mut().flat_map(|task| &mut task.methods) {
+        method.groups.iter_mut().for_each(|group| group.cells.retain(|cell| is_kept(cell)));
+        method.groups.retain(|group| !group.cells.is_empty());
     }
 }
 
@@ -118,28 +151,55 @@ pub fn resolve_to(
     library: Library,
     hardware: Hardware,
 ) -> Result<Resolved> {
-    let Plan { suite, tasks } = plan;
+    let Plan { suite, sources, tasks } = plan;
+    let init_from = suite.init_from.as_deref().map(|folder| InitFrom::load(folder, model)).transpose()?;
     for (instance, _) in tasks.iter().flat_map(|(_, methods)| methods) {
         let fits = instance.built.method.parameters(model.config.layout());
         fits.map_err(|problem| suite.wrong(format!("methods.{}: {problem}", instance.name)))?;
+        init_from.as_ref().map(|init_from| init_from.check(instance, model)).transpose()?;
     }
-    let resolved = tasks.into_iter().map(|(task, methods)| {
-        let resolver = Resolver { suite: &suite, model, library, hardware, depth };
-        let mut resolved = resolver.task(task, methods)?;
-        resolved.rows.iter_mut().for_each(TaskRows::release);
-        Ok(resolved)
-    });
-    let tasks = resolved.collect::<Result<_>>()?;
-    Ok(Resolved { suite, tasks })
+    let source_seed = [suite.source_seed()?];
+    let (mut resolved_sources, mut cells) = (Vec::new(), Vec::new());
+    for PlannedSources { task, specs, methods } in sources {
+        let runs = Runs { seeds: &source_seed, shots: &[], sources: &[], init_from: None, are_sources: true };
+        let resolver = Resolver { suite: &suite, runs, model, library, hardware, depth };
+        let resolved = resolver.task(task, methods)?;
+        cells.extend(specs.into_iter().zip(&resolved.methods).map(|(spec, method)| method.source_cell(spec)));
+        resolved_sources.push(resolved);
+    }
+    let runs = Runs {
+        seeds: &suite.seeds,
+        shots: &suite.shots,
+        sources: &cells,
+        init_from: init_from.as_ref(),
+        are_sources: false,
+    };
+    let resolver = Resolver { suite: &suite, runs, model, library, hardware, depth };
+    let tasks = tasks.into_iter().map(|(task, methods)| resolver.task(task, methods));
+    let tasks = tasks.collect::<Result<_>>()?;
+    Ok(Resolved { suite, sources: resolved_sources, tasks, init_from })
 }
 
 /// What all tasks are resolved by.
 struct Resolver<'a> {
     suite: &'a Suite,
+    runs: Runs<'a>,
     model: &'a ModelFiles,
     library: Library<'a>,
     hardware: Hardware,
     depth: Depth,
+}
+
+/// Which runs each method has on each task.
+#[derive(Clone, Copy)]
+struct Runs<'a> {
+    seeds: &'a [u64],
+    shots: &'a [usize],
+    /// What methods can start from.
+    sources: &'a [SourceCell],
+    init_from: Option<&'a InitFrom>,
+    /// Whether others start from them.
+    are_sources: bool,
 }
 
 /// Numbers of rows that train: one for each seed.
@@ -165,10 +225,11 @@ impl Resolver<'_> {
             let groups = groups.collect::<Result<_>>()?;
             Ok(ResolvedMethod { instance, training, rows: read, groups })
         });
-        let resolved = ResolvedTask { methods: methods.collect::<Result<_>>()?, rows };
+        let mut resolved = ResolvedTask { methods: methods.collect::<Result<_>>()?, rows };
         if self.depth == Depth::Rows {
             self.check_memory(&resolved)?;
         }
+        resolved.rows.iter_mut().for_each(TaskRows::release);
         Ok(resolved)
     }
 
@@ -194,17 +255,18 @@ impl Resolver<'_> {
     /// How many rows the runs of a task train on: all, or what each number of shots comes to.
     fn training_rows(&self, name: &str, source: &TaskRows) -> Result<Vec<TrainingRows>> {
         let (suite, rows) = (self.suite, source.training_rows()?);
-        if suite.shots.is_empty() {
-            return Ok(vec![TrainingRows { shots: None, by_seed: vec![rows; suite.seeds.len()] }]);
+        let Runs { seeds, shots, .. } = self.runs;
+        if shots.is_empty() {
+            return Ok(vec![TrainingRows { shots: None, by_seed: vec![rows; seeds.len()] }]);
         }
-        if let Some(shots) = suite.shots.iter().find(|&&shots| shots > rows) {
+        if let Some(shots) = shots.iter().find(|&&shots| shots > rows) {
             bail!("`shots` has {shots}, but task `{name}` has only {rows} rows to train on");
         }
         // Which rows are chosen depends on their classes.
         let data = source.data(self.library)?;
         let mut numbers = Vec::new();
-        for &shots in &suite.shots {
-            let chosen = suite.seeds.iter().map(|&seed| data.shots(shots, suite.shots_rule, seed).len());
+        for &shots in shots {
+            let chosen = seeds.iter().map(|&seed| data.shots(shots, suite.shots_rule, seed).len());
             let by_seed: Vec<usize> = chosen.collect();
             match by_seed.iter().min() {
                 Some(0) => bail!(
@@ -231,12 +293,13 @@ impl Resolver<'_> {
     ) -> Result<Group> {
         // Few-shot runs have rows of their own, so their batches have no common width.
         let together = numbers.shots.is_none() && instance.built.method.side_by_side();
-        let seeds = &self.suite.seeds;
+        let Runs { seeds, are_sources, init_from, .. } = self.runs;
+        let sources = self.sources(instance)?;
         let company = match self.hardware.device {
             // Here a run has the same bits alone and in company.
             DeviceName::CPU => Vec::new(),
             _ if !together || seeds.len() == 1 => Vec::new(),
-            _ => seeds.clone(),
+            _ => seeds.to_vec(),
         };
         let cell = |(&seed, &number): (&u64, &usize)| -> Result<Cell> {
             Ok(Cell {
@@ -254,6 +317,8 @@ impl Resolver<'_> {
                 training: training.for_rows(number).map_err(|problem| self.suite.wrong(problem))?,
                 seed,
                 company: company.clone(),
+                sources: sources.iter().map(|source| source.id.clone()).collect(),
+                init_from: init_from.map(|adapter| adapter.sha256().into()),
             })
         };
         let cells = seeds.iter().zip(&numbers.by_seed).map(cell).collect::<Result<_>>()?;
@@ -268,7 +333,16 @@ impl Resolver<'_> {
         };
         let trainable = peft::num_trainable(instance.built.method.as_ref(), layout);
         let trainable = trainable.map_err(wrong)? as u64;
-        Ok(Group { cells, together, flops, trainable })
+        Ok(Group { cells, sources, is_source: are_sources, together, flops, trainable })
+    }
+
+    /// The cells that a method starts from.
+    fn sources(&self, instance: &Instance) -> Result<Vec<SourceCell>> {
+        let find = |spec: SourceSpec| {
+            let found = self.runs.sources.iter().find(|source| source.spec == spec).cloned();
+            found.with_context(|| format!("the source {} on {} is not planned", spec.method, spec.task))
+        };
+        instance.built.method.sources().into_iter().map(find).collect()
     }
 
     /// Refuses trainings that do not fit into memory, and says how the others will where there is a limit.
@@ -277,7 +351,7 @@ impl Resolver<'_> {
             let rows = &task.rows[method.rows];
             let data = rows.data(self.library)?;
             if self.hardware.device == DeviceName::CPU {
-                let fewest = self.suite.shots.iter().min().copied();
+                let fewest = self.runs.shots.iter().min().copied();
                 method.demand(&rows.task, data, fewest, self.model)?.ensure()?;
             }
             let Some(limit) = self.hardware.memory_limit else { continue };
@@ -295,6 +369,16 @@ impl ResolvedMethod {
     /// What its training on a task is called in messages.
     pub(super) fn title(&self, task: &Task) -> String {
         format!("{} on {}", self.instance.name, task.name)
+    }
+
+    /// Its only cell, as what others start from.
+    fn source_cell(&self, spec: SourceSpec) -> SourceCell {
+        let cell = &self.groups[0].cells[0];
+        SourceCell {
+            title: format!("{} on {}, seed {}", spec.method, cell.task, cell.seed),
+            id: cell.id(),
+            spec,
+        }
     }
 
     fn wrong(&self, problem: &str) -> anyhow::Error {

@@ -1,8 +1,10 @@
 //! A suite as data: what a TOML in `datasets/suites/` says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use peft_model::SourceSpec;
 use peft_model::settings::{merge, nearest};
+use peft_model::source::SOURCES;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -68,6 +70,11 @@ pub struct Suite {
     training: toml::Table,
     /// Methods by the name they have in tables; `method` says which one it is, where the name does not.
     pub(super) methods: toml::Table,
+    /// Settings of the trainings that methods start from, as written: what is left out, they have as all others; and
+    /// their seed.
+    pub(super) source: toml::Table,
+    /// An adapter from which every cell starts.
+    pub(super) init_from: Option<PathBuf>,
     /// Settings of methods that are tried before the suite runs.
     pub(super) sweep: Option<Spec>,
     /// What came of the trials, and the settings that the methods have therefore.
@@ -109,6 +116,8 @@ pub(super) struct SuiteFile {
     training: toml::Table,
     #[serde(default)]
     methods: toml::Table,
+    #[serde(default)]
+    source: toml::Table,
     sweep: Option<Spec>,
     #[serde(default, rename = "for")]
     exceptions: Vec<Exception>,
@@ -153,8 +162,10 @@ impl Suite {
         let wrong = |problem: String| SuiteError::Spec { file: file.into(), problem };
         let mut own: SuiteFile = files::parse_toml(text).map_err(wrong)?;
         own.resolve_paths(folder);
-        one_length(&own.training).map_err(wrong)?;
+        one_length("training", &own.training).map_err(wrong)?;
+        one_length("source", &own.source).map_err(wrong)?;
         finite("training", &own.training).map_err(wrong)?;
+        finite("source", &own.source).map_err(wrong)?;
         finite("methods", &own.methods).map_err(wrong)?;
         for exception in &own.exceptions {
             finite("for.training", &exception.training).map_err(wrong)?;
@@ -170,6 +181,9 @@ impl Suite {
         if suite.model.is_empty() {
             return Err(wrong("`model` is missing: a hub id or a folder".into()));
         }
+        // Whether or not a method that starts from a source runs.
+        suite.source_training("", "")?;
+        suite.source_seed()?;
         suite.order =
             Order { tasks: suite.tasks.clone(), methods: suite.methods().map(String::from).collect() };
         Ok(suite)
@@ -194,6 +208,9 @@ impl Suite {
         for (key, value) in own.training {
             suite.set_training(&key, value);
         }
+        for (key, value) in own.source {
+            suite.set_source(&key, value);
+        }
         suite.methods.extend(own.methods);
         if let Some(sweep) = &own.sweep {
             sweep.check(&suite.methods().collect::<Vec<_>>())?;
@@ -208,7 +225,7 @@ impl Suite {
 
     /// An exception for what does not exist would have no effect, and nobody would notice.
     fn check_exception(&self, exception: &Exception) -> Result<(), String> {
-        one_length(&exception.training)?;
+        one_length("for.training", &exception.training)?;
         for name in &exception.tasks {
             if !self.tasks.contains(name) {
                 task::find(name).map_err(|e| format!("`for.tasks`: {e}"))?;
@@ -222,15 +239,19 @@ impl Suite {
         Ok(())
     }
 
-    /// Sets the training of every cell, whatever the exceptions so far say.
+    /// Sets the training of every cell, sources included, whatever the exceptions so far say.
     pub(super) fn set_training(&mut self, key: &str, value: toml::Value) {
-        let length = ["steps", "epochs"];
-        let replaced = if length.contains(&key) { length.to_vec() } else { vec![key] };
-        let tables = self.exceptions.iter_mut().map(|e| &mut e.training).chain([&mut self.training]);
-        for table in tables {
-            table.retain(|other, _| !replaced.contains(&other));
+        let tables = self.exceptions.iter_mut().map(|e| &mut e.training);
+        for table in tables.chain([&mut self.training, &mut self.source]) {
+            remove(table, key);
         }
         self.training.insert(key.into(), value);
+    }
+
+    /// Sets what the trainings have that methods start from.
+    pub(super) fn set_source(&mut self, key: &str, value: toml::Value) {
+        remove(&mut self.source, key);
+        self.source.insert(key.into(), value);
     }
 
     /// Keeps only these methods, those that the suite does not have with the published settings.
@@ -279,14 +300,63 @@ impl Suite {
     /// # Errors
     /// When a setting is unknown or out of range.
     pub fn training(&self, method: &str, task: &str) -> Result<TrainSettings, SuiteError> {
-        let mut settings = json_object(&self.training);
+        self.read_training("training", self.training_table(method, task))
+    }
+
+    fn training_table(&self, method: &str, task: &str) -> toml::Table {
+        let mut table = self.training.clone();
         for exception in self.exceptions(method, task) {
-            settings.extend(json_object(&exception.training));
+            table.extend(exception.training.clone());
         }
-        let settings: TrainSettings = peft_model::settings::read(Value::Object(settings))
-            .map_err(|e| self.wrong(format!("training: {e}")))?;
-        settings.check().map_err(|e| self.wrong(e))?;
+        table
+    }
+
+    fn read_training(&self, name: &str, table: toml::Table) -> Result<TrainSettings, SuiteError> {
+        let settings: TrainSettings = peft_model::settings::read(Value::Object(json_object(&table)))
+            .map_err(|e| self.wrong(format!("{name}: {e}")))?;
+        settings.check().map_err(|e| self.wrong(e.replace("`training.", &format!("`{name}."))))?;
         Ok(settings)
+    }
+
+    /// The training settings of a method on a task that others start from: those of the method itself, but for what
+    /// `[source]` says.
+    ///
+    /// # Errors
+    /// When a setting is unknown or out of range.
+    pub fn source_training(&self, method: &str, task: &str) -> Result<TrainSettings, SuiteError> {
+        let mut table = self.training_table(method, task);
+        for (key, value) in self.source.iter().filter(|(key, _)| *key != SOURCE_SEED) {
+            remove(&mut table, key);
+            table.insert(key.clone(), value.clone());
+        }
+        self.read_training("source", table)
+    }
+
+    /// The seed of all trainings that methods start from: as published, a source task has one prompt, whatever the seeds
+    /// of the targets.
+    ///
+    /// # Errors
+    /// When it is no number, or below 0.
+    pub fn source_seed(&self) -> Result<u64, SuiteError> {
+        let Some(value) = self.source.get(SOURCE_SEED) else { return Ok(42) };
+        let seed = value.as_integer().and_then(|seed| seed.try_into().ok());
+        seed.ok_or_else(|| {
+            self.wrong(format!("`source.seed` is {value}; it must be a whole number of at least 0"))
+        })
+    }
+
+    /// The trainings that a method starts from on some task of the suite, each once.
+    ///
+    /// # Errors
+    /// When the method is unknown or a setting is wrong.
+    pub fn sources(&self, method: &str) -> Result<Vec<SourceSpec>, SuiteError> {
+        let mut all = Vec::new();
+        for task in &self.tasks {
+            let found = self.instance(method, task, ANY_LENGTH)?.built.method.sources();
+            let new = found.into_iter().filter(|spec| !all.contains(spec)).collect::<Vec<_>>();
+            all.extend(new);
+        }
+        Ok(all)
     }
 
     fn exceptions(&self, method: &str, task: &str) -> impl Iterator<Item = &Exception> {
@@ -299,6 +369,9 @@ impl Suite {
         let exceptions: Vec<&Exception> = self.exceptions.iter().filter(|e| e.is_for(method)).collect();
         let mut all = vec![json!(self.training), json!(self.methods.get(method)), json!(exceptions)];
         all.extend(self.split_seed.map(|seed| json!({"split_seed": seed})));
+        if !self.source.is_empty() && self.sources(method).is_ok_and(|sources| !sources.is_empty()) {
+            all.push(json!({"source": self.source}));
+        }
         // What a sweep has chosen follows from it.
         all.extend(self.sweep.as_ref().map(|sweep| json!({"sweep": sweep})));
         Value::Array(all)
@@ -323,6 +396,17 @@ impl SuiteFile {
         let exceptions = self.exceptions.iter_mut().flat_map(|exception| &mut exception.tasks);
         for task in self.tasks.iter_mut().flatten().chain(exceptions) {
             if is_file(split_variant(task).0) {
+                *task = join(task);
+            }
+        }
+        let methods = self.methods.iter_mut().filter_map(|(_, settings)| settings.as_table_mut());
+        let exceptions = self.exceptions.iter_mut().map(|exception| &mut exception.settings);
+        let sources =
+            methods.chain(exceptions).filter_map(|settings| settings.get_mut(SOURCES)?.as_array_mut());
+        for task in sources.flatten() {
+            if let toml::Value::String(task) = task
+                && is_file(split_variant(task).0)
+            {
                 *task = join(task);
             }
         }
@@ -368,12 +452,27 @@ fn is_file(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|ending| ending == "toml")
 }
 
+/// The settings that say how long a training is.
+const LENGTH: [&str; 2] = ["steps", "epochs"];
+
+/// The key of `[source]` that is no setting of a training.
+const SOURCE_SEED: &str = "seed";
+
+/// Length of sources where no task has been read yet.
+pub(super) const ANY_LENGTH: usize = 256;
+
 /// Refuses a table that gives the length of a training twice.
-fn one_length(training: &toml::Table) -> Result<(), String> {
-    match ["steps", "epochs"].iter().all(|key| training.contains_key(*key)) {
-        true => Err("`training` has both `steps` and `epochs`; it must have one of them".into()),
+fn one_length(name: &str, training: &toml::Table) -> Result<(), String> {
+    match LENGTH.iter().all(|key| training.contains_key(*key)) {
+        true => Err(format!("`{name}` has both `steps` and `epochs`; it must have one of them")),
         false => Ok(()),
     }
+}
+
+/// Removes a setting of a training, and what says the same in other words.
+fn remove(training: &mut toml::Table, key: &str) {
+    let says_the_same = |other: &str| other == key || [key, other].iter().all(|key| LENGTH.contains(key));
+    training.retain(|other, _| !says_the_same(other));
 }
 
 /// Refuses numbers that TOML has and no setting can be.

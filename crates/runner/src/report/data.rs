@@ -313,5 +313,11 @@ fn provenance(records: &[Record]) -> Vec<Named> {
         let distinct: BTreeSet<String> = records.iter().filter_map(value).collect();
         distinct.into_iter().map(|value| Named { name: name.to_string(), value }).collect::<Vec<_>>()
     };
-    values.iter().flat_map(of_all).collect()
+    let origins = |record: &Record| {
+        let name = format!("{} on {}", record.method, record.task_title);
+        record.started_from.iter().map(move |origin| format!("{name}: {}", origin.text())).collect::<Vec<_>>()
+    };
+    let origins: BTreeSet<String> = records.iter().flat_map(origins).collect();
+    let origins = origins.into_iter().map(|value| Named { name: "started from".into(), value });
+    values.iter().flat_map(of_all).chain(origins).collect()
 }

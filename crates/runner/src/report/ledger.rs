@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::sheet::{TaskSheet, method_names};
-use crate::results::Record;
+use crate::results::{Origin, Record};
 use crate::train::TrainSettings;
 
 /// What one method was given, over all tasks.
@@ -24,11 +24,30 @@ pub struct LedgerRow {
     pub examples: String,
     pub seeds: u32,
     pub trainable_parameters: String,
+    /// Trainings on other tasks that came before, whose steps are not counted above; `None` where no method has any.
+    pub sources: Option<String>,
 }
 
 /// The ledger of all methods; `trials` are those of a sweep, by method.
 pub(super) fn ledger(sheets: &[TaskSheet], trials: &BTreeMap<&str, (u32, String)>) -> Vec<LedgerRow> {
-    method_names(sheets).into_iter().map(|method| row(sheets, method, trials.get(method))).collect()
+    let rows = method_names(sheets).into_iter().map(|method| row(sheets, method, trials.get(method)));
+    let mut rows: Vec<LedgerRow> = rows.collect();
+    if rows.iter().all(|row| row.sources.as_deref() == Some(NO_SOURCES)) {
+        rows.iter_mut().for_each(|row| row.sources = None);
+    }
+    rows
+}
+
+const NO_SOURCES: &str = "none";
+
+/// What runs started from: `prompt-tuning on mnli, prompt-tuning on qqp`.
+fn sources(records: &[&Record]) -> String {
+    let origins = records.iter().flat_map(|record| &record.started_from);
+    let texts: BTreeSet<String> = origins.map(Origin::title).collect();
+    match texts.is_empty() {
+        true => NO_SOURCES.into(),
+        false => texts.into_iter().collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn row(sheets: &[TaskSheet], method: &str, trials: Option<&(u32, String)>) -> LedgerRow {
@@ -51,6 +70,7 @@ fn row(sheets: &[TaskSheet], method: &str, trials: Option<&(u32, String)>) -> Le
         batch_size: span(|training| training.batch_size as u64),
         examples: span(|training| training.steps * training.batch_size as u64),
         seeds: seeds.len() as u32,
+        sources: Some(sources(&own)),
         trainable_parameters: range(own.iter().map(|record| record.trainable_parameters)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::data::{PublishedRow, TableCell};
 use super::sheet::TaskSheet;
-use crate::results::{Comparison, PublishedScore, Record, Regime};
+use crate::results::{Comparison, Origin, PublishedScore, Record, Regime};
 
 /// The published scores of the tasks and methods of a report.
 pub(super) fn compare(
@@ -74,8 +74,17 @@ fn differences(score: &PublishedScore, ours: &Comparison, record: &Record) -> Ve
     if let Some(limit) = record.limit {
         found.push(format!("ours is a trial run on {limit} rows of each split"));
     }
-    if score.regime != Regime::SingleTask {
-        found.push(format!("published after {} training, ours is of the task alone", score.regime.name()));
+    let own = match record.started_from.is_empty() {
+        true => Regime::SingleTask,
+        false => Regime::Transfer,
+    };
+    if score.regime != own {
+        let own = if own == Regime::SingleTask { "of the task alone" } else { "after transfer training" };
+        found.push(format!("published after {} training, ours is {own}", score.regime.name()));
+    }
+    if own == Regime::Transfer {
+        let origins: Vec<String> = record.started_from.iter().map(Origin::title).collect();
+        found.push(format!("ours starts from our own {}", origins.join(", ")));
     }
     if !score.protocol.is_empty() {
         found.push(score.protocol.clone());

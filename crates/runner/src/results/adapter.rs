@@ -50,7 +50,7 @@ pub struct Adapter<'a> {
 }
 
 const CONFIG: &str = "adapter.json";
-const TENSORS: &str = "adapter.safetensors";
+pub(super) const TENSORS: &str = "adapter.safetensors";
 
 /// The key in the description of the tensors that says which cell trained them.
 const CELL: &str = "cell";
@@ -121,7 +121,8 @@ pub(super) fn backbone_of(folder: &Path) -> Result<String, AdapterError> {
     Ok(description(folder)?.model)
 }
 
-fn description(folder: &Path) -> Result<AdapterConfig, AdapterError> {
+/// What `adapter.json` says.
+pub(super) fn description(folder: &Path) -> Result<AdapterConfig, AdapterError> {
     let (path, bytes) = checked(folder, CONFIG)?;
     files::parse_json(&bytes).map_err(|problem| AdapterError::Unreadable { path, problem })
 }

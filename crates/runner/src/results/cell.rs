@@ -1,5 +1,6 @@
 //! What a result is the result of, and the identity that follows from it.
 
+use peft_model::source::SOURCES;
 use serde_json::{Map, Value, json};
 
 use crate::files::digest::Digest;
@@ -38,6 +39,10 @@ pub struct Cell {
     pub seed: u64,
     /// Seeds that train side by side, in this order, on a device that gives a run other bits in other company.
     pub company: Vec<u64>,
+    /// Ids of the cells that the method starts from, in its order.
+    pub sources: Vec<String>,
+    /// SHA-256 of the adapter's tensors that it starts from instead of the method's initial values.
+    pub init_from: Option<String>,
 }
 
 impl Cell {
@@ -78,6 +83,11 @@ impl Cell {
         if self.shots.is_none() {
             content.few_shot_threshold = None;
         }
+        let mut settings = self.settings.clone();
+        if !self.sources.is_empty() {
+            // Their cells say what they are, whatever their tasks are called.
+            settings.shift_remove(SOURCES);
+        }
         let mut identity = json!({
             "format": FORMAT,
             "content": content,
@@ -88,10 +98,17 @@ impl Cell {
             "model": self.model_revision,
             "precision": self.precision,
             "method": self.method,
-            "settings": self.settings,
+            "settings": settings,
             "training": self.training,
             "company": self.company,
         });
+        // Left out where there are none, as the limit is.
+        if !self.sources.is_empty() {
+            identity["sources"] = json!(self.sources);
+        }
+        if let Some(adapter) = &self.init_from {
+            identity["init_from"] = json!(adapter);
+        }
         // Left out where there is none: cells of all rows are what they were before there was a limit.
         if let Some(limit) = self.limit {
             identity["limit"] = limit.into();
@@ -141,6 +158,8 @@ mod tests {
             training: TrainSettings::default(),
             seed: 1,
             company: Vec::new(),
+            sources: Vec::new(),
+            init_from: None,
         }
     }
 
@@ -180,7 +199,7 @@ mod tests {
     #[test]
     fn everything_that_decides_the_result_makes_another_identity() {
         type Change = fn(&mut Cell);
-        let changes: [(&str, Change); 36] = [
+        let changes: [(&str, Change); 40] = [
             ("data.repo", |c| c.spec.data.repo = Some("owner/others".into())),
             ("data.config", |c| c.spec.data.config = Some("x".into())),
             ("data.generated", |c| c.spec.data.generated = Some("sense".into())),
@@ -221,6 +240,10 @@ mod tests {
             ("seed in its upper half", |c| c.seed = 1 + (1 << 32)),
             ("company", |c| c.company = vec![1, 2]),
             ("order of company", |c| c.company = vec![2, 1]),
+            ("sources", |c| c.sources = vec!["a".into(), "b".into()]),
+            ("order of sources", |c| c.sources = vec!["b".into(), "a".into()]),
+            ("init_from", |c| c.init_from = Some("a".into())),
+            ("another init_from", |c| c.init_from = Some("b".into())),
         ];
         let mut ids = vec![cell().id()];
         for (what, change) in changes {
@@ -239,6 +262,19 @@ mod tests {
             .id()
         };
         assert_ne!(averaged(&[Metric::F1]), averaged(&[Metric::Accuracy]));
+    }
+
+    #[test]
+    fn names_of_source_tasks_are_no_part_of_the_identity_but_their_cells_are() {
+        let from = |task: &str, cell: &str| {
+            changed(|c| {
+                c.settings.insert(SOURCES.into(), json!([task]));
+                c.sources = vec![cell.into()];
+            })
+            .id()
+        };
+        assert_eq!(from("mnli", "a"), from("copies/mnli.toml", "a"));
+        assert_ne!(from("mnli", "a"), from("mnli", "b"));
     }
 
     #[test]

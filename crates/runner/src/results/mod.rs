@@ -6,6 +6,7 @@ mod label;
 mod member;
 mod merge;
 mod notes;
+mod origin;
 mod parquet;
 mod picture;
 mod portable;
@@ -27,6 +28,7 @@ pub use adapter::{Adapter, AdapterConfig, AdapterError};
 pub use cell::{Cell, FORMAT};
 pub use merge::{Conflict, MergeError, Merged, merge};
 pub use notes::outdated;
+pub use origin::{Origin, Role};
 pub use picture::to_svg;
 pub use portable::portable;
 pub use predictions::{

@@ -79,7 +79,7 @@ pub struct PublishedScore {
 /// What a method had learned from before, or learned beside the task.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Regime {
-    /// Nothing: the only one that is comparable with a run of this program.
+    /// Nothing.
     #[default]
     SingleTask,
     /// Other tasks, before this one.

@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
 
 use polars::prelude::*;
+use serde_json::json;
 
 use super::cell::FORMAT;
+use super::origin::Origin;
 use super::shown::ReportedSplit;
 use crate::task::TaskSpec;
 use crate::train::Scores;
@@ -44,6 +46,8 @@ pub struct Record {
     pub validation_scores: String,
     /// What is known of newer records only.
     pub evidence: Option<RecordedEvidence>,
+    /// The adapters that it started from.
+    pub started_from: Vec<Origin>,
     pub trainable_parameters: u64,
     /// Wall-clock seconds of this run: those of the runs side by side, divided by their number.
     pub train_seconds: f64,
@@ -103,6 +107,9 @@ pub struct RecordedEvidence {
     /// The items that `predictions/<id>.parquet` answers; `None` where there is no checkpoint.
     pub items: Option<String>,
 }
+
+/// The column with the adapters that a cell started from, as JSON.
+const STARTED_FROM: &str = "started_from";
 
 /// The format of records that do not say which one they have.
 const FIRST_FORMAT: u32 = 2;
@@ -205,6 +212,7 @@ impl Record {
             "cpu" => [self.cpu.as_str()],
             "threads" => [self.threads],
             "format" => [self.format],
+            STARTED_FROM => [(!self.started_from.is_empty()).then(|| json!(self.started_from).to_string())],
         )?;
         if let Some(evidence) = &self.evidence {
             frame.hstack_mut(evidence.to_frame()?.columns())?;
@@ -263,6 +271,7 @@ impl Record {
                 true => Some(RecordedEvidence::from_columns(frame)?),
                 false => None,
             },
+            started_from: started_from(frame)?,
             trainable_parameters: some("trainable_parameters")?,
             train_seconds: present("train_seconds", number("train_seconds")?)?,
             evaluate_seconds: present("evaluate_seconds", number("evaluate_seconds")?)?,
@@ -364,6 +373,16 @@ fn format(frame: &DataFrame) -> PolarsResult<u32> {
     }
 }
 
+/// The adapters that a cell started from; records from before there were any lack the column.
+fn started_from(frame: &DataFrame) -> PolarsResult<Vec<Origin>> {
+    let origins = match frame.column(STARTED_FROM) {
+        Ok(column) => column.str()?.get(0),
+        Err(_) => None,
+    };
+    let Some(origins) = origins else { return Ok(Vec::new()) };
+    serde_json::from_str(origins).map_err(|e| polars_err!(ComputeError: "column `{STARTED_FROM}`: {e}"))
+}
+
 fn optional_text(frame: &DataFrame, name: &str) -> PolarsResult<Option<String>> {
     Ok(frame.column(name)?.str()?.get(0).map(str::to_string))
 }
@@ -380,6 +399,7 @@ fn list(values: Series) -> Series {
 
 #[cfg(test)]
 mod tests {
+    use super::super::origin::Role;
     use super::*;
 
     fn record() -> Record {
@@ -414,6 +434,14 @@ mod tests {
                 weights: text("sha256:00"),
                 items: Some(text("00")),
             }),
+            started_from: vec![Origin {
+                role: Role::Source,
+                method: text("prompt-tuning"),
+                cell: Some(text("0011223344556677")),
+                task: Some(text("other")),
+                seed: Some(42),
+                sha256: text("00"),
+            }],
             trainable_parameters: 7,
             train_seconds: 1.5,
             evaluate_seconds: 0.5,
@@ -459,7 +487,7 @@ mod tests {
             evidence: record().evidence.map(|evidence| RecordedEvidence { items: None, ..evidence }),
             ..record()
         };
-        let of_an_earlier_program = Record { evidence: None, ..record() };
+        let of_an_earlier_program = Record { evidence: None, started_from: Vec::new(), ..record() };
         for record in [completed, diverged, without_checkpoint, of_an_earlier_program] {
             assert_eq!(Record::from_frame(&record.to_frame().unwrap()).unwrap(), record);
         }

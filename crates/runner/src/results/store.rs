@@ -244,6 +244,11 @@ impl Store {
         }
     }
 
+    /// What to say of a cell whose result was there when the program began.
+    pub fn vanished(&self, cell: &str) -> StoreError {
+        StoreError::Vanished { path: self.cell_path(cell) }
+    }
+
     /// Writes a table beside the cells.
     ///
     /// # Errors

@@ -3,6 +3,7 @@ use peft_model::{Backbone, Method};
 
 use super::selection::Criterion;
 use super::settings::TrainSettings;
+use super::start::Start;
 use super::state::StateError;
 use crate::data::TaskData;
 use crate::host::interrupt::Interrupted;
@@ -33,6 +34,8 @@ pub struct Job<'a> {
     /// Rows of each run that the device takes at once; `None` for whole batches.
     pub rows_at_once: Option<usize>,
     pub runs: &'a [RunSettings],
+    /// Where they start.
+    pub start: &'a Start,
 }
 
 impl Job<'_> {

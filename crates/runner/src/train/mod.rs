@@ -7,6 +7,7 @@ mod job;
 mod outcome;
 mod selection;
 mod settings;
+mod start;
 mod state;
 mod training;
 
@@ -15,6 +16,7 @@ pub use job::{Job, RunSettings, TrainError};
 pub use outcome::{Answers, Best, Evidence, Outcome, RunOutcome, RunStatus, Tokens};
 pub use selection::{Criterion, Selection};
 pub use settings::{Interval, NamedInterval, TrainSettings};
+pub use start::Start;
 pub use state::{Snapshot, State, StateError, StateFile, owner, set_aside};
 
 use crate::host::interrupt;

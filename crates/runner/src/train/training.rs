@@ -39,8 +39,7 @@ impl<'a> Training<'a> {
     /// When a setting of the method asks for what the backbone does not have.
     pub(super) fn new(job: &'a Job<'a>) -> Result<Self, TrainError> {
         let seeds: Vec<u64> = job.runs.iter().map(|r| r.seed).collect();
-        let tokenize = |text: &str| job.tokenizer.encode(text, usize::MAX).ids;
-        let parameters = job.backbone.start(job.method, &seeds, &tokenize).map_err(TrainError::Method)?;
+        let parameters = job.start.parameters(job).map_err(TrainError::Method)?;
         let settings = job.settings;
         let optimizer = AdamW::new(&parameters, settings.optimizer());
         let lengths: Vec<usize> = job.data.train.pairs.iter().map(|p| p.source.len()).collect();

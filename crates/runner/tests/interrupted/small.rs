@@ -14,7 +14,7 @@ use peft_bench::task::Example;
 use peft_bench::terminal::progress::{Progress, Silent};
 use peft_bench::tokenizer::Tokenizer;
 use peft_bench::train::{
-    Generation, Interval, Job, Outcome, RunSettings, RunStatus, Selection, StateFile, TrainError,
+    Generation, Interval, Job, Outcome, RunSettings, RunStatus, Selection, Start, StateFile, TrainError,
     TrainSettings, predict, train,
 };
 use peft_model::peft::{ConfiguredMethod, build};
@@ -137,6 +137,7 @@ impl Small {
             settings: &self.settings,
             rows_at_once: None,
             runs: &runs,
+            start: &Start::default(),
         };
         train(&job, StateFile::new(self.state(), "small", interval), progress)
     }

@@ -87,6 +87,7 @@ function buildLedger(body) {
     ...[
       ["trials", "trials"], ["grid", "grid"], ["selection", "selection"], ["steps", "steps"], ["batch_size", "batch size"],
       ["examples", "examples"], ["seeds", "seeds"], ["trainable_parameters", "trainable parameters"],
+      ["sources", "trained before"],
     ].filter(([field]) => report.ledger.some((row) => row[field] !== null && row[field] !== undefined)).map(ledgerColumn),
   ];
   body.append(dataTable({ caption: "Fairness ledger", columns, rows: report.ledger }).node);

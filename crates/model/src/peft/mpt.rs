@@ -1,0 +1,243 @@
+//! MPT (Wang et al. 2023): a prompt shared by tasks, times rank-one factors of the task's own.
+//!
+//! `prompt = P o (u v^T)` with `P` `[length, d_model]`, `u` `[length]`, `v` `[d_model]`, all of them trained on the target
+//! task (equation 1). Parameters: `length x d_model + length + d_model`, 77,668 of T5-base (the paper's 77.6k). It acts on
+//! the encoder's input alone. Learning rates are the paper's two: 0.3 for the shared prompt, 0.4 for the factors.
+//!
+//! The published source stage trains P and the factors of all source tasks on a mixture of these tasks, with a loss that
+//! distills the tasks' own prompts (equations 2 to 5). It is not here: trainings have the rows of one task. Instead P and
+//! the factors are fitted to source prompts that were tuned one by one, and the target starts from P and the mean of the
+//! factors, as in the paper. `source_stage` names that; scores under it are not those of the published method.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::prompt::{NAME, prepend_vectors};
+use super::source_prompts::{SIX_TASKS, SourcePrompt, TargetPrompt, prompts, validate_tasks};
+use super::{Registered, Validate, learning_rate};
+use crate::layout::{Layout, Stack};
+use crate::ops::linear_per_run;
+use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec};
+
+pub(super) const REGISTERED: Registered =
+    Registered::new::<Mpt>("mpt", "MPT (rank-one fit)", "Wang et al. 2023");
+
+/// A shared prompt times rank-one factors, before the encoder's input embeddings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mpt {
+    /// The shared prompt; source prompts have its length.
+    pub prompt: TargetPrompt,
+    /// The source tasks.
+    pub sources: Vec<String>,
+    /// How source prompts are tuned.
+    pub source_prompt: SourcePrompt,
+    /// How the shared prompt and the factors come from the source tasks.
+    pub source_stage: SourceStage,
+    /// Learning rate of the factors.
+    pub learning_rate: f64,
+}
+
+/// How the shared prompt and the factors come from the source tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum SourceStage {
+    /// Fitted to prompts that were tuned on one task each; not as published.
+    RankOneFit,
+    /// Trained on all source tasks at once, as published.
+    MultitaskDistillation,
+}
+
+impl Default for Mpt {
+    fn default() -> Self {
+        Self {
+            prompt: TargetPrompt { length: 100, learning_rate: 0.3 },
+            sources: SIX_TASKS.map(String::from).into(),
+            source_prompt: SourcePrompt::default(),
+            source_stage: SourceStage::RankOneFit,
+            learning_rate: 0.4,
+        }
+    }
+}
+
+impl Validate for Mpt {
+    fn validate(&self) -> Result<(), String> {
+        self.prompt.validate()?;
+        validate_tasks(&self.sources)?;
+        self.source_prompt.validate()?;
+        if self.source_stage == SourceStage::MultitaskDistillation {
+            return Err("`source_stage` is \"multitask-distillation\", the published one, which needs trainings on a \
+                        mixture of tasks that the program does not have; \"rank-one-fit\" starts from prompts of single \
+                        tasks instead"
+                .into());
+        }
+        learning_rate("learning_rate", self.learning_rate)
+    }
+}
+
+const POSITION_FACTOR: &str = "position_factor";
+const FEATURE_FACTOR: &str = "feature_factor";
+
+impl Method for Mpt {
+    fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
+        let (length, d) = (self.prompt.length, layout.d_model);
+        let start = |part: fn(Start) -> Vec<f64>| {
+            Init::Sources(FromSources::new(move |sources| {
+                let start = Start::fit(&prompts(sources, length, d)?, length, d);
+                Ok(part(start).into_iter().map(|x| x as f32).collect())
+            }))
+        };
+        Ok(vec![
+            Parameter::new(NAME, &[length, d], start(|start| start.shared)).in_group(Group::PROMPT),
+            Parameter::new(POSITION_FACTOR, &[length], start(|start| start.position)),
+            Parameter::new(FEATURE_FACTOR, &[d], start(|start| start.feature)),
+        ])
+    }
+
+    fn learning_rates(&self) -> Vec<(Group, f64)> {
+        vec![self.prompt.rate(), (Group::NETWORK, self.learning_rate)]
+    }
+
+    fn sources(&self) -> Vec<SourceSpec> {
+        self.source_prompt.on(&self.sources, self.prompt.length)
+    }
+
+    fn prompt_length(&self) -> usize {
+        self.prompt.length
+    }
+
+    fn input(&self, context: &Context, stack: Stack, input: Input) -> Input {
+        match stack {
+            Stack::Encoder => prepend_vectors(prompt(context), input),
+            Stack::Decoder => input,
+        }
+    }
+
+    fn merges(&self) -> Result<(), String> {
+        Err("its prompt stands in the input, and no weight puts positions there".into())
+    }
+
+    fn as_prompt(&self, context: &Context) -> Option<Tensor<3>> {
+        Some(prompt(context))
+    }
+}
+
+/// `P o (u v^T)`: `[runs, length, d_model]`.
+fn prompt(context: &Context) -> Tensor<3> {
+    let shared: Tensor<3> = context.parameters.get(NAME);
+    let [runs, length, d] = shared.dims();
+    let position = context.parameters.get::<2>(POSITION_FACTOR).reshape([runs, 1, length, 1]);
+    let feature = context.parameters.get::<2>(FEATURE_FACTOR).reshape([runs, d, 1]);
+    // A product rather than broadcasting, whose gradient would depend on the runs beside it.
+    shared * linear_per_run(position, feature).squeeze_dim(1)
+}
+
+/// Where the target starts.
+struct Start {
+    shared: Vec<f64>,
+    position: Vec<f64>,
+    feature: Vec<f64>,
+}
+
+/// Rounds of the fit; the residual falls by little after the first few.
+const ROUNDS: usize = 20;
+
+impl Start {
+    /// Fits `P o (u_k v_k^T)` to prompts P_k by alternating least squares, from P their mean and factors of one, and
+    /// takes the mean of the factors, each `v_k` scaled to a mean square of one and a positive sum first.
+    fn fit(prompts: &[&[f32]], length: usize, d: usize) -> Self {
+        let prompts: Vec<Vec<f64>> =
+            prompts.iter().map(|p| p.iter().map(|&x| f64::from(x)).collect()).collect();
+        let count = prompts.len() as f64;
+        let mut shared: Vec<f64> =
+            (0..length * d).map(|at| prompts.iter().map(|p| p[at]).sum::<f64>() / count).collect();
+        let mut positions = vec![vec![1.0; length]; prompts.len()];
+        let mut features = vec![vec![1.0; d]; prompts.len()];
+        for _ in 0..ROUNDS {
+            for (k, prompt) in prompts.iter().enumerate() {
+                for i in 0..length {
+                    let row = (0..d).map(|j| (shared[i * d + j] * features[k][j], prompt[i * d + j]));
+                    positions[k][i] = least_squares(row, positions[k][i]);
+                }
+                for j in 0..d {
+                    let column =
+                        (0..length).map(|i| (shared[i * d + j] * positions[k][i], prompt[i * d + j]));
+                    features[k][j] = least_squares(column, features[k][j]);
+                }
+            }
+            for (at, value) in shared.iter_mut().enumerate() {
+                let (i, j) = (at / d, at % d);
+                let of_tasks =
+                    prompts.iter().enumerate().map(|(k, p)| (positions[k][i] * features[k][j], p[at]));
+                *value = least_squares(of_tasks, *value);
+            }
+        }
+        for (position, feature) in positions.iter_mut().zip(&mut features) {
+            let size = (feature.iter().map(|x| x * x).sum::<f64>() / d as f64).sqrt();
+            let factor = if feature.iter().sum::<f64>() < 0.0 { -size } else { size };
+            if factor != 0.0 {
+                position.iter_mut().for_each(|x| *x *= factor);
+                feature.iter_mut().for_each(|x| *x /= factor);
+            }
+        }
+        Self { shared, position: mean(&positions), feature: mean(&features) }
+    }
+}
+
+/// The factor by which the first of each pair comes closest to the second; `otherwise` where all of them are zero.
+fn least_squares(pairs: impl Iterator<Item = (f64, f64)>, otherwise: f64) -> f64 {
+    let (product, square) =
+        pairs.fold((0.0, 0.0), |(product, square), (x, y)| (product + x * y, square + x * x));
+    if square > 0.0 { product / square } else { otherwise }
+}
+
+fn mean(vectors: &[Vec<f64>]) -> Vec<f64> {
+    let sum = |at: usize| vectors.iter().map(|vector| vector[at]).sum::<f64>();
+    (0..vectors[0].len()).map(|at| sum(at) / vectors.len() as f64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: usize = 3;
+    const WIDTH: usize = 4;
+
+    fn scaled(position: [f64; LENGTH], feature: [f64; WIDTH]) -> Vec<f32> {
+        let shared = |i: usize, j: usize| 0.3 + (i * WIDTH + j) as f64 * 0.7 % 1.1;
+        let value = |at: usize| shared(at / WIDTH, at % WIDTH) * position[at / WIDTH] * feature[at % WIDTH];
+        (0..LENGTH * WIDTH).map(|at| value(at) as f32).collect()
+    }
+
+    fn product(start: &Start, at: usize) -> f64 {
+        start.shared[at] * start.position[at / WIDTH] * start.feature[at % WIDTH]
+    }
+
+    #[test]
+    fn one_source_is_where_the_target_starts() {
+        let prompt = scaled([1.0, -2.0, 0.5], [1.0, 0.1, -0.4, 2.0]);
+        let start = Start::fit(&[&prompt], LENGTH, WIDTH);
+        for (at, &value) in prompt.iter().enumerate() {
+            assert!((product(&start, at) - f64::from(value)).abs() < 1e-6, "{at}");
+        }
+    }
+
+    #[test]
+    fn prompts_that_differ_by_rank_one_factors_are_fitted_exactly() {
+        // Of two prompts that are multiples of one another, the mean of the factors gives their mean.
+        let factors = ([1.0, -2.0, 0.5], [1.0, 0.5, 0.4, 2.0]);
+        let [one, three] = [1.0, 3.0].map(|by| scaled(factors.0.map(|x| x * by), factors.1));
+        let start = Start::fit(&[&one, &three], LENGTH, WIDTH);
+        for (at, &value) in one.iter().enumerate() {
+            assert!((product(&start, at) - 2.0 * f64::from(value)).abs() < 1e-6, "{at}");
+        }
+    }
+
+    #[test]
+    fn prompts_of_zeros_start_finite() {
+        let zeros = [0.0; LENGTH * WIDTH];
+        let start = Start::fit(&[&zeros, &zeros], LENGTH, WIDTH);
+        let all = [start.shared, start.position, start.feature].concat();
+        assert!(all.iter().all(|x| x.is_finite()), "{all:?}");
+    }
+}

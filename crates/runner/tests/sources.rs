@@ -1,0 +1,415 @@
+//! Methods that start from what other trainings made, and cells that start from an adapter.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use common::{Workspace, assert_refused, assert_success, files, stderr, stdout};
+use insta::assert_snapshot;
+use peft_bench::results::{Record, Role, Store};
+use safetensors::SafeTensors;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+const SUITE: &str = r#"
+title = "Stages"
+model = "model"
+tasks = ["tiny.toml", "second.toml"]
+seeds = [1, 2]
+
+[training]
+steps = 4
+batch_size = 4
+warmup_steps = 1
+evaluate_every = 2
+eval_batch_size = 8
+
+[source]
+steps = 6
+
+[methods.spot]
+prompt.length = 3
+sources = ["other.toml"]
+"#;
+
+const ATTEMPT_AND_MPT: &str = r#"
+[methods.attempt]
+prompt.length = 3
+bottleneck = 2
+sources = ["other.toml", "second.toml"]
+
+[methods.mpt]
+prompt.length = 3
+sources = ["other.toml", "second.toml"]
+"#;
+
+/// The tiny task under three names, and a suite of methods with sources.
+fn workspace(more: &str) -> Workspace {
+    let w = Workspace::new();
+    let tiny = w.read("tiny.toml");
+    for (name, title, word) in [("second", "Second", "red"), ("other", "Other", "blue")] {
+        let text = tiny.replace("\"Tiny\"", &format!("\"{title}\""));
+        w.write(&format!("{name}.toml"), &text.replace("sentence: {text}", &format!("{word} {{text}}")));
+    }
+    w.write("stages.toml", &format!("{SUITE}{more}"));
+    w
+}
+
+fn run(w: &Workspace, more: &[&str]) -> std::process::Output {
+    w.run(&[&["run", "stages.toml", "--out", "out"], more].concat())
+}
+
+fn plan(w: &Workspace, more: &[&str]) -> String {
+    let output = w.run(&[&["plan", "stages.toml", "--out", "out"], more].concat());
+    assert_success(&output);
+    stdout(&output).lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+fn plan_json(w: &Workspace, more: &[&str]) -> Value {
+    serde_json::from_str(&plan(w, &[&["--json"], more].concat())).unwrap()
+}
+
+/// The results in a folder: those of the suite, and those that they start from.
+fn results(w: &Workspace, out: &str) -> (Vec<Record>, Vec<Record>) {
+    let records = Store::read_only(&w.path(out)).unwrap().records().unwrap();
+    records.into_iter().partition(|record| record.suite == "stages")
+}
+
+fn ids(w: &Workspace, out: &str) -> BTreeSet<String> {
+    files(&w.path(&format!("{out}/cells"))).into_iter().collect()
+}
+
+fn tensors(w: &Workspace, out: &str, cell: &str) -> PathBuf {
+    w.path(&format!("{out}/adapters/{cell}/adapter.safetensors"))
+}
+
+/// A tensor of a trained adapter.
+fn tensor(w: &Workspace, out: &str, cell: &str, name: &str) -> Vec<f32> {
+    let bytes = fs::read(tensors(w, out, cell)).unwrap();
+    let all = SafeTensors::deserialize(&bytes).unwrap();
+    let values = all.tensor(name).unwrap().data().chunks_exact(4);
+    values.map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+}
+
+fn sha256(path: PathBuf) -> String {
+    Sha256::digest(fs::read(path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_source_trains_once_and_every_target_starts_from_it() {
+    let w = workspace("");
+    let first = run(&w, &[]);
+    assert_success(&first);
+    let (targets, sources) = results(&w, "out");
+    assert_eq!((targets.len(), sources.len()), (4, 1), "two tasks, two seeds, one source");
+    let source = &sources[0];
+    assert_eq!((source.task.as_str(), source.seed, source.best_step), ("other", 42, source.best_step));
+    assert_eq!((source.suite.as_str(), source.method.as_str()), ("", "prompt-tuning (source)"));
+    let training: Value = serde_json::from_str(&source.training).unwrap();
+    assert_eq!((&training["steps"], &training["batch_size"]), (&6.into(), &4.into()));
+    for target in &targets {
+        let [origin] = &target.started_from[..] else { panic!("{:?}", target.started_from) };
+        let cell = Some(source.cell.clone());
+        assert_eq!((origin.role, &origin.cell, origin.seed), (Role::Source, &cell, Some(42)));
+        assert_eq!(origin.title(), "prompt-tuning on other");
+        assert_eq!(origin.sha256, sha256(tensors(&w, "out", &source.cell)));
+    }
+    assert!(source.started_from.is_empty());
+
+    // Tables are of the suite alone; where it started is told beside them.
+    assert!(!stdout(&first).contains("prompt-tuning"), "{}", stdout(&first));
+    assert!(stderr(&first).contains("prompt-tuning (source) on Other, seed 42"), "{}", stderr(&first));
+    let report = w.run(&["report", "out"]);
+    assert_success(&report);
+    assert!(!stdout(&report).contains("prompt-tuning"), "{}", stdout(&report));
+    let page = w.read("out/report.html");
+    let told = format!("spot on Tiny: prompt-tuning on other, seed 42 (cell {}", source.cell);
+    assert!(page.contains("started from") && page.contains(&told), "{told}");
+
+    let before = ids(&w, "out");
+    let again = run(&w, &[]);
+    assert_success(&again);
+    assert!(stderr(&again).contains("5 cells, 5 already done, 0 to run"), "{}", stderr(&again));
+    // Nor is a source trained again that nothing waits for.
+    fs::remove_file(w.path(&format!("out/cells/{}.parquet", source.cell))).unwrap();
+    let again = run(&w, &[]);
+    assert!(stderr(&again).contains("4 cells, 4 already done, 0 to run"), "{}", stderr(&again));
+    assert_eq!(stdout(&again), stdout(&first));
+    // A new target asks for it again, which comes out the same.
+    assert_success(&run(&w, &["--seed", "3"]));
+    assert!(ids(&w, "out").is_superset(&before));
+    let (targets, _) = results(&w, "out");
+    assert!(targets.iter().all(|target| target.started_from == targets[0].started_from));
+}
+
+#[test]
+fn targets_start_where_their_sources_ended() {
+    let w = workspace(ATTEMPT_AND_MPT);
+    // So little that nothing moves.
+    let still = |name: &str| format!("methods.{name}.prompt.learning_rate=1e-30");
+    let (spot, attempt, mpt) = (still("spot"), still("attempt"), still("mpt"));
+    let factors = "methods.mpt.learning_rate=1e-30";
+    assert_success(&run(&w, &["--set", &spot, "--set", &attempt, "--set", &mpt, "--set", factors]));
+    let (targets, sources) = results(&w, "out");
+    assert_eq!((targets.len(), sources.len()), (12, 2), "methods that ask for the same source share it");
+    let prompt = |task: &str| {
+        let source = sources.iter().find(|source| source.task == task).unwrap();
+        (source.cell.clone(), tensor(&w, "out", &source.cell, "prompt"))
+    };
+    let (other, second) = (prompt("other"), prompt("second"));
+    assert_ne!(other.1, second.1);
+    for target in targets {
+        let origins: Vec<&String> =
+            target.started_from.iter().filter_map(|origin| origin.cell.as_ref()).collect();
+        let own = |name: &str| tensor(&w, "out", &target.cell, name);
+        match target.method.as_str() {
+            "spot" => {
+                assert_eq!(origins, [&other.0]);
+                assert_eq!(own("prompt"), other.1);
+            }
+            "attempt" => {
+                assert_eq!(origins, [&other.0, &second.0]);
+                assert_eq!(own("source_prompts"), [other.1.clone(), second.1.clone()].concat());
+            }
+            _ => {
+                assert_eq!(origins, [&other.0, &second.0]);
+                let (shared, position, feature) =
+                    (own("prompt"), own("position_factor"), own("feature_factor"));
+                // Between the two, as the mean is.
+                let distance = |to: &[f32]| {
+                    let at = |i: usize| shared[i] * position[i / 16] * feature[i % 16] - to[i];
+                    (0..to.len()).map(|i| at(i).powi(2)).sum::<f32>().sqrt()
+                };
+                let apart: f32 =
+                    other.1.iter().zip(&second.1).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+                assert!(distance(&other.1) < apart && distance(&second.1) < apart);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plan_shows_sources_and_what_starts_from_them() {
+    let w = workspace(ATTEMPT_AND_MPT);
+    assert_snapshot!("plan", plan(&w, &[]));
+    let json = plan_json(&w, &[]);
+    let rows = json["tasks"].as_array().unwrap();
+    let sources: Vec<&Value> = rows.iter().filter(|row| row["is_source"] == true).collect();
+    assert_eq!((json["cells"].as_u64(), sources.len()), (Some(14), 2));
+    let mpt = rows.iter().find(|row| row["method"] == "mpt").unwrap();
+    assert_eq!(mpt["sources"], serde_json::json!([sources[0]["cell"], sources[1]["cell"]]));
+    assert_success(&run(&w, &["--method", "spot"]));
+    let json = plan_json(&w, &["--method", "spot"]);
+    assert_eq!((&json["cells"], &json["done"]), (&5.into(), &5.into()));
+    let estimate = plan_json(&w, &["--estimate"]);
+    let timed =
+        estimate["tasks"].as_array().unwrap().iter().filter(|row| row["estimate"]["seconds"].is_f64());
+    assert_eq!(timed.count(), 8);
+}
+
+#[test]
+fn the_settings_of_a_source_make_other_targets_and_its_name_does_not() {
+    let w = workspace("");
+    let targets = |more: &[&str]| {
+        let json = plan_json(&w, more);
+        json["tasks"].as_array().unwrap().iter().map(|row| row["sources"].to_string()).collect::<Vec<_>>()
+    };
+    let own = targets(&[]);
+    for change in ["source.steps=7", "source.seed=7", "methods.spot.source_prompt.learning_rate=0.1"] {
+        assert_ne!(targets(&["--set", change]), own, "{change}");
+    }
+    assert_eq!(targets(&["--set", "methods.spot.prompt.learning_rate=0.1", "--seed", "9"]), own);
+    w.write("copy.toml", &w.read("other.toml"));
+    w.edit("stages.toml", "other.toml", "copy.toml");
+    assert_eq!(targets(&[]), own);
+    assert_success(&run(&w, &["--seed", "1", "--task", "tiny.toml"]));
+    let before = ids(&w, "out");
+    w.edit("stages.toml", "copy.toml", "other.toml");
+    assert_success(&run(&w, &["--seed", "1", "--task", "tiny.toml"]));
+    assert_eq!(ids(&w, "out"), before);
+    assert_success(&run(&w, &["--seed", "1", "--task", "tiny.toml", "--set", "source.steps=7"]));
+    assert_eq!(ids(&w, "out").len(), 4, "another source, and another target of it");
+    let steps = run(&w, &["--seed", "1", "--task", "tiny.toml", "--steps", "2"]);
+    assert_success(&steps);
+    let (_, sources) = results(&w, "out");
+    let steps = |record: &Record| serde_json::from_str::<Value>(&record.training).unwrap()["steps"].as_u64();
+    let steps: BTreeSet<Option<u64>> = sources.iter().map(steps).collect();
+    assert_eq!(steps, [Some(2), Some(6), Some(7)].into(), "--steps is for sources too");
+}
+
+#[test]
+fn a_source_trains_on_all_rows_whatever_the_shots_of_its_targets() {
+    let w = workspace("");
+    assert_success(&run(&w, &["--set", "shots=[4, 8]", "--seed", "1", "--task", "tiny.toml"]));
+    let (targets, sources) = results(&w, "out");
+    assert_eq!((targets.len(), sources.len()), (2, 1));
+    assert_eq!(sources[0].train_rows, 40);
+}
+
+#[test]
+fn a_source_that_is_an_ordinary_cell_too_is_one_cell_and_in_the_table() {
+    let w = workspace("\n[methods.prompt-tuning]\nprompt.length = 3\n");
+    w.edit("stages.toml", "[source]\nsteps = 6\n", "");
+    w.edit("stages.toml", "\"second.toml\"]", "\"other.toml\"]");
+    let output = run(&w, &["--seed", "42"]);
+    assert_success(&output);
+    assert_eq!(ids(&w, "out").len(), 4, "{}", stderr(&output));
+    assert!(stdout(&output).contains("prompt-tuning"), "{}", stdout(&output));
+    assert!(!stdout(&output).contains("(source)"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_source_that_diverges_fails_what_starts_from_it_by_name_and_nothing_else() {
+    let w = workspace("\n[methods.lora]\nrank = 2\n");
+    w.edit("stages.toml", "[source]\nsteps = 6", "[source]\nsteps = 30");
+    let spoiled = ["--set", "methods.spot.source_prompt.learning_rate=1e38"];
+    for _ in 0..2 {
+        let output = run(&w, &spoiled);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        let told = "error: spot on tiny does not run: its source prompt-tuning on other, seed 42 (cell ";
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+        assert!(stderr(&output).contains("spot on second does not run"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("diverged: the loss was"), "{}", stderr(&output));
+        assert!(stdout(&output).contains("missing: 4 of 8 cells: spot on Tiny"), "{}", stdout(&output));
+    }
+    let (targets, sources) = results(&w, "out");
+    assert!(targets.iter().all(|target| target.method == "lora"));
+    assert_eq!((targets.len(), sources.len()), (4, 1));
+    // With another source it runs.
+    let output = run(&w, &[]);
+    assert_success(&output);
+    assert_eq!(results(&w, "out").0.len(), 8);
+}
+
+#[test]
+fn an_adapter_that_is_gone_or_of_another_cell_fails_what_starts_from_it() {
+    let w = workspace("");
+    assert_success(&run(&w, &["--seed", "1", "--task", "tiny.toml"]));
+    let (targets, sources) = results(&w, "out");
+    let [source, target] = [&sources[0], &targets[0]].map(|record| w.path("out/adapters").join(&record.cell));
+    fs::rename(&source, w.path("aside")).unwrap();
+    let output = run(&w, &["--seed", "2", "--task", "tiny.toml"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let hint = format!("remove cells/{}.parquet to train it again", sources[0].cell);
+    assert!(stderr(&output).contains(&hint), "{}", stderr(&output));
+    fs::create_dir(&source).unwrap();
+    for name in files(&target) {
+        fs::copy(target.join(&name), source.join(&name)).unwrap();
+    }
+    let output = run(&w, &["--seed", "2", "--task", "tiny.toml"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&format!("is of cell {}", targets[0].cell)), "{}", stderr(&output));
+}
+
+#[test]
+fn shards_have_the_sources_of_their_cells_and_merge() {
+    let w = workspace("");
+    assert_success(&run(&w, &[]));
+    let all = ids(&w, "out");
+    let mut seen = BTreeSet::new();
+    for shard in ["1/2", "2/2"] {
+        let out = format!("shard-{}", &shard[..1]);
+        assert_success(&w.run(&["run", "stages.toml", "--shard", shard, "--out", &out]));
+        assert_eq!(ids(&w, &out).len(), 3, "two targets and what they start from");
+        seen.extend(ids(&w, &out));
+    }
+    assert_eq!(seen, all);
+    assert_success(&w.run(&["merge", "shard-1", "shard-2", "--out", "merged"]));
+    assert_eq!(ids(&w, "merged"), all);
+    assert_success(&w.run(&["merge", "out", "merged", "--out", "both"]));
+}
+
+#[test]
+fn processes_on_one_folder_share_sources() {
+    let w = workspace(ATTEMPT_AND_MPT);
+    let arguments = ["run", "stages.toml", "--out", "shared"];
+    let mut children: Vec<_> = (0..3).map(|_| w.command(&arguments).spawn().unwrap()).collect();
+    children.iter_mut().for_each(|child| assert!(child.wait().unwrap().success()));
+    assert_success(&run(&w, &[]));
+    assert_eq!(ids(&w, "shared"), ids(&w, "out"));
+    for cell in ids(&w, "out") {
+        let cell = cell.replace(".parquet", "");
+        assert_eq!(sha256(tensors(&w, "shared", &cell)), sha256(tensors(&w, "out", &cell)), "{cell}");
+    }
+    assert!(!w.path("shared/state").exists());
+}
+
+#[test]
+fn a_sweep_tries_settings_on_one_source() {
+    let w = workspace("\n[sweep]\nseeds = [7]\n[sweep.spot]\nprompt.learning_rate = [0.1, 0.3]\n");
+    assert_success(&run(&w, &["--task", "tiny.toml"]));
+    let records = Store::read_only(&w.path("out")).unwrap().records().unwrap();
+    let of = |suite: &str| records.iter().filter(|record| record.suite == suite).count();
+    assert_eq!((of("stages-trials"), of("stages"), of("")), (2, 2, 1));
+}
+
+#[test]
+fn sources_that_cannot_be_are_refused_by_name() {
+    let w = workspace("\n[methods.lora]\nrank = 2\n");
+    let set = |value: &str| run(&w, &["--set", value]);
+    for (value, parts) in [
+        ("methods.spot.sources=[\"nowhere\"]", &["methods.spot", "`sources`", "`nowhere`"][..]),
+        ("methods.spot.sources=[\"mnli\", \"qqp\"]", &["`sources` has 2 tasks", "mixture"]),
+        ("methods.spot.sources=[]", &["`sources` is empty"]),
+        ("methods.spot.prompt.init=text", &["`init`"]),
+        ("source.stepz=3", &["`stepz`", "did you mean `steps`?"]),
+        ("source.steps=0", &["`source.steps` is 0"]),
+        ("source.seed=-1", &["`source.seed` is -1"]),
+        ("source=3", &["unknown setting `source`"]),
+    ] {
+        assert_refused(&set(value), parts);
+    }
+    let alone = run(&w, &["--method", "lora", "--set", "source.steps=3"]);
+    assert_refused(&alone, &["no method that runs starts from a source"]);
+    let mpt = run(&w, &["--method", "mpt", "--set", "methods.mpt.source_stage=multitask-distillation"]);
+    assert_refused(&mpt, &["multitask-distillation", "mixture of tasks"]);
+    w.edit("stages.toml", "steps = 6", "steps = 6\nepochs = 1");
+    assert_refused(&run(&w, &[]), &["stages.toml", "`source` has both"]);
+    assert!(!w.path("out").exists());
+}
+
+#[test]
+fn cells_start_from_an_adapter_of_their_method() {
+    let w = workspace("\n[methods.lora]\nrank = 2\nlearning_rate = 0.01\n");
+    let alone = ["--method", "lora", "--seed", "1", "--task", "tiny.toml"];
+    assert_success(&run(&w, &alone));
+    let first = results(&w, "out").0.remove(0);
+    let path = format!("out/adapters/{}", first.cell);
+    let still = ["--set", "methods.lora.learning_rate=1e-30"];
+    for from in [first.cell.as_str(), &path] {
+        let output = run(&w, &[&alone[..], &still, &["--init-from", from]].concat());
+        assert_success(&output);
+        assert!(stderr(&output).contains("`learning_rate` = 0.01"), "it differs: {}", stderr(&output));
+    }
+    let (records, _) = results(&w, "out");
+    assert_eq!(records.len(), 2, "the adapter is part of what a cell is, and its name is not");
+    let second = records.iter().find(|record| record.cell != first.cell).unwrap();
+    let [origin] = &second.started_from[..] else { panic!("{:?}", second.started_from) };
+    assert_eq!((origin.role, origin.cell.as_ref()), (Role::InitFrom, Some(&first.cell)));
+    assert_eq!(origin.sha256, sha256(tensors(&w, "out", &first.cell)));
+    let names = |cell: &str| {
+        let bytes = fs::read(tensors(&w, "out", cell)).unwrap();
+        SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(String::from).collect::<Vec<_>>()
+    };
+    for name in names(&first.cell) {
+        let [before, after] = [&first, second].map(|record| tensor(&w, "out", &record.cell, &name));
+        assert_eq!(before, after, "{name}");
+    }
+
+    let init = |more: &[&str]| run(&w, &[&alone[..], more].concat());
+    let from = ["--init-from", &path];
+    assert_refused(
+        &init(&[&from[..], &["--set", "methods.lora.rank=3"]].concat()),
+        &["--init-from", "lora_A` is [2, 16]", "[3, 16]"],
+    );
+    assert_refused(&init(&[&from[..], &["--method", "bitfit"]].concat()), &["adapter of `lora`", "`bitfit`"]);
+    assert_refused(&init(&["--init-from", "0123456789abcdef"]), &["--init-from 0123456789abcdef", "out"]);
+    assert_refused(&init(&["--init-from", "rows"]), &["rows"]);
+    assert_success(&run(&w, &["--method", "spot", "--seed", "1", "--task", "tiny.toml"]));
+    let spot = results(&w, "out").0.into_iter().find(|record| record.method == "spot").unwrap();
+    let output =
+        run(&w, &["--method", "spot", "--seed", "1", "--task", "tiny.toml", "--init-from", &spot.cell]);
+    assert_refused(&output, &["--init-from", "starts from its sources"]);
+}
