@@ -57,6 +57,20 @@ impl dyn Backbone + '_ {
         Some((Box::new(method), parameters))
     }
 
+    /// How far a method's single run moves the embedding of each token of the vocabulary, as Euclidean norms; `None` where
+    /// it does not move each token's embedding by itself ([`Method::folded_embeddings`]).
+    ///
+    /// # Panics
+    /// When the parameters are of several runs.
+    pub fn token_offsets(&self, adaptation: &Adaptation) -> Option<Vec<f32>> {
+        let parameters = single_run(adaptation);
+        let context = self.context(&parameters);
+        let table = context.weight(&self.layout().embedding).of_single_run().cast(DType::F32);
+        let folded = adaptation.method.folded_embeddings(&context, table.clone())?;
+        let norms = (folded - table).powi_scalar(2).sum_dim(1).sqrt();
+        Some(norms.try_into_vec_as().expect("converted to f32"))
+    }
+
     /// The soft prompt that a method's single run comes down to ([`Method::as_prompt`]), row after row.
     ///
     /// # Panics

@@ -3,7 +3,7 @@
 use anyhow::{Error, Result};
 use peft_model::layout::Layout;
 use peft_model::optim::linear;
-use peft_model::peft;
+use peft_model::{Adaptation, Backbone, Parameter, Parameters, peft};
 use serde_json::json;
 
 use super::flops::Flops;
@@ -14,8 +14,10 @@ use crate::host::{self, memory};
 use crate::model::Precision;
 use crate::results::{
     Adapter, Answered, Cell, CellStatus, FORMAT, Origin, Record, RecordedEvidence, Store, portable,
+    token_offsets, write_offsets,
 };
 use crate::task::TaskSpec;
+use crate::tokenizer::Tokenizer;
 use crate::train::{Evidence, Outcome, RunOutcome, RunStatus, Scores};
 
 /// What the results of cells that trained side by side are made from.
@@ -25,7 +27,8 @@ pub(super) struct Making<'a> {
     pub instance: &'a Instance,
     /// The adapters that all of them started from.
     pub started_from: &'a [Origin],
-    pub layout: &'a Layout,
+    pub backbone: &'a dyn Backbone,
+    pub tokenizer: &'a Tokenizer,
     /// Digest of the backbone's weights.
     pub weights: String,
     pub data: &'a TaskData,
@@ -37,8 +40,8 @@ impl Making<'_> {
     /// Writes the results that the store lacks, each after its adapter, and gives their records.
     pub(super) fn write(&self, cells: &[Cell], store: &Store) -> Result<Vec<Record>> {
         let method = self.instance.built.method.as_ref();
-        let declared = method.parameters(self.layout).map_err(Error::msg)?;
-        let trainable = peft::num_trainable(method, self.layout).map_err(Error::msg)? as u64;
+        let declared = method.parameters(self.layout()).map_err(Error::msg)?;
+        let trainable = peft::num_trainable(method, self.layout()).map_err(Error::msg)? as u64;
         let lengths = TaskLengths::from(self.data);
         let mut records = Vec::new();
         for (place, (cell, run)) in cells.iter().zip(&self.outcome.runs).enumerate() {
@@ -52,12 +55,37 @@ impl Making<'_> {
                 recorded.items = Some(self.write_predictions(cell, evidence, store)?);
                 let adapter = Adapter::new(cell, &declared, &best.values);
                 adapter.write(&store.adapter_folder(&cell.id()))?;
+                self.write_offsets(cell, &declared, &best.values, store)?;
             }
             let record = Record { evidence: Some(recorded), ..self.record(cell, run, trainable) };
             store.write(&record)?;
             records.push(record);
         }
         Ok(records)
+    }
+
+    /// Writes how far the embedding of each token was moved, where the method moves each by itself.
+    fn write_offsets(
+        &self,
+        cell: &Cell,
+        declared: &[Parameter],
+        values: &[Vec<f32>],
+        store: &Store,
+    ) -> Result<()> {
+        let backbone = self.backbone;
+        let declared = declared.to_vec();
+        let parameters = Parameters::from_host(declared, &[values], backbone.device(), backbone.dtype());
+        let adaptation = Adaptation::new(self.instance.built.method.as_ref(), &parameters);
+        if let Some(norms) = backbone.token_offsets(&adaptation) {
+            let sources = self.data.test.pairs.iter().map(|pair| &pair.source[..]);
+            let offsets = token_offsets(sources, &norms, |id| self.tokenizer.piece(id));
+            write_offsets(store, &cell.id(), &offsets)?;
+        }
+        Ok(())
+    }
+
+    fn layout(&self) -> &Layout {
+        self.backbone.layout()
     }
 
     fn write_predictions(&self, cell: &Cell, evidence: &Evidence, store: &Store) -> Result<String> {
@@ -89,7 +117,7 @@ impl Making<'_> {
         let factor = |step: u64| linear(step - 1, training.warmup_steps, training.steps);
         let last = outcome.evidence[place].last.as_ref();
         let seconds = outcome.train_time.as_secs_f64();
-        let flops = Flops::new(self.instance, training, lengths, None, self.layout).map_err(Error::msg)?;
+        let flops = Flops::new(self.instance, training, lengths, None, self.layout()).map_err(Error::msg)?;
         Ok(RecordedEvidence {
             training_flops: flops.step * training.steps as f64,
             last_test_scores: last.map(|scores| json!(scores).to_string()).unwrap_or_default(),
@@ -101,7 +129,7 @@ impl Making<'_> {
                 true => (training.steps * training.batch_size as u64 * runs) as f64 / seconds,
                 false => 0.0,
             },
-            weights_bytes: cell.precision.bytes() * self.layout.num_parameters() as u64,
+            weights_bytes: cell.precision.bytes() * self.layout().num_parameters() as u64,
             // A value, its gradient and two moments.
             trained_bytes: 16 * trainable,
             weights: self.weights.clone(),

@@ -22,6 +22,7 @@ mod shown;
 mod store;
 mod sweep;
 mod table;
+mod token_offsets;
 mod trained;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterError};
@@ -46,4 +47,5 @@ pub use shown::{Order, ReportedSplit};
 pub use store::{Claim, Claimed, Store, StoreError};
 pub use sweep::{Choice, Problem, Sweep, Trial};
 pub use table::{Block, Comparison, blocks, comparison, seeds_text, thousands, to_frame, to_text};
+pub use token_offsets::{TokenOffset, offsets_file, read_offsets, token_offsets, write_offsets};
 pub use trained::Trained;

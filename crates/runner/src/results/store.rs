@@ -50,7 +50,7 @@ impl StoreError {
 }
 
 /// A results folder: `cells/<id>.parquet`, `predictions/<id>.parquet`, `items/<digest>.parquet`,
-/// `adapters/<id>/`, `comparison.parquet`, and in `state/` what is on its way.
+/// `offsets/<id>.parquet`, `adapters/<id>/`, `comparison.parquet`, and in `state/` what is on its way.
 ///
 /// Files are whole or absent, so any number of processes may share a folder.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl Store {
     /// # Errors
     /// When the folder cannot be made.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        for part in ["adapters", "items", "predictions", "state"].map(|part| folder.join(part)) {
+        for part in ["adapters", "items", "offsets", "predictions", "state"].map(|part| folder.join(part)) {
             if fs::metadata(&part).is_ok_and(|found| !found.is_dir()) {
                 return Err(StoreError::Write { path: part, source: ErrorKind::NotADirectory.into() });
             }

@@ -170,6 +170,11 @@ impl Tokenizer {
         self.inner.encode_fast(text, add_eos).expect("plain text encodes").get_ids().to_vec()
     }
 
+    /// A token as the vocabulary has it: `▁film`.
+    pub fn piece(&self, id: u32) -> String {
+        self.inner.id_to_token(id).unwrap_or_default()
+    }
+
     /// Text of ids without special tokens, trimmed.
     pub fn decode(&self, ids: &[u32]) -> String {
         self.inner.decode(ids, true).unwrap_or_default().trim().to_string()
