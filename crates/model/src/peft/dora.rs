@@ -7,8 +7,8 @@
 //! settings for LLaMA are rank 32, alpha 64 and dropout 0.05 on queries, keys, values and the feed-forward layers; the
 //! defaults here are LoRA's.
 //!
-//! The norm depends on A and B, so that it is computed anew for every forward pass, each step of decoding included:
-//! merge what has been trained where latency counts. A backbone with an output whose weights are all 0 gives NaN.
+//! The norm depends on A and B, so that it is computed anew for every forward pass; decoding computes it once. A
+//! backbone with an output whose weights are all 0 gives NaN.
 
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -39,8 +39,20 @@ impl Dora {
         self.0.alpha / self.0.rank as f64
     }
 
-    /// `m / |V|`, `[runs, out]` in f32.
+    /// `m / |V|`, `[runs, out]` in f32; decoding computes it once.
     fn factors(&self, context: &Context, linear: &Linear) -> Tensor<2> {
+        let new = || self.new_factors(context, linear);
+        match context.memory {
+            Some(memory) => {
+                let factors = memory.once(&magnitude(linear), || new().unsqueeze_dims(&[1, 1]));
+                let [runs, .., out] = factors.dims();
+                factors.reshape([runs, out])
+            }
+            None => new(),
+        }
+    }
+
+    fn new_factors(&self, context: &Context, linear: &Linear) -> Tensor<2> {
         let constant = |name: String| context.parameters.get_f32::<3>(&name).inner();
         let (a, b) = (constant(lora_a(linear)), constant(lora_b(linear)));
         let weight = context.weights.get(&linear.weight).clone().cast(DType::F32);
