@@ -188,3 +188,15 @@ fn a_random_part_of_each_grid_makes_the_numbers_equal() {
     let cells = roster(&w, "out", "tiny-suite-trials")["cells"].as_array().unwrap().len();
     assert_eq!(cells, 4, "two of each method");
 }
+
+#[test]
+fn a_plan_lists_the_trials_and_counts_what_follows_them() {
+    let w = workspace(SWEEP);
+    let output = w.run(&["plan", "tiny-suite.toml", "--out", "out", "--json"]);
+    assert_success(&output);
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&plan["cells"], &plan["cells_after_trials"]), (&8.into(), &4.into()), "{plan:#}");
+    let text = common::stdout(&w.run(&["plan", "tiny-suite.toml", "--out", "out"]));
+    assert!(text.contains("its trials choose on each task: 4 cells"), "{text}");
+    assert!(!w.path("out").exists(), "a plan writes nothing");
+}

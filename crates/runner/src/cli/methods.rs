@@ -1,9 +1,10 @@
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::Args;
 use comfy_table::CellAlignment;
-use peft_model::{families, peft};
+use peft_model::families;
+use peft_model::peft::{self, Registered};
 use serde_json::Map;
 
 use super::choice::DEFAULT_SUITE;
@@ -33,23 +34,30 @@ impl Methods {
         };
         let layout = config.layout();
         let total = layout.num_parameters();
+        let mut unfit = Vec::new();
         let mut table = listing::table(["method", "title", "trainable", "share", "paper"]);
         for registered in peft::methods() {
             let built = peft::build(registered.name, &Map::new())?;
-            let trainable = peft::num_trainable(built.method.as_ref(), layout)
-                .map_err(|problem| anyhow!("method `{}`: {problem}", registered.name))?;
-            table.add_row([
-                registered.name.to_string(),
-                registered.title.to_string(),
-                thousands(trainable as u64),
-                format!("{:.3} %", 100.0 * trainable as f64 / total as f64),
-                registered.paper.to_string(),
-            ]);
+            let [trainable, share] = match peft::num_trainable(built.method.as_ref(), layout) {
+                Ok(trainable) => {
+                    let share = 100.0 * trainable as f64 / total as f64;
+                    [thousands(trainable as u64), format!("{share:.3} %")]
+                }
+                Err(problem) => {
+                    unfit.push(format!("{}: {problem}", registered.name));
+                    ["-", "-"].map(String::from)
+                }
+            };
+            let Registered { name, title, paper, .. } = registered;
+            table.add_row([name.into(), title.into(), trainable, share, paper.to_string()]);
         }
         for column in table.column_iter_mut().skip(2).take(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         output::line(format_args!("{name}: {} parameters\n{table}", thousands(total as u64)))?;
+        if !unfit.is_empty() {
+            output::line(format_args!("Other settings are needed on {name}:\n{}", unfit.join("\n")))?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -64,7 +64,16 @@ impl PlanCommand {
 
     /// Prints which cells a run would compute; computes and writes nothing.
     pub(super) fn execute(self) -> Result<ExitCode> {
-        let plan = grid::plan(self.choice.suite()?)?;
+        let suite = self.choice.suite()?;
+        let folder = self.choice.folder(&suite);
+        let (suite, after_trials) = match suite.trials()? {
+            Some(trials) => {
+                let chosen = suite.methods().count() * suite.tasks.len() * suite.seeds.len();
+                (trials.suite, Some(chosen))
+            }
+            None => (suite, None),
+        };
+        let plan = grid::plan(suite)?;
         let hub = Hub::from_env(Progress::detect())?;
         let (model, tokens) = (ModelFiles::find(&plan.suite.model, &hub)?, TokenCache::from_env());
         let library = Library { hub: &hub, tokenizer: &model.tokenizer, tokens: &tokens };
@@ -74,7 +83,6 @@ impl PlanCommand {
         if let Some(shard) = self.choice.shard {
             resolved.keep(shard);
         }
-        let folder = self.choice.folder(&resolved.suite);
         let all = [resolved.source_cells(), resolved.cells()].concat();
         let done = all.iter().zip(stages(&folder, &all)?).filter(|(_, stage)| *stage == Stage::Done);
         resolved.keep_needed_sources(&done.map(|(cell, _)| cell.id.clone()).collect());
@@ -90,8 +98,11 @@ impl PlanCommand {
         let total = rows.iter().fold(Counts::default(), |sum, row| sum.and(row.counts));
         match self.json {
             true => {
-                let json =
+                let mut json =
                     as_json(&resolved.suite, &folder.display().to_string(), &rows, total, time.as_ref());
+                if let Some(chosen) = after_trials {
+                    json["cells_after_trials"] = chosen.into();
+                }
                 output::line(format_args!("{json:#}"))?;
             }
             false => {
@@ -99,6 +110,11 @@ impl PlanCommand {
                 output::line(format_args!("{}: {}, in {place}", resolved.suite.title, total.text()))?;
                 output::line(methods_table(&rows))?;
                 output::line(cells_table(&rows))?;
+                if let Some(chosen) = after_trials {
+                    output::line(format_args!(
+                        "then, with the setting of each method that its trials choose on each task: {chosen} cells"
+                    ))?;
+                }
                 for line in dependencies(&cells) {
                     output::line(line)?;
                 }

@@ -325,6 +325,8 @@ impl Suite {
     /// When a setting is unknown or out of range.
     pub fn source_training(&self, method: &str, task: &str) -> Result<TrainSettings, SuiteError> {
         let mut table = self.training_table(method, task);
+        // What is wrong with the method's own settings is not `[source]`'s fault.
+        self.read_training("training", table.clone())?;
         for (key, value) in self.source.iter().filter(|(key, _)| *key != SOURCE_SEED) {
             remove(&mut table, key);
             table.insert(key.clone(), value.clone());

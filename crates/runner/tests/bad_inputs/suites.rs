@@ -44,10 +44,21 @@ fn huge_training_settings_are_refused_or_harmless() {
     check(keys.iter().map(|key| training(key, "1000000000").may_succeed()).collect());
 }
 
+/// What a method needs to fit the tiny model and its task.
+const FITTING: [(&str, &str); 5] = [
+    ("adapter-drop", "drop_layers = 1"),
+    ("hyperformer", "reduction = 4"),
+    ("spot", "sources = [\"tiny.toml\"]"),
+    ("attempt", "sources = [\"tiny.toml\"]"),
+    ("mpt", "sources = [\"tiny.toml\"]"),
+];
+
 /// A method with one setting, in place of the suite's methods.
 fn setting(method: &'static str, key: &str, value: &str) -> Case<'static> {
     let case = Case::new(format!("a suite with methods.{method}.{key} = {value}"));
-    let lines = format!("[methods.{method}]\n{key} = {value}\n");
+    let fitting = FITTING.iter().filter(|(name, fitting)| *name == method && !fitting.starts_with(key));
+    let fitting: String = fitting.map(|(_, line)| format!("{line}\n")).collect();
+    let lines = format!("[methods.{method}]\n{fitting}{key} = {value}\n");
     case.with(move |w| {
         let text = w.read(FILE);
         let (head, _) = text.split_once("[methods.lora]").unwrap();
