@@ -113,12 +113,12 @@ impl Case {
     }
 
     /// The parameters after so many updates on the fixture's batch: at ten times the rates of a real training, which few
-    /// updates would not show, but at most 0.1, beyond which a model this small is soon beside itself.
-    fn train(&self, steps: u64) -> Parameters {
+    /// updates would not show, but at most `highest`.
+    fn train(&self, steps: u64, highest: f64) -> Parameters {
         let mut parameters = self.start(3);
         let settings = AdamWSettings { epsilon: 1e-6, weight_decay: 0.01, max_gradient_norm: 1.0 };
         let mut optimizer = AdamW::new(&parameters, settings);
-        let raised = |(group, rate): (_, f64)| (group, (10.0 * rate).min(0.1));
+        let raised = |(group, rate): (_, f64)| (group, (10.0 * rate).min(highest));
         let rates: Vec<Rates> = vec![self.built.method.learning_rates().into_iter().map(raised).collect()];
         for step in 1..=steps {
             let update = Update {
@@ -185,7 +185,7 @@ fn training_leaves_the_backbone(case: &Case) -> Verdict {
         all
     };
     let before = snapshot();
-    case.train(3);
+    case.train(3, 0.1);
     Verdict::of(before == snapshot(), || "its tensors changed".into())
 }
 
@@ -256,11 +256,16 @@ fn steps_give_what_is_scored_at_once(case: &Case) -> Verdict {
 }
 
 fn training_repeats_itself(case: &Case) -> Verdict {
-    let [once, again] = [(); 2].map(|()| bits(&case.train(3).run_to_host(0)));
+    let [once, again] = [(); 2].map(|()| bits(&case.train(3, 0.1).run_to_host(0)));
     Verdict::of(once == again, || "two trainings differ".into())
 }
 
+/// Highest learning rates with which learning is tried.
+const RATES: [f64; 2] = [0.1, 0.01];
+
 fn learns(case: &Case) -> Verdict {
-    let (before, after) = (case.loss(&case.start(3))[0], case.loss(&case.train(30))[0]);
-    Verdict::of(after < 0.99 * before, || format!("the loss went from {before} to {after}"))
+    let before = case.loss(&case.start(3))[0];
+    // At the rates of soft prompts, some networks of a model this small are soon beside themselves.
+    let learned = RATES.iter().any(|&highest| case.loss(&case.train(30, highest))[0] < 0.99 * before);
+    Verdict::of(learned, || format!("the loss, {before} before, did not fall"))
 }

@@ -15,7 +15,7 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::prompt::{prepend_vectors, soft_prompt};
+use super::prompt::{NAME, prepend_vectors};
 use super::{Prompt, PromptInit, Registered, Validate, learning_rate, positive};
 use crate::layout::{Layout, Stack};
 use crate::ops::affine_per_run;
@@ -69,16 +69,17 @@ impl Validate for PTuning {
 const MAPS: [&str; 3] = ["mlp_head.0", "mlp_head.2", "mlp_head.4"];
 
 impl PTuning {
-    /// The prompt that the network makes, `[runs, length, d_model]`.
+    /// The prompt that the network makes, `[runs, length, d_model]`; in f32, whatever the backbone computes in.
     fn made(&self, context: &Context) -> Tensor<3> {
         let affine = |input: Tensor<4>, name: &str| {
-            let weight = context.parameters.get::<3>(&format!("{name}.weight"));
-            affine_per_run(input, weight, context.parameters.get(&format!("{name}.bias")))
+            let weight = context.parameters.get_f32::<3>(&format!("{name}.weight"));
+            affine_per_run(input, weight, context.parameters.get_f32(&format!("{name}.bias")))
         };
         let [first, second, last] = MAPS;
-        let hidden = activation::relu(affine(soft_prompt(context).unsqueeze_dim(1), first));
+        let embeddings: Tensor<3> = context.parameters.get_f32(NAME);
+        let hidden = activation::relu(affine(embeddings.unsqueeze_dim(1), first));
         let hidden = activation::relu(affine(hidden, second));
-        affine(hidden, last).squeeze_dim(1)
+        affine(hidden, last).squeeze_dim(1).cast(context.weights.dtype())
     }
 }
 

@@ -17,7 +17,7 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::prompt::{prepend_vectors, soft_prompt};
+use super::prompt::{NAME, prepend_vectors};
 use super::{Prompt, PromptInit, Registered, Validate, learning_rate, positive};
 use crate::layout::{Layout, Stack};
 use crate::ops::{affine_per_run, layer_norm_per_run};
@@ -72,10 +72,10 @@ impl ResidualPromptTuning {
         if self.separate { self.prompt.length } else { 1 }
     }
 
-    /// The prompt and what the networks add to it, `[runs, length, d_model]`.
+    /// The prompt and what the networks add to it, `[runs, length, d_model]`; in f32, whatever the backbone computes in.
     fn made(&self, context: &Context) -> Tensor<3> {
-        let prompt = soft_prompt(context);
-        prompt.clone() + self.network(context, prompt)
+        let prompt: Tensor<3> = context.parameters.get_f32(NAME);
+        (prompt.clone() + self.network(context, prompt)).cast(context.weights.dtype())
     }
 
     /// What the networks make of the prompt, `[runs, length, d_model]` in and out.
@@ -84,12 +84,12 @@ impl ResidualPromptTuning {
         // Each network of each run is a run to the operations.
         let all = runs * self.networks();
         let weight = |name: &str| {
-            let weight: Tensor<4> = context.parameters.get(name);
+            let weight: Tensor<4> = context.parameters.get_f32(name);
             let [_, _, out, input] = weight.dims();
             weight.reshape([all, out, input])
         };
         let vector = |name: &str| {
-            let vector: Tensor<3> = context.parameters.get(name);
+            let vector: Tensor<3> = context.parameters.get_f32(name);
             let [_, _, width] = vector.dims();
             vector.reshape([all, width])
         };
