@@ -3,7 +3,9 @@
 mod common;
 
 use burn::tensor::{DType, Device};
-use common::{Expected, VARIANTS, device, every_path, folder, initial, method, relative_error, values};
+use common::{
+    Expected, VARIANTS, device, every_path, folder, initial, method, moved, relative_error, values,
+};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Update};
 use peft_model::peft::ConfiguredMethod;
@@ -24,7 +26,8 @@ fn load(variant: &str, dtype: DType) -> Box<dyn Backbone> {
 /// Losses and gradients of two runs, with dropout.
 fn step(backbone: &dyn Backbone, built: &ConfiguredMethod, expected: &Expected) -> (Vec<f32>, Gradients) {
     let dropout = Dropout::new(&[3, 4], 7);
-    let parameters = initial(built, &[3, 4], backbone).tracked();
+    // Away from zeros, behind which most gradients of some methods would hide.
+    let parameters = moved(built, &[3, 4], backbone).tracked();
     let adaptation =
         Adaptation { dropout: Some(&dropout), ..Adaptation::new(built.method.as_ref(), &parameters) };
     let loss = backbone.target_loss(&adaptation, &expected.batch(2));

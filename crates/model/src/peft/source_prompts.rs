@@ -84,10 +84,6 @@ pub(super) fn validate_tasks(tasks: &[String]) -> Result<(), String> {
 }
 
 /// The source prompts, `[length, d_model]` each.
-pub(super) fn prompts<'a>(
-    sources: &'a [SourceTensors],
-    length: usize,
-    width: usize,
-) -> Result<Vec<&'a [f32]>, String> {
+pub(super) fn prompts(sources: &[SourceTensors], length: usize, width: usize) -> Result<Vec<&[f32]>, String> {
     sources.iter().map(|source| source.get(NAME, &[length, width])).collect()
 }

@@ -75,12 +75,15 @@ pub trait HfPeft: Sized {
     fn tensors(&self, layout: &Layout) -> Vec<HfTensor>;
 }
 
+/// The fields of a description.
+type Description = Map<String, Value>;
+
 /// How the adapters of a registered method are read and written.
 #[derive(Clone, Copy)]
 pub struct Interchange {
     types: &'static [&'static str],
     from_fields: fn(&mut Fields, &Layout) -> Result<Option<Value>, String>,
-    to_fields: fn(Value, &Layout) -> Result<Map<String, Value>, String>,
+    to_fields: fn(Value, &Layout) -> Result<Description, String>,
     tensors: fn(Value, &Layout) -> Result<Vec<HfTensor>, String>,
 }
 
