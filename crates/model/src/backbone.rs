@@ -245,7 +245,7 @@ impl dyn Backbone + '_ {
         self.start_from(&[], method, seeds, tokenize)
     }
 
-    /// As [`start`](Self::start), for a method with [sources](Method::sources), in its order.
+    /// As `start`, for a method with [sources](Method::sources), in its order.
     ///
     /// # Errors
     /// When there are more or fewer sources than the method has, or they do not fit it.

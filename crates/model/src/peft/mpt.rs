@@ -122,14 +122,14 @@ impl Method for Mpt {
     }
 }
 
-/// `P o (u v^T)`: `[runs, length, d_model]`.
+/// `P o (u v^T)`: `[runs, length, d_model]`; in f32, whatever the backbone computes in.
 fn prompt(context: &Context) -> Tensor<3> {
-    let shared: Tensor<3> = context.parameters.get(NAME);
+    let shared: Tensor<3> = context.parameters.get_f32(NAME);
     let [runs, length, d] = shared.dims();
-    let position = context.parameters.get::<2>(POSITION_FACTOR).reshape([runs, 1, length, 1]);
-    let feature = context.parameters.get::<2>(FEATURE_FACTOR).reshape([runs, d, 1]);
+    let position = context.parameters.get_f32::<2>(POSITION_FACTOR).reshape([runs, 1, length, 1]);
+    let feature = context.parameters.get_f32::<2>(FEATURE_FACTOR).reshape([runs, d, 1]);
     // A product rather than broadcasting, whose gradient would depend on the runs beside it.
-    shared * linear_per_run(position, feature).squeeze_dim(1)
+    (shared * linear_per_run(position, feature).squeeze_dim(1)).cast(context.weights.dtype())
 }
 
 /// Where the target starts.
