@@ -14,7 +14,7 @@ thread_local! {
 /// inconsistent after a panic and must be dropped.
 ///
 /// # Errors
-/// The panic's message.
+/// The panic's message, on one line.
 pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -34,8 +34,12 @@ pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("unknown");
-    text.lines().next().unwrap_or_default().into()
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join(" ").chars().take(MOST_CHARACTERS).collect()
 }
+
+/// Longest message: those of devices may have whole kernels in them.
+const MOST_CHARACTERS: usize = 600;
 
 #[cfg(test)]
 mod tests {
@@ -44,7 +48,11 @@ mod tests {
     #[test]
     fn a_panic_becomes_its_message() {
         assert_eq!(catch(|| 7), Ok(7));
-        assert_eq!(catch(|| panic!("bad {}\nmore", 1)), Err::<(), _>("bad 1".into()));
+        assert_eq!(catch(|| panic!("bad {}\nmore", 1)), Err::<(), _>("bad 1 more".into()));
+        assert_eq!(
+            catch(|| panic!("{}", "x\n".repeat(1000))).map_err(|m: String| m.len()),
+            Err::<(), _>(600)
+        );
         assert_eq!(catch(|| catch(|| panic!("inner"))), Ok(Err::<(), _>("inner".into())));
     }
 }
