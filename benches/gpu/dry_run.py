@@ -19,18 +19,20 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 METHODS = ["prompt-tuning", "dept", "adept", "lora", "adapter", "bitfit", "full"]
-WHEELS = ["nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12", "nvidia-cuda-nvcc-cu12"]
+# Kernels of matrix units include headers of CCCL (`nv/target`) and of the compiler (`crt/mma.h`).
+WHEELS = ["nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12", "nvidia-cuda-nvcc-cu12", "nvidia-cuda-cccl-cu12"]
 STEPS = (2, 7)
 
 
 def install(folder):
-    """The driver, NVRTC, ptxas and the CUDA headers in one folder."""
+    """The driver and NVRTC in one folder, the headers of a CUDA toolkit in another, and ptxas."""
     wheels = folder / "wheels"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", wheels, *WHEELS], check=True)
     library = folder / "lib"
@@ -39,7 +41,10 @@ def install(folder):
                     "-lpthread"], check=True)
     for path in (wheels / "nvidia" / "cuda_nvrtc" / "lib").iterdir():
         (library / path.name).symlink_to(path)
-    return library, wheels / "nvidia" / "cuda_runtime", wheels / "nvidia" / "cuda_nvcc" / "bin" / "ptxas"
+    toolkit = folder / "toolkit"
+    for headers in (wheels / "nvidia").glob("*/include"):
+        shutil.copytree(headers, toolkit / "include", dirs_exist_ok=True)
+    return library, toolkit, wheels / "nvidia" / "cuda_nvcc" / "bin" / "ptxas"
 
 
 def run(args, tools, out, sm, *command):

@@ -35,11 +35,26 @@ fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("unknown");
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.join(" ").chars().take(MOST_CHARACTERS).collect()
+    shortened(&lines.join(" "))
 }
 
-/// Longest message: those of devices may have whole kernels in them.
-const MOST_CHARACTERS: usize = 600;
+/// Characters of a long message's beginning and of its end that are told. Those of devices may have whole kernels in
+/// them, and say last what went wrong first.
+const TOLD: usize = 300;
+
+/// Longest message that is told whole.
+const MOST: usize = 2 * TOLD;
+
+fn shortened(text: &str) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    match characters.len() {
+        0..=MOST => text.into(),
+        length => {
+            let (first, last) = (&characters[..TOLD], &characters[length - TOLD..]);
+            first.iter().chain(&[' ', '…', ' ']).chain(last).collect()
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -49,10 +64,16 @@ mod tests {
     fn a_panic_becomes_its_message() {
         assert_eq!(catch(|| 7), Ok(7));
         assert_eq!(catch(|| panic!("bad {}\nmore", 1)), Err::<(), _>("bad 1 more".into()));
-        assert_eq!(
-            catch(|| panic!("{}", "x\n".repeat(1000))).map_err(|m: String| m.len()),
-            Err::<(), _>(600)
-        );
         assert_eq!(catch(|| catch(|| panic!("inner"))), Ok(Err::<(), _>("inner".into())));
+    }
+
+    #[test]
+    fn a_long_message_keeps_its_beginning_and_its_end() {
+        let Err(told) = catch(|| panic!("first {}last", "x\n".repeat(1000))) as Result<(), String> else {
+            unreachable!("it panics")
+        };
+        assert!(told.starts_with("first x x") && told.ends_with("x x last"), "{told}");
+        assert_eq!(told.chars().count(), 2 * TOLD + 3);
+        assert_eq!(shortened(&"x".repeat(MOST)), "x".repeat(MOST));
     }
 }
