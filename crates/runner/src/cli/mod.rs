@@ -2,12 +2,14 @@
 
 mod choice;
 mod completions;
+mod counts;
 mod devices;
 mod doctor;
 mod error_text;
 mod examples;
 mod export;
 mod fetch;
+mod helpers;
 mod json_lines;
 mod listing;
 mod man;
@@ -114,7 +116,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(help) => help.exit(),
     };
-    terminal::configure(arguments.quiet, arguments.log_format);
+    terminal::configure(arguments.quiet || helpers::is_one(), arguments.log_format);
     let command = arguments.command.unwrap_or(Command::Run(run::Run::default()));
     let fetch = command.fetch();
     match start().and_then(|()| dispatch(command)) {

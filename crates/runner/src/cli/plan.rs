@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::choice::Choice;
+use super::counts::Counts;
 use super::output;
 use crate::data::TokenCache;
 use crate::grid::{self, Depth, Estimated, Hardware, Library, PlannedCell, Resolved, Suite};
@@ -41,14 +42,6 @@ enum Stage {
     Missing,
 }
 
-/// Numbers of cells.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    done: usize,
-    running: usize,
-    missing: usize,
-}
-
 /// The cells of one method on one task.
 struct Row<'a> {
     first: &'a PlannedCell,
@@ -75,7 +68,7 @@ impl PlanCommand {
         };
         let plan = grid::plan(suite)?;
         let hub = Hub::from_env(Progress::detect())?;
-        let (model, tokens) = (ModelFiles::find(&plan.suite.model, &hub)?, TokenCache::from_env());
+        let (model, tokens) = (ModelFiles::without_weights(&plan.suite.model, &hub)?, TokenCache::from_env());
         let library = Library { hub: &hub, tokenizer: &model.tokenizer, tokens: &tokens };
         let hardware = Hardware { device: self.choice.device(), memory_limit: None };
         let depth = if self.estimate || self.choice.shard.is_some() { Depth::Work } else { Depth::Cells };
@@ -107,7 +100,7 @@ impl PlanCommand {
             }
             false => {
                 let place = folder.display();
-                output::line(format_args!("{}: {}, in {place}", resolved.suite.title, total.text()))?;
+                output::line(format_args!("{}: {total}, in {place}", resolved.suite.title))?;
                 output::line(methods_table(&rows))?;
                 output::line(cells_table(&rows))?;
                 if let Some(chosen) = after_trials {
@@ -198,29 +191,13 @@ impl Counts {
         Self { done: count(Stage::Done), running: count(Stage::Running), missing: count(Stage::Missing) }
     }
 
-    fn and(self, other: Self) -> Self {
-        Self {
-            done: self.done + other.done,
-            running: self.running + other.running,
-            missing: self.missing + other.missing,
-        }
-    }
-
-    fn total(self) -> usize {
-        self.done + self.running + self.missing
-    }
-
     fn columns(self) -> [String; 3] {
         [self.done, self.running, self.missing].map(|count| count.to_string())
     }
 
-    fn text(self) -> String {
-        let Self { done, running, missing } = self;
-        format!("{} cells: {done} done, {running} running, {missing} missing", self.total())
-    }
-
     fn json(self) -> Value {
-        json!({"cells": self.total(), "done": self.done, "running": self.running, "missing": self.missing})
+        let Self { done, running, missing } = self;
+        json!({"cells": self.total(), "done": done, "running": running, "missing": missing})
     }
 }
 

@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,11 +8,13 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::choice::Choice;
+use super::helpers::{self, Helpers};
 use super::tally::Tally;
 use super::{output, sweep};
 use crate::data::TokenCache;
 use crate::grid::{self, Executed, Execution, Hardware, Library, PlannedCell, Shard, Suite, Watcher};
 use crate::host::device::DeviceName;
+use crate::host::{self, threads};
 use crate::hub::{Hub, Progress};
 use crate::model::{LoadedOnce, ModelFiles};
 use crate::report::{ReportData, summary};
@@ -20,6 +23,9 @@ use crate::terminal::progress::{self, say};
 
 /// Exit code when some cells diverged, or the device failed at them; the others have scores.
 const SOME_LACKING: u8 = 1;
+
+/// Above this, somebody has mistaken `--jobs` for something else.
+const MOST_JOBS: i64 = 1024;
 
 /// Seconds in a year: the longest interval, for running without checkpoints.
 const YEAR: u64 = 366 * 24 * 60 * 60;
@@ -37,6 +43,10 @@ pub(super) struct Run {
     #[arg(long, value_name = "SECONDS", default_value = "60", allow_negative_numbers = true,
           value_parser = clap::value_parser!(u64).range(..=YEAR))]
     checkpoint_every: Option<u64>,
+    /// Processes that train at once, on the processor [default: one for each core where the model is small, else one]
+    #[arg(long, value_name = "N", env = "PEFT_BENCH_JOBS", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u16).range(1..=MOST_JOBS))]
+    jobs: Option<u16>,
 }
 
 impl Run {
@@ -47,13 +57,21 @@ impl Run {
 
     pub(super) fn execute(self) -> Result<ExitCode> {
         let suite = self.choice.suite()?;
-        let runner = Runner {
+        if helpers::is_one() {
+            helpers::end_with_parent();
+        }
+        let mut runner = Runner {
             folder: self.choice.folder(&suite),
             device: self.choice.device(),
             shard: self.choice.shard,
             memory_limit: self.memory_limit,
             checkpoint_interval: Duration::from_secs(self.checkpoint_every.unwrap_or(60)),
+            jobs: self.jobs.map(usize::from),
+            helpers: None,
         };
+        if runner.jobs.is_some_and(|jobs| jobs > 1) && runner.device != DeviceName::CPU {
+            bail!("--jobs: several processes share the cores of the processor, not `{}`", runner.device);
+        }
         let is_complete = match suite.trials()? {
             Some(_) if runner.shard.is_some() => {
                 bail!(
@@ -63,6 +81,7 @@ impl Run {
             Some(trials) => sweep::run(suite, &trials, |suite| runner.run(suite))?,
             None => runner.run(suite)?.is_complete(),
         };
+        runner.helpers.map(Helpers::join).transpose()?;
         Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(SOME_LACKING) })
     }
 }
@@ -74,6 +93,9 @@ struct Runner {
     shard: Option<Shard>,
     memory_limit: Option<u64>,
     checkpoint_interval: Duration,
+    /// Processes that the user wants, this one included.
+    jobs: Option<usize>,
+    helpers: Option<Helpers>,
 }
 
 /// What came of a suite.
@@ -93,7 +115,7 @@ impl Ran {
 
 impl Runner {
     /// Trains what is missing of a suite, and prints its table.
-    fn run(&self, suite: Suite) -> Result<Ran> {
+    fn run(&mut self, suite: Suite) -> Result<Ran> {
         let plan = grid::plan(suite)?;
         let hub = Hub::from_env(Progress::detect())?;
         let device = self.device;
@@ -115,11 +137,13 @@ impl Runner {
             backbone.get()?;
         }
         let store = open(&self.folder, &cells)?;
-        // Tables say what is missing of the whole suite.
-        let roster = grid::roster(&resolved.suite, resolved.references(), &model.revision, &all);
         let records = store.records()?;
-        resolved.keep_needed_sources(&records.iter().map(|record| record.cell.clone()).collect());
-        let counted = [resolved.source_cells(), cells.clone()].concat();
+        let done: BTreeSet<String> = records.iter().map(|record| record.cell.clone()).collect();
+        resolved.keep_needed_sources(&done);
+        let sources = resolved.source_cells();
+        // Tables say what is missing of the whole suite.
+        let roster = grid::roster(&resolved.suite, resolved.references(), &model.revision, &all, &sources);
+        let counted = [sources, cells.clone()].concat();
         let mut collector = Collector::new(&store, records, roster, &counted, self.shard)?;
         let execution = Execution {
             model: &model,
@@ -129,10 +153,33 @@ impl Runner {
             hardware,
             checkpoint_interval: self.checkpoint_interval,
         };
-        let Executed { records, failed } = grid::execute(resolved, execution, &mut collector)?;
+        let parameters = model.config.layout().num_parameters();
+        let threads = self.share(parameters, resolved.groups_to_train(&done))?;
+        let Executed { records, failed } =
+            threads::with(threads, || grid::execute(resolved, execution, &mut collector))??;
         collector.close()?;
         Ok(Ran { cells, records, failed: failed > 0 })
     }
+}
+
+impl Runner {
+    /// Threads of this process, when it and its helpers train so many groups; starts the helpers that are worth it.
+    fn share(&mut self, parameters: usize, groups: usize) -> io::Result<usize> {
+        let processes = match self.jobs {
+            _ if helpers::is_one() || self.device != DeviceName::CPU => 1,
+            Some(jobs) => jobs.min(groups).max(1),
+            None => helpers::processes(parameters, groups),
+        };
+        if self.helpers.is_none() && processes > 1 {
+            self.helpers = Some(Helpers::start(processes - 1, share_of(processes))?);
+        }
+        Ok(share_of(self.helpers.as_ref().map_or(1, Helpers::processes)))
+    }
+}
+
+/// Threads of one of so many processes.
+fn share_of(processes: usize) -> usize {
+    (host::threads() / processes).max(1)
 }
 
 /// A number of GiB, in bytes.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
+use super::counts::Counts;
 use super::output;
 use crate::results::{Entry, Record, Roster, Running, Store, seeds_text};
 use crate::terminal::progress::duration;
@@ -41,9 +42,7 @@ impl Status {
 
 /// How far a suite is.
 struct Progress {
-    done: usize,
-    running: usize,
-    missing: usize,
+    cells: Counts,
     /// Trainings that run, each of one cell or several.
     trainings: usize,
     /// Seconds until all cells are done, if as many trainings run as now.
@@ -54,7 +53,8 @@ impl Progress {
     fn new(roster: &Roster, records: &[Record], running: &[Running], store: &Store) -> Self {
         let by_id: BTreeMap<&str, &Record> = records.iter().map(|r| (r.cell.as_str(), r)).collect();
         // Two names may ask for one cell.
-        let cells: BTreeMap<&str, &Entry> = roster.cells.iter().map(|e| (e.cell.as_str(), e)).collect();
+        let entries = roster.sources.iter().chain(&roster.cells);
+        let cells: BTreeMap<&str, &Entry> = entries.map(|e| (e.cell.as_str(), e)).collect();
         let is_done = |entry: &&&Entry| by_id.contains_key(entry.cell.as_str());
         let (done, open): (Vec<&Entry>, Vec<&Entry>) = cells.values().partition(|entry| is_done(entry));
         let (held, missing): (Vec<&Entry>, Vec<&Entry>) =
@@ -70,17 +70,14 @@ impl Progress {
         let trainings = own.len().max(usize::from(!held.is_empty()));
         let seconds_left = to_come.map(|seconds| (seconds + begun) / trainings.max(1) as f64);
         Self {
-            done: done.len(),
-            running: held.len(),
-            missing: missing.len(),
+            cells: Counts { done: done.len(), running: held.len(), missing: missing.len() },
             trainings,
             seconds_left: seconds_left.filter(|_| held.len() + missing.len() > 0),
         }
     }
 
     fn text(&self, title: &str) -> String {
-        let Self { done, running, missing, trainings, seconds_left } = self;
-        let cells = done + running + missing;
+        let Self { cells, trainings, seconds_left } = self;
         let left = match seconds_left {
             Some(seconds) => {
                 let trainings = match trainings {
@@ -91,7 +88,7 @@ impl Progress {
             }
             None => String::new(),
         };
-        format!("{title}: {cells} cells: {done} done, {running} running, {missing} missing{left}")
+        format!("{title}: {cells}{left}")
     }
 }
 

@@ -81,12 +81,20 @@ impl Resolved {
         retain(&mut self.sources, |cell| done.contains(&cell.id()) || needed.contains(&cell.id()));
     }
 
+    /// Seeds of a method on a task, sources included, that are not all done: each is trained in one process.
+    pub fn groups_to_train(&self, done: &BTreeSet<String>) -> usize {
+        let methods = self.sources.iter().chain(&self.tasks).flat_map(|task| &task.methods);
+        let groups = methods.flat_map(|method| &method.groups);
+        groups.filter(|group| group.cells.iter().any(|cell| !done.contains(&cell.id()))).count()
+    }
+
     /// What some of the cells start from.
     fn started_from(&self, is_meant: impl Fn(&Cell) -> bool) -> BTreeSet<String> {
         let groups = self.tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups);
         let cells = groups.flat_map(|group| &group.cells);
         cells.filter(|cell| is_meant(cell)).flat_map(|cell| cell.sources.clone()).collect()
     }
+
     /// What can be computed apart, each once: two names can ask for the same cells.
     pub(super) fn units(&self) -> Vec<Unit> {
         let groups = self.tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups);

@@ -19,12 +19,13 @@ impl Suite {
     }
 }
 
-/// The list of the cells that a run of a suite is about.
+/// The list of the cells that a run of a suite is about, and of those that they start from.
 pub fn roster(
     suite: &Suite,
     references: BTreeMap<String, Reference>,
     model_revision: &str,
     cells: &[PlannedCell],
+    sources: &[PlannedCell],
 ) -> Roster {
     let entry = |cell: &PlannedCell| Entry {
         cell: cell.id.clone(),
@@ -42,6 +43,7 @@ pub fn roster(
         run: 0,
     };
     let mut roster = suite.roster();
-    (roster.cells, roster.references) = (cells.iter().map(entry).collect(), references);
+    (roster.cells, roster.sources) = (cells.iter().map(entry).collect(), sources.iter().map(entry).collect());
+    roster.references = references;
     roster
 }

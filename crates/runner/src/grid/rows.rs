@@ -1,4 +1,4 @@
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use anyhow::{Result, bail};
 
@@ -16,8 +16,8 @@ use crate::tokenizer::Tokenizer;
 pub(super) struct TaskRows {
     pub task: Task,
     pub source: Source,
-    data: OnceCell<TaskData>,
-    lengths: OnceCell<TaskLengths>,
+    data: OnceLock<TaskData>,
+    lengths: OnceLock<TaskLengths>,
     /// Whether they stay in memory, because the cache does not have them.
     stay: bool,
 }
@@ -36,7 +36,7 @@ pub struct Library<'a> {
 impl TaskRows {
     /// The rows of a task at this source.
     pub(super) fn new(task: Task, source: Source) -> Self {
-        Self { task, source, data: OnceCell::new(), lengths: OnceCell::new(), stay: false }
+        Self { task, source, data: OnceLock::new(), lengths: OnceLock::new(), stay: false }
     }
 
     /// Reads the rows for the first time.

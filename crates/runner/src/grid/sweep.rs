@@ -45,9 +45,17 @@ struct Grid {
 /// Values for the settings of a grid.
 #[derive(Debug, Clone)]
 struct Setting {
-    /// `learning_rate = 0.001, rank = 4`
-    text: String,
+    /// Each setting's path with its value, as TOML writes them.
+    values: Vec<(String, String)>,
     table: toml::Table,
+}
+
+impl Setting {
+    /// `learning_rate = 0.001, rank = 4`
+    fn text(&self) -> String {
+        let values = self.values.iter().map(|(path, value)| format!("{path} = {value}"));
+        values.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The setting that a method runs with on a task.
@@ -142,13 +150,13 @@ fn axes(name: &str, path: &[String], table: &toml::Table) -> Result<Vec<Axis>, S
 
 /// Every combination of values; those of the last setting change first.
 fn product(axes: &[Axis]) -> Vec<Setting> {
-    let empty = Setting { text: String::new(), table: toml::Table::new() };
+    let empty = Setting { values: Vec::new(), table: toml::Table::new() };
     axes.iter().fold(vec![empty], |settings, (path, values)| {
         let with = |setting: &Setting, value: &toml::Value| {
-            let separator = if setting.text.is_empty() { "" } else { ", " };
-            let mut table = setting.table.clone();
+            let Setting { mut values, mut table } = setting.clone();
+            values.push((path.join("."), value.to_string()));
             insert(&mut table, path, value.clone());
-            Setting { text: format!("{}{separator}{} = {value}", setting.text, path.join(".")), table }
+            Setting { values, table }
         };
         settings.iter().flat_map(|setting| values.iter().map(move |value| with(setting, value))).collect()
     })
@@ -169,7 +177,7 @@ fn insert(table: &mut toml::Table, path: &[String], value: toml::Value) {
 impl Grid {
     /// The name of a trial in tables.
     fn name(&self, trial: &Setting) -> String {
-        format!("{} [{}]", self.method, trial.text)
+        format!("{} [{}]", self.method, trial.text())
     }
 
     fn names(&self) -> Vec<String> {
@@ -374,7 +382,7 @@ impl Grid {
                     Ok(score) => (Some(score), None),
                     Err(problem) => (None, Some(problem)),
                 };
-                Trial { name, settings: setting.text.clone(), score, problem }
+                Trial { name, settings: setting.text(), values: setting.values.clone(), score, problem }
             })
             .collect();
         Choice {
@@ -414,7 +422,7 @@ mod tests {
     }
 
     fn texts(spec: &Spec, method: &str) -> Vec<String> {
-        spec.grid(method).unwrap().trials.into_iter().map(|trial| trial.text).collect()
+        spec.grid(method).unwrap().trials.into_iter().map(|trial| trial.text()).collect()
     }
 
     #[test]

@@ -40,6 +40,22 @@ pub fn start() -> Result<(), TooFew> {
     Ok(())
 }
 
+/// Does something with so many threads at most.
+///
+/// # Errors
+/// When they cannot be started.
+pub fn with<T: Send>(
+    threads: usize,
+    run: impl FnOnce() -> T + Send,
+) -> Result<T, rayon::ThreadPoolBuildError> {
+    if threads >= rayon::current_num_threads() {
+        return Ok(run());
+    }
+    // As much as the system gives a program's first thread.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(8 << 20).build()?;
+    Ok(pool.install(run))
+}
+
 fn wanted() -> usize {
     let set = std::env::var("RAYON_NUM_THREADS").ok().and_then(|number| number.parse().ok());
     set.filter(|&number| number > 0).unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
@@ -62,5 +78,12 @@ mod tests {
     #[test]
     fn a_few_threads_are_always_possible() {
         assert_eq!(possible(3), 3);
+    }
+
+    #[test]
+    fn work_has_as_many_threads_as_it_is_given() {
+        let all = rayon::current_num_threads();
+        assert_eq!(with(1, rayon::current_num_threads).unwrap(), 1);
+        assert_eq!(with(all, rayon::current_num_threads).unwrap(), all);
     }
 }

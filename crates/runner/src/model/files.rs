@@ -13,7 +13,7 @@ use super::place::{Place, RANDOM};
 use super::precision::Precision;
 use crate::files::digest::Digest;
 use crate::host::memory::{self, TooLarge};
-use crate::hub::{Hub, Repo};
+use crate::hub::{Fetched, Hub, HubError, Repo};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// A model whose weights are not loaded yet: all that must be known of it before anything trains.
@@ -46,6 +46,22 @@ impl ModelFiles {
     /// # Errors
     /// When files are missing, or the configuration or the tokenizer is broken.
     pub fn find(id: &str, hub: &Hub) -> Result<Self, ModelError> {
+        Self::place(id, hub, Hub::model_files)
+    }
+
+    /// Like [`ModelFiles::find`], for what needs no weights: those of a model on the hub are not fetched.
+    ///
+    /// # Errors
+    /// When files are missing, or the configuration or the tokenizer is broken.
+    pub fn without_weights(id: &str, hub: &Hub) -> Result<Self, ModelError> {
+        Self::place(id, hub, Hub::model_shape)
+    }
+
+    fn place(
+        id: &str,
+        hub: &Hub,
+        fetch: fn(&Hub, &Repo) -> Result<Fetched, HubError>,
+    ) -> Result<Self, ModelError> {
         if id.ends_with(RANDOM) {
             return Self::random(id, hub);
         }
@@ -53,7 +69,7 @@ impl ModelFiles {
             Place::Folder(folder) => Self::in_folder(id, digest(&folder)?, folder),
             Place::Embedded(files) => Self::embedded(id, files),
             Place::Hub => {
-                let files = hub.model_files(&Repo::model(id))?;
+                let files = fetch(hub, &Repo::model(id))?;
                 Self::in_folder(id, files.commit, files.folder)
             }
         }

@@ -1,4 +1,4 @@
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use burn::tensor::Device;
 use peft_model::Backbone;
@@ -13,13 +13,13 @@ pub struct LoadedOnce<'a> {
     files: &'a ModelFiles,
     device: Device,
     precision: Precision,
-    loaded: OnceCell<Box<dyn Backbone>>,
+    loaded: OnceLock<Box<dyn Backbone>>,
 }
 
 impl<'a> LoadedOnce<'a> {
     /// The backbone of a model's files on a device.
     pub fn new(files: &'a ModelFiles, device: Device, precision: Precision) -> Self {
-        Self { files, device, precision, loaded: OnceCell::new() }
+        Self { files, device, precision, loaded: OnceLock::new() }
     }
 
     /// The backbone.

@@ -41,7 +41,7 @@ fn of_choice(choice: &Choice, seeds: usize) -> Vec<Sensitivity> {
     let mut settings: Vec<(String, ScoresByValue)> = Vec::new();
     for trial in &choice.trials {
         let Some(score) = trial.score else { continue };
-        for (setting, value) in trial.settings.split(", ").filter_map(|part| part.split_once(" = ")) {
+        for (setting, value) in &trial.values {
             let values = entry(&mut settings, setting);
             entry(values, value).push(score);
         }
@@ -93,9 +93,12 @@ mod tests {
 
     #[test]
     fn trials_are_grouped_by_each_setting_that_varies() {
-        let trial = |settings: &str, score| Trial {
-            name: settings.into(),
-            settings: settings.into(),
+        let trial = |rate: &str, rank: &str, score| Trial {
+            name: String::new(),
+            settings: String::new(),
+            values: [("learning_rate", rate), ("rank", rank), ("alpha", "8, or so = many")]
+                .map(|(setting, value)| (setting.to_string(), value.to_string()))
+                .into(),
             score,
             problem: None,
         };
@@ -105,10 +108,10 @@ mod tests {
             task_title: "T".into(),
             metric: "accuracy".into(),
             trials: vec![
-                trial("learning_rate = 0.1, rank = 4, alpha = 8", Some(50.0)),
-                trial("learning_rate = 0.1, rank = 8, alpha = 8", Some(70.0)),
-                trial("learning_rate = 0.2, rank = 4, alpha = 8", Some(80.0)),
-                trial("learning_rate = 0.2, rank = 8, alpha = 8", None),
+                trial("0.1", "4", Some(50.0)),
+                trial("0.1", "8", Some(70.0)),
+                trial("0.2", "4", Some(80.0)),
+                trial("0.2", "8", None),
             ],
             chosen: Some(2),
         };

@@ -26,6 +26,9 @@ pub struct Roster {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,
     pub cells: Vec<Entry>,
+    /// Cells that only others start from, which no table shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Entry>,
 }
 
 /// A cell, as a suite asked for it. Two names of one method or one task in a suite make two entries of one cell.
@@ -82,8 +85,9 @@ impl Roster {
         order: Order,
     ) -> Self {
         let (suite, title, checksum) = (suite.into(), title.into(), checksum::blank());
-        let (references, sweep, cells) = (BTreeMap::new(), None, Vec::new());
-        Self { checksum, suite, title, report, order, references, sweep, cells }
+        let (references, sweep) = (BTreeMap::new(), None);
+        let (cells, sources) = (Vec::new(), Vec::new());
+        Self { checksum, suite, title, report, order, references, sweep, cells, sources }
     }
 
     /// Adds the cells of earlier runs of the suite, and of those that run beside this one. What has another title,
@@ -110,6 +114,9 @@ impl Roster {
                 None => self.cells.push(entry),
             }
         }
+        let is_new = |source: &Entry| !self.sources.iter().any(|own| own.cell == source.cell);
+        let others_only: Vec<Entry> = others.sources.into_iter().filter(is_new).collect();
+        self.sources.extend(others_only);
         if let (Some(sweep), Some(earlier)) = (&mut self.sweep, others.sweep) {
             sweep.join(earlier);
         }

@@ -36,6 +36,8 @@ pub struct Trial {
     pub name: String,
     /// `learning_rate = 0.001, rank = 4`
     pub settings: String,
+    /// Each setting with its value, as TOML writes them.
+    pub values: Vec<(String, String)>,
     /// Mean over seeds on the validation split.
     pub score: Option<f64>,
     /// Why there is no score.
@@ -134,6 +136,7 @@ mod tests {
         let trial = |(i, score): (usize, &Result<f64, Problem>)| Trial {
             name: format!("lora [rank = {i}]"),
             settings: format!("rank = {i}"),
+            values: vec![("rank".into(), i.to_string())],
             score: score.ok(),
             problem: score.err(),
         };

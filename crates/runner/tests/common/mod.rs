@@ -89,6 +89,7 @@ impl Workspace {
             .env("HF_HOME", self.path("hf-home"))
             .env("HF_HUB_OFFLINE", "1")
             .env("PEFT_BENCH_CACHE", self.path("tokens"))
+            .env("PEFT_BENCH_JOBS", "1")
             .env_remove("HF_ENDPOINT")
             .env_remove("HF_HUB_CACHE")
             .env_remove("HF_HUB_DISABLE_IMPLICIT_TOKEN")

@@ -6,6 +6,7 @@ mod common;
 
 mod damaged;
 mod folders;
+mod helpers;
 mod kills;
 mod results;
 mod running;

@@ -45,6 +45,8 @@ fn without_times(record: Record) -> Record {
         timestamp: String::new(),
         // It depends on the earlier work of the process.
         peak_memory_bytes: None,
+        // Processes that share the work have fewer each.
+        threads: 0,
         evidence: record.evidence.map(|evidence| RecordedEvidence {
             examples_per_second: 0.0,
             // Of the widest row of all runs side by side.

@@ -11,7 +11,7 @@ use crate::results::{cells, results};
 use crate::running::Running;
 
 /// Four groups: two methods on two tasks.
-fn workspace(steps: &str) -> Workspace {
+pub(crate) fn workspace(steps: &str) -> Workspace {
     let w = Workspace::new();
     let second = w.read("tiny.toml").replace("\"Tiny\"", "\"Second\"");
     w.write("second.toml", &second.replace("sentence: {text}", "{text}"));
@@ -21,14 +21,14 @@ fn workspace(steps: &str) -> Workspace {
     w
 }
 
-const GROUPS: usize = 4;
+pub(crate) const GROUPS: usize = 4;
 
-fn arguments(out: &str) -> [&str; 6] {
+pub(crate) fn arguments(out: &str) -> [&str; 6] {
     ["run", "tiny-suite.toml", "--checkpoint-every", "0", "--out", out]
 }
 
 /// Steps done by a process, from its output: where each training resumed, and where it ended.
-fn updates(said: &str) -> Vec<(u64, u64)> {
+pub(crate) fn updates(said: &str) -> Vec<(u64, u64)> {
     let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
     let begun = said.lines().filter(|line| line.contains(" steps, 2 runs"));
     let begun = begun
