@@ -16,10 +16,22 @@ fn records(w: &Workspace, out: &str) -> (Store, Vec<Record>) {
     (store, records)
 }
 
+/// One of a cell's curves out of `curves.csv`.
+fn csv_curve(w: &Workspace, record: &Record, name: &str) -> Vec<(u64, f64)> {
+    let text = w.read("curves.csv");
+    let own = format!(",{},{},{name},", record.seed, record.cell);
+    let points = text.lines().filter_map(|line| line.split_once(&own)).map(|(_, point)| point);
+    points
+        .map(|point| point.split_once(',').unwrap())
+        .map(|(s, v)| (s.parse().unwrap(), v.parse().unwrap()))
+        .collect()
+}
+
 #[test]
 fn predictions_give_the_recorded_scores_and_curves_are_whole() {
     let w = Workspace::new();
     assert_success(&w.run(&["run", "tiny-suite.toml", "--out", "out"]));
+    assert_success(&w.run(&["report", "out", "--curves", "curves.csv"]));
     let (store, records) = records(&w, "out");
     assert_eq!(records.len(), 4);
     assert_eq!(files(&w.path("out/items")).len(), 1, "all cells answer the same items");
@@ -53,6 +65,8 @@ fn predictions_give_the_recorded_scores_and_curves_are_whole() {
         let last: std::collections::BTreeMap<String, f64> =
             serde_json::from_str(&evidence.last_test_scores).unwrap();
         assert!(last.contains_key("accuracy"));
+        assert_eq!(csv_curve(&w, record, "loss"), record.losses);
+        assert_eq!(csv_curve(&w, record, "gradient_norm"), evidence.gradient_norms);
         if record.best_step == Some(12) {
             assert_eq!(last["accuracy"], record.test_scores()["accuracy"]);
         }

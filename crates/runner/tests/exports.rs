@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Workspace, assert_refused, assert_success, files};
+use common::{Workspace, assert_refused, assert_success, files, stdout};
 use serde_json::Value;
 
 /// The adapter that a run of two steps trains.
@@ -104,6 +104,27 @@ fn a_merged_model_scores_as_the_adapter_does() {
             assert!((merged - trained).abs() < 1e-5 * trained.abs(), "{method}: {merged} {trained}");
         }
     }
+}
+
+#[test]
+fn an_adapter_of_either_kind_is_described() {
+    let w = Workspace::new();
+    let adapter = train(&w, "lora");
+    let own = adapter.to_str().unwrap();
+    assert_success(&w.run(&["export", own, "--out", "exported"]));
+    let [own, exported] = [own, "exported"].map(|folder| {
+        let described = w.run(&["report", "--adapter", folder]);
+        assert_success(&described);
+        stdout(&described)
+    });
+    assert!(own.contains(": lora over model (") && own.contains("\n  rank = "), "{own}");
+    assert!(own.contains("lora_A") && own.contains("Python's peft has the method"), "{own}");
+    let tensors =
+        |text: &str| text.lines().filter(|line| line.contains('[')).map(String::from).collect::<Vec<_>>();
+    assert_eq!(tensors(&own), tensors(&exported));
+    assert_refused(&w.run(&["report", "--adapter", "rows"]), &["rows"]);
+    assert_eq!(w.run(&["report"]).status.code(), Some(2));
+    assert_eq!(w.run(&["report", "out", "--adapter", "exported"]).status.code(), Some(2));
 }
 
 #[test]

@@ -62,11 +62,10 @@ impl AdamW {
         }
     }
 
-    /// Norm of each run's gradients over all its parameters in the last update, before clipping; waits for the device.
-    /// Empty before the first update, after [`select`](Self::select), and where nothing had a gradient.
-    pub fn gradient_norms(&self) -> Vec<f64> {
-        let squares = self.squared_norms.clone().and_then(|squares| squares.try_into_vec_as::<f32>().ok());
-        squares.unwrap_or_default().into_iter().map(|square| f64::from(square).sqrt()).collect()
+    /// Squared norm of each run's gradients over all its parameters in the last update, before clipping: `[runs]`.
+    /// `None` before the first update, after [`select`](Self::select), and where nothing had a gradient.
+    pub fn squared_gradient_norms(&self) -> Option<Tensor<1>> {
+        self.squared_norms.clone()
     }
 
     /// One update; `step` counts from 1, `factor` is the schedule's. Nothing is read from the device.
@@ -151,7 +150,8 @@ mod tests {
             parameters = optimizer.step(parameters, &vec![Some(gradient)], i as u64 + 1, &rates, factor);
         }
         let values = (0..runs.len()).map(|run| parameters.run_to_host(run).remove(0)).collect();
-        (values, optimizer.gradient_norms())
+        let squares = optimizer.squared_gradient_norms().unwrap().try_into_vec_as::<f32>().unwrap();
+        (values, squares.into_iter().map(|square| f64::from(square).sqrt()).collect())
     }
 
     #[test]

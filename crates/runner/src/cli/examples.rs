@@ -41,6 +41,8 @@ Examples:
     peft-bench report results/pocket --format latex
   Published scores beside ours:
     peft-bench report results/paper --compare paper
+  What is in an adapter, from here or from Python's peft:
+    peft-bench report --adapter results/pocket/adapters/CELL
 ";
 
 pub(super) const TASKS: &str = "\

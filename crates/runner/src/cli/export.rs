@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use peft_model::peft::{self, hf_peft};
 use peft_model::{Adaptation, adapter};
 
+use super::adapter::backbone;
 use super::choice::DEFAULT_SUITE;
 use super::fetch::Fetch;
 use super::output;
@@ -55,7 +56,7 @@ impl Export {
         let folder = folder(&self.adapter);
         make_empty(&self.out)?;
         let hub = Hub::from_env(Progress::detect())?;
-        let name = self.backbone(&folder)?;
+        let name = backbone(&folder, self.model.as_deref())?;
         if self.merge {
             return self.merged(&folder, &name, &hub);
         }
@@ -122,16 +123,6 @@ impl Export {
         std::fs::write(&path, tokenizer).with_context(|| format!("cannot write {}", path.display()))?;
         output::line(format_args!("{}: {name} with {} merged into it", self.out.display(), trained.method))?;
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// The model that the adapter belongs to.
-    fn backbone(&self, folder: &Path) -> Result<String> {
-        match &self.model {
-            Some(model) => Ok(model.clone()),
-            None => Trained::backbone_of(folder)?.with_context(|| {
-                format!("{}: it does not say which model it was trained on; give --model", folder.display())
-            }),
-        }
     }
 }
 

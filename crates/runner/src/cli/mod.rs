@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod adapter;
 mod choice;
 mod completions;
 mod counts;

@@ -1,14 +1,15 @@
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
 
+use super::adapter::describe;
 use super::output;
 use crate::files::atomic;
 use crate::grid::{self, Suite};
-use crate::report::{Format, ReportData, against_published, index, page, summary, to_frame};
+use crate::report::{Format, ReportData, against_published, curves_to_csv, index, page, summary, to_frame};
 use crate::results::{self, Published, Record, Roster, Store};
 use crate::terminal::progress::say;
 
@@ -16,7 +17,8 @@ use crate::terminal::progress::say;
 #[command(after_help = super::examples::REPORT)]
 pub(super) struct Report {
     /// Results folder, such as results/pocket
-    folder: PathBuf,
+    #[arg(required_unless_present = "adapter")]
+    folder: Option<PathBuf>,
     /// How the tables are printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -24,13 +26,25 @@ pub(super) struct Report {
     /// of them; `report.html` shows them too
     #[arg(long, value_name = "PAPER")]
     compare: Option<String>,
+    /// Also write the curves of all cells (loss, validation score, gradient norm, learning rate) as CSV
+    #[arg(long, value_name = "FILE")]
+    curves: Option<PathBuf>,
+    /// Describe a trained adapter instead, from a run of this program or from Python's peft
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["folder", "format", "compare", "curves"])]
+    adapter: Option<PathBuf>,
+    /// Backbone of the adapter: a folder or a hub id [default: the one it was trained on]
+    #[arg(long, value_name = "DIR_OR_HUB_ID", requires = "adapter")]
+    model: Option<String>,
 }
 
 impl Report {
     /// Prints the table of every suite that has cells in the folder, and writes `report.html` and `pairwise.parquet`
     /// there; of several suites, each under its name.
     pub(super) fn execute(self) -> Result<ExitCode> {
-        let store = Store::read_only(&self.folder)?;
+        if let Some(folder) = &self.adapter {
+            return describe(folder, self.model.as_deref());
+        }
+        let store = Store::read_only(self.folder.as_deref().unwrap_or(Path::new(".")))?;
         let records = store.records()?;
         let rosters = rosters(&store, &records)?;
         let published = self.published().load()?;
@@ -46,6 +60,11 @@ impl Report {
             reports.push(data);
         }
         output::line(texts.join("\n\n"))?;
+        if let Some(path) = &self.curves {
+            let text = curves_to_csv(&records);
+            atomic::write(path, text.as_bytes())
+                .with_context(|| format!("--curves: cannot write {}", path.display()))?;
+        }
         match write(&store, &reports) {
             Ok(paths) => paths.iter().for_each(|path| say!("written: {}", path.display())),
             // What is printed can be read all the same.

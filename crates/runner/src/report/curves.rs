@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::formats::csv;
 use super::sheet::TaskSheet;
 use crate::results::{Curve, Record};
 
@@ -54,6 +55,21 @@ pub(super) fn curves(sheets: &[TaskSheet]) -> Vec<MethodCurve> {
         })
     });
     curves.filter(|curve| !curve.points.is_empty()).collect()
+}
+
+/// The curves of all cells as CSV, each point on its line.
+pub fn curves_to_csv(records: &[Record]) -> String {
+    let mut text = String::from("suite,task,method,seed,cell,curve,step,value\n");
+    for record in records {
+        let Record { suite, task_title, method, seed, cell, .. } = record;
+        let names = [suite, task_title, method].map(|name| csv(name)).join(",");
+        for (kind, read) in KINDS {
+            for (step, value) in read(record) {
+                text += &format!("{names},{seed},{cell},{kind},{step},{value}\n");
+            }
+        }
+    }
+    text
 }
 
 fn over_seeds(seeds: impl Iterator<Item = Curve>) -> Vec<(u64, f64, f64, f64, usize)> {

@@ -165,7 +165,7 @@ fn latex(text: &str) -> String {
 }
 
 /// A field of CSV (RFC 4180).
-fn csv(text: &str) -> String {
+pub(super) fn csv(text: &str) -> String {
     match text.contains(['"', ',', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.into(),

@@ -19,6 +19,7 @@ mod sweeps;
 
 pub use across::{Across, MethodLetters};
 pub use answers::{CellAnswers, Distribution};
+pub use curves::curves_to_csv;
 pub use data::ReportData;
 pub use diagnoses::Diagnosis;
 pub use formats::Format;

@@ -120,14 +120,19 @@ impl<'a> Training<'a> {
     /// Records the mean loss since the last look, and ends the runs whose loss is not finite.
     pub(super) fn look_at_losses(&mut self, step: u64, progress: &mut dyn Progress) {
         let runs = self.alive.len();
-        let recent = to_host(Tensor::cat(std::mem::take(&mut self.recent), 0));
+        let mut looked_at = std::mem::take(&mut self.recent);
+        let batches = looked_at.len();
+        looked_at.extend(self.optimizer.squared_gradient_norms());
+        // One transfer for all.
+        let mut recent = to_host(Tensor::cat(looked_at, 0));
+        let squared_norms = recent.split_off(batches * runs);
         self.device_memory = self.device_memory.max(device::reserved_memory(self.job.backbone.device()));
         let recent: Vec<&[f32]> = recent.chunks(runs).collect();
         let mean = |position: usize| {
             recent.iter().map(|losses| f64::from(losses[position])).sum::<f64>() / recent.len() as f64
         };
         let means: Vec<f64> = (0..self.alive.len()).map(mean).collect();
-        let norms = self.optimizer.gradient_norms();
+        let norms: Vec<f64> = squared_norms.into_iter().map(|square| f64::from(square).sqrt()).collect();
         for (position, (&run, &loss)) in self.alive.iter().zip(&means).enumerate() {
             match loss.is_finite() {
                 true => {
