@@ -83,8 +83,14 @@ fn adapters_are_written_as_peft_writes_them() {
 
 /// Fields that change nothing, and may differ: a prompt that a network made is one without a network, and the number of
 /// updates that a training had.
-const SAID_OTHERWISE: [&str; 5] =
-    ["num_attention_heads", "num_layers", "peft_type", "prompt_tuning_init", "total_step"];
+const SAID_OTHERWISE: [&str; 6] = [
+    "num_attention_heads",
+    "num_layers",
+    "peft_type",
+    "prefix_projection",
+    "prompt_tuning_init",
+    "total_step",
+];
 
 fn config(folder: &Path) -> Value {
     serde_json::from_slice(&fs::read(folder.join(CONFIG)).unwrap()).unwrap()
@@ -166,6 +172,10 @@ fn what_no_method_does_is_refused_by_its_name() {
         ("layer-norm", "target_modules", json!(["final_layer_norm"])),
         ("prompt-tuning", "num_transformer_submodules", json!(2)),
         ("prompt-tuning", "token_dim", json!(768)),
+        ("prefix-tuning", "num_transformer_submodules", json!(1)),
+        ("prefix-tuning", "num_layers", json!(4)),
+        ("prefix-tuning", "num_attention_heads", json!(2)),
+        ("prefix-tuning", "token_dim", json!(32)),
     ];
     let message = refusal("lora", |folder| {
         let mut fields = config(folder);

@@ -13,7 +13,10 @@
 //! - They count as positions right before the first token, and so have a position bias: `position_bias = true`.
 //! - For an encoder-decoder it counts two submodules and tells the layers' rows apart wrongly: layer `i` takes the prefix
 //!   of layer `2 i` modulo the number of layers, so that for an even number every other prefix trains twice and the rest
-//!   not at all. A loaded prefix is to be put where peft uses it; what trains here is each layer's own.
+//!   not at all: `layers = "as-in-peft"`.
+//!
+//! With the first two settings, adapters travel to peft and back; with `layers = "own"` they are written into a table of
+//! twice as many layers, of which peft's layer `i` takes layer `i`'s.
 //!
 //! What goes wrong: one learning rate serves no two lengths; and values start far larger than those of a pretrained
 //! model's own keys and values may be.
@@ -26,7 +29,17 @@ use crate::layout::{Branch, Layout, Stack};
 use crate::{Context, Group, KeysValues, Method, Parameter};
 
 pub(super) const REGISTERED: Registered =
-    Registered::new::<PTuningV2>("p-tuning-v2", "P-tuning v2", "Liu et al. 2022");
+    Registered::new::<PTuningV2>("p-tuning-v2", "P-tuning v2", "Liu et al. 2022").as_in_peft::<PTuningV2>();
+
+/// Whose prefix an attention takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Layers {
+    /// That of its own layer.
+    Own,
+    /// That of layer `2 i` modulo the number of layers, for layer `i`.
+    AsInPeft,
+}
 
 /// Keys and values of `prefix_length` positions in each attention of some kinds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,13 +51,21 @@ pub(super) struct PTuningV2 {
     pub attentions: Vec<Kind>,
     /// Whether prefixes of self-attentions count as positions right before the first token, and have their bias.
     pub position_bias: bool,
+    /// Which layer's prefix an attention takes.
+    pub layers: Layers,
     /// Learning rate of keys and values.
     pub learning_rate: f64,
 }
 
 impl Default for PTuningV2 {
     fn default() -> Self {
-        Self { prefix_length: 20, attentions: Kind::ALL.into(), position_bias: false, learning_rate: 5e-3 }
+        Self {
+            prefix_length: 20,
+            attentions: Kind::ALL.into(),
+            position_bias: false,
+            layers: Layers::Own,
+            learning_rate: 5e-3,
+        }
     }
 }
 
@@ -64,6 +85,16 @@ impl PTuningV2 {
 
     fn has_prefix(&self, branch: &Branch) -> bool {
         Kind::of(branch.at).is_some_and(|kind| self.attentions.contains(&kind))
+    }
+
+    /// The attention whose prefix this one takes.
+    fn source<'a>(&self, layout: &'a Layout, branch: &'a Branch) -> &'a Branch {
+        let kind = Kind::of(branch.at);
+        let alike: Vec<&Branch> = layout.branches.iter().filter(|other| Kind::of(other.at) == kind).collect();
+        match self.layers {
+            Layers::Own => branch,
+            Layers::AsInPeft => alike[2 * branch.at.layer % alike.len()],
+        }
     }
 }
 
@@ -88,7 +119,7 @@ impl Method for PTuningV2 {
 
     fn keys_values(&self, context: &Context, branch: &Branch, own: KeysValues) -> KeysValues {
         match self.has_prefix(branch) {
-            true => self.prefixes().keys_values(context, branch, own),
+            true => self.prefixes().keys_values(context, self.source(context.layout, branch), own),
             false => own,
         }
     }

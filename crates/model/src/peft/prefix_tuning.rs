@@ -5,8 +5,8 @@
 //! Parameters: for each kind of attention with `n` layers `p d + (d h + h) + (h + 1) 2 n i` with a network of `h` units, `i`
 //! being the width of all heads; without it (`hidden = 0`) `2 p i` for each attention.
 //!
-//! Python's peft hands one prefix over as the cache of T5's decoder, where it has position biases: another model, see
-//! `p-tuning-v2`.
+//! Python's peft hands one prefix over as the cache of T5's decoder, where it has position biases: another model, which
+//! `p-tuning-v2` can be.
 //!
 //! What goes wrong: without the network, training is unstable; a prefix takes a share of every attention from the first
 //! update, so it does not start at the backbone.
@@ -168,6 +168,6 @@ impl Kind {
     }
 }
 
-fn direct(branch: &Branch, part: &str) -> String {
+pub(super) fn direct(branch: &Branch, part: &str) -> String {
     format!("{}.prefix_{part}", branch.path)
 }

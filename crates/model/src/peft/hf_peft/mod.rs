@@ -13,8 +13,11 @@ mod dept;
 mod ia3;
 mod layer_norm;
 mod lora;
+mod p_tuning_v2;
 mod prompt_tuning;
 mod vera;
+
+use std::ops::Range;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -42,14 +45,25 @@ pub struct HfTensor {
     pub ours: String,
     /// Name in `adapter_model.safetensors`.
     pub theirs: String,
-    /// Its shape there.
+    /// Shape of the tensor there.
     pub shape: Vec<usize>,
+    /// The first of its columns, where parameters lie side by side in one tensor of rows.
+    pub column: Option<usize>,
 }
 
 impl HfTensor {
     /// Pairs two names; the shape is that of the file.
     pub fn new(ours: impl Into<String>, theirs: impl Into<String>, shape: &[usize]) -> Self {
-        Self { ours: ours.into(), theirs: theirs.into(), shape: shape.to_vec() }
+        Self { ours: ours.into(), theirs: theirs.into(), shape: shape.to_vec(), column: None }
+    }
+
+    /// Where the parameter, of so many values, lies among those of the tensor.
+    fn places(&self, values: usize) -> Vec<Range<usize>> {
+        let (rows, columns, column) = match self.column {
+            Some(column) => (self.shape[0], self.shape[1], column),
+            None => (1, values, 0),
+        };
+        (0..rows).map(|row| row * columns + column).map(|start| start..start + values / rows).collect()
     }
 }
 

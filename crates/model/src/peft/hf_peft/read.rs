@@ -129,7 +129,7 @@ fn values(path: &Path, declared: &[Parameter], tensors: &[HfTensor]) -> Result<V
             return Ok(vec![0.0; parameter.len()]);
         };
         let HfTensor { theirs, shape, .. } = tensor;
-        file.read(theirs, shape).map_err(|error| match error {
+        let held = file.read(theirs, shape).map_err(|error| match error {
             Error::MissingTensor { .. } => {
                 wrong(format!("tensor `{theirs}` is missing; {CONFIG} asks for it"))
             }
@@ -137,7 +137,9 @@ fn values(path: &Path, declared: &[Parameter], tensors: &[HfTensor]) -> Result<V
                 "tensor `{theirs}` has shape {found:?}, but {CONFIG} asks for {shape:?} on this model"
             )),
             other => other,
-        })
+        })?;
+        let places = tensor.places(parameter.len()).into_iter();
+        Ok(places.flat_map(|place| held[place].iter().copied()).collect())
     };
     declared.iter().map(value).collect()
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
@@ -53,15 +54,23 @@ pub fn write(
         (interchange.to_fields)(settings.clone(), layout).map_err(refused)?.into(),
     );
     let tensors = (interchange.tensors)(settings, layout).map_err(refused)?;
-    let find = |ours: &str| declared.iter().position(|parameter| parameter.name == ours);
-    let bytes: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|tensor| find(&tensor.ours).unwrap_or_else(|| panic!("no parameter `{}`", tensor.ours)))
-        .map(|i| files::float_bytes(&values[i]))
-        .collect();
-    let views = tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes);
-        (tensor.theirs.as_str(), view.expect("as many elements as the parameter has"))
+    let mut held: BTreeMap<&str, (&[usize], Vec<f32>)> = BTreeMap::new();
+    for tensor in &tensors {
+        let own = declared.iter().position(|parameter| parameter.name == tensor.ours);
+        let mut own = values[own.unwrap_or_else(|| panic!("no parameter `{}`", tensor.ours))].as_slice();
+        let blank = || (&tensor.shape[..], vec![0.0; tensor.shape.iter().product()]);
+        let (_, all) = held.entry(&tensor.theirs).or_insert_with(blank);
+        for place in tensor.places(own.len()) {
+            let (first, rest) = own.split_at(place.len());
+            all[place].copy_from_slice(first);
+            own = rest;
+        }
+    }
+    let held = held.into_iter().map(|(name, (shape, values))| (name, shape, files::float_bytes(&values)));
+    let held: Vec<(&str, &[usize], Vec<u8>)> = held.collect();
+    let views = held.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
+        (*name, view.expect("as many elements as the shape has"))
     });
     let path = folder.join(TENSORS);
     let metadata = [("format".to_string(), "pt".to_string())].into();
