@@ -8,7 +8,7 @@ use peft_model::dropout::Dropout;
 use peft_model::ops::{self, Attention};
 use peft_model::peft;
 use peft_model::t5::{T5Config, T5Configuration};
-use peft_model::{Adaptation, Backbone, Configuration, Parameters, Rows};
+use peft_model::{Adaptation, Backbone, Batch, Configuration, Parameters, Rows};
 use serde_json::Map;
 
 #[global_allocator]
@@ -64,6 +64,21 @@ fn operations(criterion: &mut Criterion) {
     group.bench_function("cross-entropy, composed", |b| {
         b.iter(|| backward(&logits, |x| ops::log_probabilities_composed(x, targets.clone())))
     });
+    group.finish();
+}
+
+/// What the host does for each step, beside launching it.
+fn host(criterion: &mut Criterion) {
+    let rows: Vec<(Vec<u32>, Vec<u32>)> =
+        (0..32).map(|row| ((0..256 - row).collect(), vec![7, 8, 1])).collect();
+    let pairs: Vec<(&[u32], &[u32])> = rows.iter().map(|(s, t)| (&s[..], &t[..])).collect();
+    let runs = vec![pairs; 3];
+    let mut group = criterion.benchmark_group("batch of 32 x 256 ids");
+    for count in [1, 3] {
+        group.bench_with_input(BenchmarkId::from_parameter(count), &count, |b, &count| {
+            b.iter(|| Batch::new(&runs[..count], 0, &Device::flex()))
+        });
+    }
     group.finish();
 }
 
@@ -131,5 +146,5 @@ fn batches(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, operations, runs, generation, batches);
+criterion_group!(benches, operations, host, runs, generation, batches);
 criterion_main!(benches);

@@ -200,3 +200,31 @@ fn a_plan_lists_the_trials_and_counts_what_follows_them() {
     assert!(text.contains("its trials choose on each task: 4 cells"), "{text}");
     assert!(!w.path("out").exists(), "a plan writes nothing");
 }
+
+#[test]
+fn shards_share_the_trials_and_then_what_they_choose() {
+    let w = workspace(SWEEP);
+    assert_success(&w.run(&["run", "tiny-suite.toml", "--out", "all"]));
+    let share = |shard: &str, out: &str| {
+        let run = w.run(&["run", "tiny-suite.toml", "--shard", shard, "--out", out]);
+        assert_success(&run);
+        stderr(&run)
+    };
+    for (shard, out) in [("1/2", "first"), ("2/2", "second")] {
+        let said = share(shard, out);
+        assert!(said.contains("4 trials are left to other shards"), "{said}");
+    }
+    for shard in ["1/2", "2/2"] {
+        let out = &format!("merged-{}", &shard[..1]);
+        assert_success(&w.run(&["merge", "first", "second", "--out", out]));
+        assert!(!share(shard, out).contains("left to other shards"));
+    }
+    assert_success(&w.run(&["merge", "merged-1", "merged-2", "--out", "merged"]));
+    let scores = |out: &str| {
+        let all = records(&w, out).into_iter();
+        all.map(|record| (record.cell.clone(), (record.method.clone(), record.test_scores())))
+            .collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(scores("merged"), scores("all"));
+    assert_eq!(roster(&w, "merged", "tiny-suite")["sweep"], roster(&w, "all", "tiny-suite")["sweep"]);
+}

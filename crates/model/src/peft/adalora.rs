@@ -11,8 +11,8 @@
 //! Names and constants are those of the authors' code and of peft: `lora_A` is Q, `lora_B` is P, `lora_E` is L, which
 //! starts from 0, and the scaling is `alpha / (r + 1e-5)`. The penalty that keeps P and Q orthogonal is the mean norm of
 //! `Q Q' - I` and `P' P - I` there, the sum of their squared norms in the paper's equation 4 (`regularizer`). The warm-ups
-//! are shares of all updates here, where both have counts that differ by task: the authors' lie near 0.1 and 0.5 for
-//! GLUE. They adapt every linear map; the default here is LoRA's queries and values. Gradients are taken before
+//! are shares of all updates here, where both have counts that differ by task: 8,000 and 50,000 of some 85,900 updates on
+//! MNLI, 0.09 and 0.58. They adapt every linear map; the default here is LoRA's queries and values. Gradients are taken before
 //! clipping here, after it in the authors' code.
 //!
 //! What goes wrong: a checkpoint from before the last allocation has more entries than the budget. Triplets of equal

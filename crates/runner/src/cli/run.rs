@@ -73,11 +73,6 @@ impl Run {
             bail!("--jobs: several processes share the cores of the processor, not `{}`", runner.device);
         }
         let is_complete = match suite.trials()? {
-            Some(_) if runner.shard.is_some() => {
-                bail!(
-                    "--shard: a sweep chooses among all of its trials; run it without, in several processes on one folder"
-                )
-            }
             Some(trials) => sweep::run(suite, &trials, |suite| runner.run(suite))?,
             None => runner.run(suite)?.is_complete(),
         };
@@ -100,16 +95,19 @@ struct Runner {
 
 /// What came of a suite.
 pub(super) struct Ran {
+    /// All cells of the suite, and the records that there are of them.
     pub cells: Vec<PlannedCell>,
     pub records: Vec<Record>,
-    /// Whether the device failed at some.
-    failed: bool,
+    /// Cells that are left to other shards.
+    pub left: usize,
+    /// Whether every cell that was to be computed here has a score.
+    is_complete: bool,
 }
 
 impl Ran {
-    /// Whether every cell has a score.
+    /// Whether every cell that was to be computed here has a score.
     pub(super) fn is_complete(&self) -> bool {
-        !self.failed && self.records.iter().all(|record| record.status == CellStatus::Completed)
+        self.is_complete
     }
 }
 
@@ -157,8 +155,15 @@ impl Runner {
         let threads = self.share(parameters, resolved.groups_to_train(&done))?;
         let Executed { records, failed } =
             threads::with(threads, || grid::execute(resolved, execution, &mut collector))??;
-        collector.close()?;
-        Ok(Ran { cells, records, failed: failed > 0 })
+        let known = collector.close()?;
+        let is_complete = failed == 0 && records.iter().all(|record| record.status == CellStatus::Completed);
+        let known: BTreeMap<String, Record> =
+            known.into_iter().map(|record| (record.cell.clone(), record)).collect();
+        let own: BTreeSet<&String> = cells.iter().map(|cell| &cell.id).collect();
+        let is_left = |cell: &&PlannedCell| !own.contains(&cell.id) && !known.contains_key(&cell.id);
+        let left = all.iter().filter(is_left).count();
+        let records = all.iter().filter_map(|cell| known.get(&cell.id)).cloned().collect();
+        Ok(Ran { cells: all, records, left, is_complete })
     }
 }
 
@@ -242,8 +247,9 @@ impl<'a> Collector<'a> {
         Ok(collector)
     }
 
-    /// Reads all results again, since other processes may have added some; prints and writes the report.
-    fn close(mut self) -> Result<()> {
+    /// Reads all results again, since other processes may have added some; prints and writes the report, and gives the
+    /// results.
+    fn close(mut self) -> Result<Vec<Record>> {
         self.records = self.store.records()?;
         self.roster.join_others(self.store.folder())?;
         let report = Report::new(&self.roster, &self.records);
@@ -257,7 +263,7 @@ impl<'a> Collector<'a> {
             // Nothing is new, so the report need not be written.
             Err(problem) if !self.trained => {
                 say!("note: {problem}");
-                return Ok(());
+                return Ok(self.records);
             }
             written => written?,
         };
@@ -267,7 +273,7 @@ impl<'a> Collector<'a> {
         if let Some(picture) = written.get(1) {
             output::line(format_args!("picture: {}", picture.display()))?;
         }
-        Ok(())
+        Ok(self.records)
     }
 }
 
