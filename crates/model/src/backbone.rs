@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -119,6 +120,9 @@ pub trait Backbone: Debug + Send + Sync {
 
     /// Number of stages of a forward pass over a batch.
     fn stages(&self) -> usize;
+
+    /// Number of first stages that read the sources alone: what they give serves several targets.
+    fn source_stages(&self) -> usize;
 
     /// Takes a forward pass one stage further; the first has no state before it, and the last gives the logits of each
     /// target token given those before it.
@@ -284,8 +288,13 @@ impl dyn Backbone + '_ {
     /// Teacher-forced logits: `[runs, batch, target length, vocab_size]`.
     pub fn target_logits(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<4> {
         let pass = self.pass(adaptation, &batch.source, None);
-        let first = self.stage(&pass, batch, 0, None);
-        (1..self.stages()).fold(first, |state, stage| self.stage(&pass, batch, stage, Some(state))).states
+        self.run_stages(&pass, batch, 0..self.stages(), None).states
+    }
+
+    /// Some stages of a forward pass, after those that gave the state.
+    fn run_stages(&self, pass: &Pass, batch: &Batch, stages: Range<usize>, before: Option<State>) -> State {
+        let after = stages.fold(before, |state, stage| Some(self.stage(pass, batch, stage, state)));
+        after.expect("a pass has stages")
     }
 
     /// The training loss, the mean negative log-probability of each run's target tokens, or a slice's share of it:
@@ -313,6 +322,24 @@ impl dyn Backbone + '_ {
     /// Log-probability of each whole target, EOS token included: `[runs, batch]`.
     pub fn target_log_probabilities(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<2> {
         ops::sum_tokens(token_log_probabilities(self.target_logits(adaptation, batch), batch))
+    }
+
+    /// Log-probability of the targets of several batches that have the same sources, which are read once:
+    /// `[runs, batch]` for each batch.
+    pub fn alternative_log_probabilities(
+        &self,
+        adaptation: &Adaptation,
+        alternatives: &[Batch],
+    ) -> Vec<Tensor<2>> {
+        let Some(first) = alternatives.first() else { return Vec::new() };
+        let pass = self.pass(adaptation, &first.source, None);
+        let read = self.run_stages(&pass, first, 0..self.source_stages(), None);
+        let log_probability = |batch: &Batch| {
+            let rest = self.source_stages()..self.stages();
+            let logits = self.run_stages(&pass, batch, rest, Some(read.clone())).states;
+            ops::sum_tokens(token_log_probabilities(logits, batch))
+        };
+        alternatives.iter().map(log_probability).collect()
     }
 
     /// Greedy decoding: for each run and row the ids after the start token, up to and including the EOS token, at most

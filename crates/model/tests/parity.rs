@@ -34,6 +34,28 @@ fn logits_losses_and_log_probabilities_agree() {
 }
 
 #[test]
+fn several_targets_of_the_same_sources_score_as_each_alone() {
+    for variant in VARIANTS {
+        let (backbone, expected) = (backbone(variant), Expected::read(variant));
+        let (built, parameters) = identity(backbone.as_ref());
+        let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
+        let batch = expected.batch(1);
+        let Rows { ids, mask, tasks } = batch.target.clone();
+        // Every row gets another one's target.
+        let other =
+            Batch { target: Rows { ids: ids.flip([1]), mask: mask.flip([1]), tasks }, ..batch.clone() };
+        let both = [batch, other];
+        let together = backbone.alternative_log_probabilities(&adaptation, &both);
+        let [first, second] = [0, 1].map(|i: usize| values(together[i].clone()));
+        assert!(relative_error(&first, &second) > 0.01, "the targets differ");
+        for (batch, found) in both.iter().zip([first, second]) {
+            let alone = values(backbone.target_log_probabilities(&adaptation, batch));
+            assert!(relative_error(&found, &alone) < 1e-6, "{variant}: {found:?} {alone:?}");
+        }
+    }
+}
+
+#[test]
 fn greedy_ids_are_identical() {
     for variant in VARIANTS {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));

@@ -35,6 +35,10 @@ impl Backbone for T5 {
         config.num_layers + config.decoder_layers() + 3
     }
 
+    fn source_stages(&self) -> usize {
+        self.configuration.config.num_layers + 1
+    }
+
     fn stage(&self, pass: &Pass, batch: &Batch, stage: usize, state: Option<State>) -> State {
         let config = &self.configuration.config;
         let Some(state) = state else { return encoder::begin(pass, self, batch.source.clone()) };

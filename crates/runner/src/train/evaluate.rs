@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use burn::tensor::Tensor;
 use peft_model::{Adaptation, Backbone, Batch, Rows};
 
 use super::training::to_host;
@@ -63,14 +64,16 @@ pub fn label_log_probabilities<E>(
 ) -> Result<Vec<Vec<Vec<f32>>>, E> {
     let runs = adaptation.parameters.runs();
     let mut all = vec![vec![Vec::new(); split.len()]; runs];
-    // A row is as many as it has labels.
-    for rows in longest_first(split).chunks((batch_size / labels.len().max(1)).max(1)) {
-        let source = |row: usize| split.pairs[row].source.as_slice();
-        let pairs = rows.iter().flat_map(|&row| labels.iter().map(move |label| (source(row), &label[..])));
-        let pairs: Vec<(&[u32], &[u32])> = pairs.collect();
-        let padding = backbone.padding(adaptation.method);
-        let batch = Batch::new(&vec![pairs; runs], padding, backbone.device());
-        let found = to_host(backbone.target_log_probabilities(adaptation, &batch).flatten(0, 1));
+    for rows in longest_first(split).chunks(batch_size) {
+        let batch = |label: &Vec<u32>| {
+            let pair = |&row: &usize| (split.pairs[row].source.as_slice(), label.as_slice());
+            let pairs: Vec<(&[u32], &[u32])> = rows.iter().map(pair).collect();
+            Batch::new(&vec![pairs; runs], backbone.padding(adaptation.method), backbone.device())
+        };
+        let batches: Vec<Batch> = labels.iter().map(batch).collect();
+        let found = backbone.alternative_log_probabilities(adaptation, &batches);
+        // `[runs, rows, labels]`, in one transfer.
+        let found = to_host(Tensor::stack::<3>(found, 2).flatten(0, 2));
         for (run, found) in found.chunks(rows.len() * labels.len()).enumerate() {
             for (&row, found) in rows.iter().zip(found.chunks(labels.len())) {
                 all[run][row] = found.to_vec();
