@@ -74,7 +74,7 @@ impl Run {
         }
         let is_complete = match suite.trials()? {
             Some(trials) => sweep::run(suite, &trials, |suite| runner.run(suite))?,
-            None => runner.run(suite)?.is_complete(),
+            None => runner.run(suite)?.is_complete,
         };
         runner.helpers.map(Helpers::join).transpose()?;
         Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(SOME_LACKING) })
@@ -101,14 +101,7 @@ pub(super) struct Ran {
     /// Cells that are left to other shards.
     pub left: usize,
     /// Whether every cell that was to be computed here has a score.
-    is_complete: bool,
-}
-
-impl Ran {
-    /// Whether every cell that was to be computed here has a score.
-    pub(super) fn is_complete(&self) -> bool {
-        self.is_complete
-    }
+    pub is_complete: bool,
 }
 
 impl Runner {

@@ -14,13 +14,13 @@ pub(super) fn run(suite: Suite, trials: &Trials, mut run: impl FnMut(Suite) -> R
             "{} trials are left to other shards; run the same command again where their results are too",
             tried.left
         );
-        return Ok(tried.is_complete());
+        return Ok(tried.is_complete);
     }
     let suite = trials.choose(suite, &tried.cells, &tried.records)?;
     let lacking: Vec<String> = suite.without_choice().map(|choice| choice.text()).collect();
     lacking.iter().for_each(|text| say!("error: sweep: {text}"));
     match suite.has_choice() {
-        true => Ok(run(suite)?.is_complete() && lacking.is_empty()),
+        true => Ok(run(suite)?.is_complete && lacking.is_empty()),
         false => Ok(false),
     }
 }

@@ -36,7 +36,8 @@ pub struct Trial {
     pub name: String,
     /// `learning_rate = 0.001, rank = 4`
     pub settings: String,
-    /// Each setting with its value, as TOML writes them.
+    /// Each setting with its value, as TOML writes them; none where an older version of the program tried it.
+    #[serde(default)]
     pub values: Vec<(String, String)>,
     /// Mean over seeds on the validation split.
     pub score: Option<f64>,
