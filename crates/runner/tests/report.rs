@@ -168,6 +168,18 @@ fn every_format_has_the_table() {
         let half = 4.302_652_729_911_275 * deviation / 3f64.sqrt();
         assert!((mean - half - low).abs() < 1e-9 && (mean + half - high).abs() < 1e-9);
     }
+    let sampled = ["sampled_low", "sampled_high"].map(|name| table.column(name).unwrap().f64().unwrap());
+    let averages = table.column("average").unwrap().bool().unwrap();
+    let means = table.column("mean").unwrap().f64().unwrap();
+    let bounds = sampled[0].iter().zip(sampled[1].iter());
+    for (((low, high), average), mean) in bounds.zip(averages.iter()).zip(means.iter()) {
+        match (low, high, mean) {
+            (Some(low), Some(high), Some(mean)) => {
+                assert!(low <= mean && mean <= high, "{low} {mean} {high}")
+            }
+            _ => assert!(average == Some(true) || mean.is_none(), "a mean over items has an interval"),
+        }
+    }
 }
 
 #[test]

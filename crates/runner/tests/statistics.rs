@@ -1,8 +1,8 @@
 //! Statistics against scipy and statsmodels, whose results fixtures/make_statistics.py writes.
 
 use peft_bench::statistics::{
-    Interval, SignedRank, detectable_difference, deviation, holm, interquartile_mean, mcnemar_exact, mean,
-    paired_bootstrap, probability_of_improvement, quantile, stratified_bootstrap, t_interval, wilcoxon,
+    Interval, SignedRank, detectable_difference, deviation, hierarchical_bootstrap, holm, interquartile_mean,
+    mcnemar_exact, mean, probability_of_improvement, quantile, stratified_bootstrap, t_interval, wilcoxon,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -193,7 +193,7 @@ fn paired_bootstraps_agree_with_all_resamples() {
     let mut errors = Errors::new("paired_bootstrap");
     for (seed, PairedCase { differences, level, interval }) in (0..).zip(cases().paired_bootstrap) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let found = paired_bootstrap(&differences, RESAMPLES, level, &mut rng).unwrap();
+        let found = hierarchical_bootstrap(&differences, RESAMPLES, level, &mut rng).unwrap();
         errors.check(found.low, interval.0, &differences);
         errors.check(found.high, interval.1, &differences);
     }

@@ -53,7 +53,7 @@ impl Report {
             let report = results::Report::new(roster, &records);
             let data = ReportData::read(&store, roster, &report, &published)?;
             texts.push(match self.format {
-                Format::Parquet => comparison(&store, &report)?,
+                Format::Parquet => comparison(&store, &data)?,
                 format => text(format, &data, &report),
             });
             texts.extend(self.compare.as_ref().map(|_| against_published(&data)));
@@ -100,9 +100,9 @@ fn text(format: Format, data: &ReportData, report: &results::Report) -> String {
 }
 
 /// Writes the table of a suite as Parquet, and gives its path.
-fn comparison(store: &Store, report: &results::Report) -> Result<String> {
-    let written = report.write(store)?;
-    Ok(written.first().map(|path| path.display().to_string()).unwrap_or_default())
+fn comparison(store: &Store, data: &ReportData) -> Result<String> {
+    let written = store.write_table("comparison.parquet", data.to_parquet()?)?;
+    Ok(written.display().to_string())
 }
 
 /// Writes the page of each suite and the table of all comparisons; gives their paths. A folder of several suites has a

@@ -8,7 +8,25 @@ use super::{Metric, Metric::*};
 /// What each item is worth, in percent; `None` for one that another item stands for.
 pub type ItemScores = Vec<Option<f64>>;
 
+/// What a split's score is the mean of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MeanOf {
+    /// Items that are right or wrong.
+    Right,
+    /// Items that can be right in part: their own scores.
+    Scores,
+}
+
 impl Metric {
+    /// What the score of a split is the mean of; `None` for metrics of the split as a whole.
+    pub const fn mean_of(self) -> Option<MeanOf> {
+        match self {
+            Accuracy | ExactMatch | ExactMatchFirst | RecordExactMatch => Some(MeanOf::Right),
+            SquadF1 | SquadF1First | RecordF1 => Some(MeanOf::Scores),
+            _ => None,
+        }
+    }
+
     /// The score of each item where the metric is their mean; `None` for metrics of the split as a whole.
     ///
     /// # Errors
@@ -72,6 +90,10 @@ mod tests {
                 metric.item_scores(&answers).unwrap().unwrap().into_iter().flatten().collect();
             let mean = items.iter().sum::<f64>() / items.len() as f64;
             assert!((mean - metric.score(&answers, None).unwrap()).abs() < 1e-12, "{metric}");
+            let right: Vec<bool> = metric.right(&answers).unwrap().into_iter().flatten().collect();
+            let is_right = right.iter().map(|right| 100.0 * f64::from(*right)).eq(items);
+            let expected = if is_right { MeanOf::Right } else { MeanOf::Scores };
+            assert_eq!(metric.mean_of(), Some(expected), "{metric}");
         }
         assert_eq!(RecordF1.right(&answers).unwrap(), [Some(true), None, Some(false), Some(false)]);
         assert_eq!(SquadF1.right(&answers).unwrap(), [true, true, false, false].map(Some));
@@ -85,7 +107,7 @@ mod tests {
             assert_eq!(metric.right(&answers).unwrap(), [true, false, false].map(Some), "{metric}");
         }
         assert_eq!(Accuracy.item_scores(&answers).unwrap().unwrap(), [100.0, 0.0, 0.0].map(Some));
-        assert_eq!(F1.item_scores(&answers).unwrap(), None);
+        assert_eq!((F1.item_scores(&answers).unwrap(), F1.mean_of()), (None, None));
         for metric in [Pearson, Spearman, MeanAbsoluteError, RootMeanSquaredError] {
             assert_eq!(metric.right(&answers).unwrap(), [None; 3], "{metric}");
         }

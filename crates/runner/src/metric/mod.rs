@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::Answer;
 pub use error::{MetricError, RowProblem};
-pub use items::ItemScores;
+pub use items::{ItemScores, MeanOf};
 pub use numbers::UNREADABLE;
 use question_answering::{exact_match, mean_of, normalize, token_f1};
 

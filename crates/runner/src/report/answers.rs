@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use polars::prelude::*;
 use rayon::prelude::*;
 
-use crate::results::{Record, ReportedSplit, Store, StoreError, predictions_file};
+use crate::metric::{MeanOf, Metric};
+use crate::results::{Record, ReportedSplit, SCORE, Store, StoreError, predictions_file};
 
 /// Answers of one cell.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +15,8 @@ pub struct CellAnswers {
     pub items: String,
     /// Whether each answer is right; `None` where answers are neither right nor wrong.
     pub right: Vec<Option<bool>>,
+    /// What the cell's score is the mean of, in hundredths of a percent; `None` where it is that of the split as a whole.
+    pub scores: Option<Vec<i16>>,
     pub distribution: Distribution,
 }
 
@@ -55,16 +58,35 @@ fn read(store: &Store, record: &Record, split: ReportedSplit) -> Result<Option<C
     let Some(items) = record.evidence.as_ref().and_then(|evidence| evidence.items.clone()) else {
         return Ok(None);
     };
-    let columns = ["split", "target", "prediction", "right"];
+    let mean_of = record.metric.parse::<Metric>().ok().and_then(Metric::mean_of);
+    let score = format!("{SCORE}{}", record.metric);
+    let mut columns = vec!["split", "target", "prediction", "right"];
+    columns.extend((mean_of == Some(MeanOf::Scores)).then_some(score.as_str()));
     let Some(frame) = store.read_columns(&predictions_file(&record.cell), Some(&columns))? else {
         return Ok(None);
     };
     // A table without these columns was not written by this program, whatever its checksum says.
-    Ok(summarize(&frame, split, record.labels().as_deref()).ok().map(|(right, distribution)| CellAnswers {
-        items,
-        right,
-        distribution,
-    }))
+    let Ok((right, distribution)) = summarize(&frame, split, record.labels().as_deref()) else {
+        return Ok(None);
+    };
+    let scores = match mean_of {
+        Some(MeanOf::Right) => Some(right.iter().flatten().map(|right| in_hundredths(*right)).collect()),
+        Some(MeanOf::Scores) => graded(&frame, split, &score).ok(),
+        None => None,
+    };
+    Ok(Some(CellAnswers { items, right, scores, distribution }))
+}
+
+/// The score of an item that is right or wrong.
+fn in_hundredths(right: bool) -> i16 {
+    if right { 10_000 } else { 0 }
+}
+
+/// The scores of a split's items that have one.
+fn graded(frame: &DataFrame, split: ReportedSplit, column: &str) -> PolarsResult<Vec<i16>> {
+    let (splits, scores) = (frame.column("split")?.str()?, frame.column(column)?.f64()?);
+    let own = splits.iter().zip(scores.iter()).filter(|(name, _)| *name == Some(split.name()));
+    Ok(own.filter_map(|(_, score)| Some((score? * 100.0).round() as i16)).collect())
 }
 
 fn summarize(
@@ -115,6 +137,7 @@ mod tests {
             "target" => ["0", "1", "0", "1"],
             "prediction" => ["0", "1", "1", ""],
             "right" => [Some(true), Some(true), Some(false), None],
+            "score_squad-f1" => [Some(0.0), Some(100.0), Some(66.666), None],
         )
         .unwrap();
         let labels = ["0", "1"].map(String::from);
@@ -130,5 +153,6 @@ mod tests {
         };
         assert_eq!(found, expected);
         assert_eq!(summarize(&frame, ReportedSplit::Validation, None).unwrap().0, [Some(true)]);
+        assert_eq!(graded(&frame, ReportedSplit::Test, "score_squad-f1").unwrap(), [10_000, 6667]);
     }
 }

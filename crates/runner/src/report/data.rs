@@ -14,6 +14,7 @@ use super::ledger::{LedgerRow, ledger};
 use super::offsets::{OffsetNorms, norms};
 use super::pairwise::{Pair, compare as compare_items};
 use super::published::compare as compare_published;
+use super::score_intervals::{ScoreIntervals, score_intervals};
 use super::sheet::{TaskSheet, method_names, sheets};
 use super::sweeps::{Sensitivity, sensitivities, trials};
 use crate::host;
@@ -77,6 +78,10 @@ pub struct TableCell {
     pub comparison: Comparison,
     /// Methods that share a letter are not separable; `None` where they were not compared.
     pub letters: Option<String>,
+    /// 95 % interval of the mean over other seeds and other items, by the hierarchical bootstrap; `None` where the score is
+    /// no mean over items, or the seeds have others.
+    pub sampled_low: Option<f64>,
+    pub sampled_high: Option<f64>,
 }
 
 impl AsRef<Comparison> for TableCell {
@@ -154,7 +159,7 @@ impl ReportData {
         let mut notes = report.notes.clone();
         notes.extend(of_statistics(&sheets, &answers));
         let in_percent: Vec<TaskSheet> = sheets.iter().filter(|sheet| !sheet.is_error()).cloned().collect();
-        let table = table(&report.rows, &sheets, &pairwise);
+        let table = table(&report.rows, &sheets, &pairwise, &score_intervals(&sheets, &answers));
         let across = compare_methods(&in_percent, &pairwise);
         Ok(Self {
             format: FORMAT,
@@ -198,7 +203,12 @@ fn groups(sheets: &[TaskSheet]) -> Vec<Group> {
     groups
 }
 
-fn table(rows: &[Comparison], sheets: &[TaskSheet], pairwise: &[Pair]) -> Vec<TableCell> {
+fn table(
+    rows: &[Comparison],
+    sheets: &[TaskSheet],
+    pairwise: &[Pair],
+    intervals: &ScoreIntervals,
+) -> Vec<TableCell> {
     let mut letters: BTreeMap<(&str, &str, String), String> = BTreeMap::new();
     for sheet in sheets {
         for found in letters_on_task(sheet, pairwise).unwrap_or_default() {
@@ -217,7 +227,13 @@ fn table(rows: &[Comparison], sheets: &[TaskSheet], pairwise: &[Pair]) -> Vec<Ta
         let task = if row.average { AVERAGE } else { row.task.as_str() };
         let key = (row.group.as_str(), task, row.method.clone());
         let letters = if row.probe { None } else { letters.get(&key).cloned() };
-        TableCell { comparison: row.clone(), letters }
+        let sampled = intervals.get(&[&*row.group, &*row.task, &*row.method]).filter(|_| !row.is_derived());
+        TableCell {
+            comparison: row.clone(),
+            letters,
+            sampled_low: sampled.map(|interval| interval.low),
+            sampled_high: sampled.map(|interval| interval.high),
+        }
     };
     rows.iter().map(cell).collect()
 }

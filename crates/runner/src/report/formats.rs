@@ -1,11 +1,12 @@
-//! The tables of a report as text for other programs: Markdown, LaTeX with booktabs, CSV.
+//! The tables of a report for other programs: Markdown, LaTeX with booktabs, CSV, Parquet.
 
 use std::fmt::Write;
 
 use clap::ValueEnum;
+use polars::prelude::{DataFrame, PolarsResult, df};
 
 use super::data::{ReportData, TableCell};
-use crate::results::{Block, blocks, score_text, thousands};
+use crate::results::{Block, blocks, score_text, thousands, to_frame};
 
 /// How tables are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -66,14 +67,30 @@ impl ReportData {
         text
     }
 
+    /// The columns of [`results::to_frame`](crate::results::to_frame), the letters, and the sampled intervals.
+    ///
+    /// # Errors
+    /// Never in practice: the columns have one length.
+    pub fn to_parquet(&self) -> PolarsResult<DataFrame> {
+        let mut frame = to_frame(&self.table)?;
+        let cells = || self.table.iter();
+        let more = df!(
+            "letters" => cells().map(|cell| cell.letters.as_deref()).collect::<Vec<_>>(),
+            "sampled_low" => cells().map(|cell| cell.sampled_low).collect::<Vec<_>>(),
+            "sampled_high" => cells().map(|cell| cell.sampled_high).collect::<Vec<_>>(),
+        )?;
+        frame.hstack_mut(more.columns())?;
+        Ok(frame)
+    }
+
     /// One line for each method and task, with all that is known of it.
     pub fn to_csv(&self) -> String {
         let mut text = String::from(
             "group,task,average,probe,method,metric,mean,deviation,low,high,seeds,diverged,trainable_parameters,\
-             seconds,peak_memory_bytes,letters\n",
+             seconds,peak_memory_bytes,letters,sampled_low,sampled_high\n",
         );
         let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-        for TableCell { comparison: cell, letters } in &self.table {
+        for TableCell { comparison: cell, letters, sampled_low, sampled_high } in &self.table {
             let fields = [
                 cell.group.clone(),
                 cell.task.clone(),
@@ -91,6 +108,8 @@ impl ReportData {
                 cell.seconds.to_string(),
                 cell.peak_memory_bytes.map(|bytes| bytes.to_string()).unwrap_or_default(),
                 letters.clone().unwrap_or_default(),
+                number(*sampled_low),
+                number(*sampled_high),
             ];
             let _ = writeln!(text, "{}", fields.map(|field| csv(&field)).join(","));
         }
@@ -117,7 +136,7 @@ fn caption(data: &ReportData) -> String {
     )
 }
 
-fn score(TableCell { comparison: cell, letters }: &TableCell) -> String {
+fn score(TableCell { comparison: cell, letters, .. }: &TableCell) -> String {
     let letters = letters.as_ref().map(|letters| format!(" {letters}")).unwrap_or_default();
     let text = |score| score_text(&cell.metric, score);
     match (cell.mean, cell.deviation) {
@@ -127,7 +146,7 @@ fn score(TableCell { comparison: cell, letters }: &TableCell) -> String {
     }
 }
 
-fn latex_score(TableCell { comparison: cell, letters }: &TableCell) -> String {
+fn latex_score(TableCell { comparison: cell, letters, .. }: &TableCell) -> String {
     let letters = letters.as_ref().map(|letters| format!("^{{{letters}}}")).unwrap_or_default();
     let text = |score| score_text(&cell.metric, score);
     match (cell.mean, cell.deviation) {
@@ -195,7 +214,7 @@ mod tests {
             seconds: 1.5,
             peak_memory_bytes: None,
         };
-        TableCell { comparison, letters: Some("ab".into()) }
+        TableCell { comparison, letters: Some("ab".into()), sampled_low: None, sampled_high: Some(91.5) }
     }
 
     fn data() -> ReportData {
@@ -222,5 +241,9 @@ mod tests {
             "{csv}"
         );
         assert_eq!(csv.lines().count(), 4);
+        assert!(
+            csv.lines().all(|line| line.ends_with(",ab,,91.5") || line.ends_with(",sampled_high")),
+            "{csv}"
+        );
     }
 }

@@ -13,6 +13,7 @@ mod offsets;
 mod page;
 mod pairwise;
 mod published;
+mod score_intervals;
 mod sheet;
 mod summary;
 mod sweeps;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::answers::CellAnswers;
 use super::data::ReportData;
 use super::sheet::{MethodSheet, TaskSheet, pairs};
-use crate::statistics::{holm, mcnemar_exact, paired_bootstrap};
+use crate::statistics::{hierarchical_bootstrap, holm, mcnemar_exact};
 
 /// Two methods on one task, over the items of all seeds that both have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,6 +51,11 @@ const MOST_RESAMPLES: usize = 2000;
 const FEWEST_RESAMPLES: usize = 100;
 const DRAWS: usize = 2_000_000_000;
 
+/// Resamples of each of several bootstraps that draw from so many answers in all.
+pub(super) fn resamples(answers: usize) -> usize {
+    (DRAWS / answers.max(1)).clamp(FEWEST_RESAMPLES, MOST_RESAMPLES)
+}
+
 /// Compares every pair of methods on every task whose items are right or wrong.
 pub(super) fn compare(sheets: &[TaskSheet], answers: &BTreeMap<String, CellAnswers>) -> Vec<Pair> {
     let matched: Vec<(&TaskSheet, Matched)> = sheets
@@ -62,7 +67,7 @@ pub(super) fn compare(sheets: &[TaskSheet], answers: &BTreeMap<String, CellAnswe
         })
         .collect();
     let items: usize = matched.iter().map(|(_, matched)| matched.items()).sum();
-    let resamples = (DRAWS / items.max(1)).clamp(FEWEST_RESAMPLES, MOST_RESAMPLES);
+    let resamples = resamples(items);
     let all = matched.par_iter().map(|(sheet, matched)| matched.compare(sheet.task, resamples));
     let mut all: Vec<Pair> = all.collect();
     for of_task in all.chunk_by_mut(|a, b| a.task == b.task) {
@@ -111,7 +116,7 @@ impl<'a> Matched<'a> {
         // Seeds of one task have one test set; where an item's answer is unknown in one of them, the pooled counts stand.
         let is_rectangular = differences.iter().all(|seed| seed.len() == differences[0].len());
         let interval = match is_rectangular {
-            true => paired_bootstrap(&differences, resamples, 1.0 - LEVEL, &mut rng),
+            true => hierarchical_bootstrap(&differences, resamples, 1.0 - LEVEL, &mut rng),
             false => None,
         };
         let p = mcnemar_exact(only_a, only_b);

@@ -264,8 +264,9 @@ pub fn seeds_text(seeds: &[u64]) -> String {
 ///
 /// # Errors
 /// Never in practice: the columns have one length.
-pub fn to_frame(rows: &[Comparison]) -> PolarsResult<DataFrame> {
-    let texts = |f: fn(&Comparison) -> &str| rows.iter().map(f).collect::<Vec<&str>>();
+pub fn to_frame<T: AsRef<Comparison>>(rows: &[T]) -> PolarsResult<DataFrame> {
+    let rows: Vec<&Comparison> = rows.iter().map(T::as_ref).collect();
+    let texts = |f: fn(&Comparison) -> &str| rows.iter().map(|row| f(row)).collect::<Vec<&str>>();
     df!(
         "group" => texts(|r| &r.group),
         "task" => texts(|r| &r.task),

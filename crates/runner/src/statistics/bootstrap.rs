@@ -28,36 +28,34 @@ pub fn stratified_bootstrap(
     percentile_interval(statistics.collect(), level)
 }
 
-/// The hierarchical bootstrap's percentile interval of the mean difference of two methods, from the differences of
-/// each seed's items: every resample draws seeds, then items, the same for all its seeds, since seeds share the
-/// test set. It so covers new seeds and new items. Differences are whole numbers, such as 1 where only the first method
-/// is right and -1 where only the second is. `None` without resamples, seeds or items.
+/// The hierarchical bootstrap's percentile interval of a mean over the items of all seeds: every resample draws seeds,
+/// then items, the same for all its seeds, since seeds share the test set. It so covers new seeds and new items. Values
+/// are whole numbers: of one method, what each item is worth; of a pair of methods, say, 1 where only the first is right
+/// and -1 where only the second is. `None` without resamples, seeds or items.
 ///
 /// # Panics
 ///
 /// If seeds differ in their number of items, or the level is not between 0 and 1, both excluded.
-pub fn paired_bootstrap<S: AsRef<[i8]>>(
-    differences: &[S],
+pub fn hierarchical_bootstrap<V: Copy + Into<i32>>(
+    seeds: &[impl AsRef<[V]>],
     resamples: usize,
     level: f64,
     rng: &mut impl Rng,
 ) -> Option<Interval> {
-    let items = differences.first()?.as_ref().len();
-    assert!(differences.iter().all(|seed| seed.as_ref().len() == items), "every seed needs the same items");
+    let items = seeds.first()?.as_ref().len();
+    assert!(seeds.iter().all(|seed| seed.as_ref().len() == items), "every seed needs the same items");
     if items == 0 {
         return None;
     }
     let item = below(items);
-    let mut seeds = vec![0; differences.len()];
+    let mut drawn = vec![0; seeds.len()];
     let mut sums = vec![0_i32; items];
     let means = (0..resamples).map(|_| {
-        draw(&mut seeds, rng);
-        // Adding up the drawn seeds first leaves one look-up per drawn item, whatever the differences are.
+        draw(&mut drawn, rng);
+        // Adding up the drawn seeds first leaves one look-up per drawn item, whatever the values are.
         sums.fill(0);
-        for &seed in &seeds {
-            sums.iter_mut()
-                .zip(differences[seed].as_ref())
-                .for_each(|(sum, difference)| *sum += i32::from(*difference));
+        for &seed in &drawn {
+            sums.iter_mut().zip(seeds[seed].as_ref()).for_each(|(sum, value)| *sum += (*value).into());
         }
         let total: i64 = (0..items).map(|_| i64::from(sums[item.sample(rng) as usize])).sum();
         total as f64 / (items * seeds.len()) as f64
@@ -128,15 +126,16 @@ mod tests {
     #[test]
     fn shared_items_do_not_average_out_over_seeds() {
         let items: Vec<i8> = (0..400_i16).map(|i| (i % 3 - 1) as i8).collect();
-        let one = paired_bootstrap(&[&items], 20_000, 0.95, &mut rng()).unwrap();
-        let copies = paired_bootstrap(&[&items, &items, &items, &items], 20_000, 0.95, &mut rng()).unwrap();
+        let one = hierarchical_bootstrap(&[&items], 20_000, 0.95, &mut rng()).unwrap();
+        let copies =
+            hierarchical_bootstrap(&[&items, &items, &items, &items], 20_000, 0.95, &mut rng()).unwrap();
         assert!((spread(copies) / spread(one) - 1.0).abs() < 0.05, "{one:?} and {copies:?}");
     }
 
     #[test]
     fn seeds_that_differ_widen_the_interval() {
         let seeds: Vec<Vec<i8>> = (0..20).map(|seed| vec![seed; 50]).collect();
-        let interval = paired_bootstrap(&seeds, 20_000, 0.95, &mut rng()).unwrap();
+        let interval = hierarchical_bootstrap(&seeds, 20_000, 0.95, &mut rng()).unwrap();
         let error = ((20.0 * 20.0 - 1.0) / 12.0 / 20.0_f64).sqrt();
         assert!((spread(interval) / error - 1.0).abs() < 0.05, "{interval:?}");
     }
@@ -145,7 +144,7 @@ mod tests {
     fn the_same_seed_gives_the_same_interval() {
         let items: Vec<i8> = (0..50).collect();
         let interval =
-            |seed| paired_bootstrap(&[&items], 200, 0.9, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+            |seed| hierarchical_bootstrap(&[&items], 200, 0.9, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
         assert_eq!(interval(1), interval(1));
         assert_ne!(interval(1), interval(2));
     }
@@ -155,14 +154,14 @@ mod tests {
         assert_eq!(stratified_bootstrap(&[], 10, 0.95, &mut rng(), |_| 1.0), None);
         assert_eq!(stratified_bootstrap(&[2, 0], 10, 0.95, &mut rng(), |_| 1.0), None);
         assert_eq!(stratified_bootstrap(&[2], 0, 0.95, &mut rng(), |_| 1.0), None);
-        assert_eq!(paired_bootstrap::<Vec<i8>>(&[], 10, 0.95, &mut rng()), None);
-        assert_eq!(paired_bootstrap(&[[], []], 10, 0.95, &mut rng()), None);
-        assert_eq!(paired_bootstrap(&[[1]], 0, 0.95, &mut rng()), None);
+        assert_eq!(hierarchical_bootstrap::<i8>(&[[]; 0], 10, 0.95, &mut rng()), None);
+        assert_eq!(hierarchical_bootstrap::<i8>(&[[], []], 10, 0.95, &mut rng()), None);
+        assert_eq!(hierarchical_bootstrap(&[[1_i8]], 0, 0.95, &mut rng()), None);
     }
 
     #[test]
     #[should_panic(expected = "every seed needs the same items")]
     fn seeds_with_different_items_are_refused() {
-        paired_bootstrap(&[vec![1, 2], vec![1]], 10, 0.95, &mut rng());
+        hierarchical_bootstrap(&[vec![1_i8, 2], vec![1]], 10, 0.95, &mut rng());
     }
 }

@@ -14,7 +14,7 @@ mod rliable;
 mod student;
 mod wilcoxon;
 
-pub use bootstrap::{paired_bootstrap, stratified_bootstrap};
+pub use bootstrap::{hierarchical_bootstrap, stratified_bootstrap};
 pub use detectable::detectable_difference;
 pub use holm::holm;
 pub use interval::{Interval, deviation, mean, t_interval};

@@ -6,7 +6,7 @@ function comparisonSection() {
   return {
     id: "comparison",
     title: "Comparison",
-    help: "Mean score over seeds in percent ± standard deviation; the best of a column is bold, and shaded scores are not separable from it. Methods that share a letter on a task are not separable there. Click a heading to sort; point at a score, or reach it with Tab and the arrow keys, for its 95 % interval and the score of each seed.",
+    help: "Mean score over seeds in percent ± standard deviation; the best of a column is bold, and shaded scores are not separable from it. Methods that share a letter on a task are not separable there. Click a heading to sort; point at a score, or reach it with Tab and the arrow keys, for its 95 % intervals (over seeds by Student’s t, over seeds and items by the bootstrap) and the score of each seed.",
     present: scoreRows().length > 0,
     build: (body) => buildTables(body, false),
   };
@@ -147,7 +147,8 @@ function scoreTip(row, method, task, rows) {
     `${method}, ${task}`,
     [row.metric ?? "mean", `${fixed(row.mean, 2)} %`],
     isNumber(row.deviation) && ["standard deviation", fixed(row.deviation, 2)],
-    isNumber(row.low) && ["95 % interval", interval(row.low, row.high, 2)],
+    isNumber(row.low) && ["95 % interval over seeds", interval(row.low, row.high, 2)],
+    isNumber(row.sampled_low) && ["95 % interval over seeds and items", interval(row.sampled_low, row.sampled_high, 2)],
     ["seeds", `${anyText(row.seeds)}${row.diverged > 0 ? `, ${row.diverged} diverged` : ""}`],
     ...cells.slice(0, 10).map(seedLine),
     row.letters && ["not separable from", inseparable.map((name) => shortened(name, 30)).join(", ") || "none"],
