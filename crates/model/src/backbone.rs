@@ -12,6 +12,7 @@ use crate::Error;
 use crate::batch::{Batch, Padding, Rows, Widths};
 use crate::context::{Context, Memory};
 use crate::device::is_host;
+use crate::distillation::distance;
 use crate::dropout::Dropout;
 use crate::generation_config;
 use crate::layout::Layout;
@@ -268,7 +269,8 @@ impl dyn Backbone + '_ {
         Parameters::init(declared, seeds, self.layout(), self.weights(), tokenize, sources)
     }
 
-    /// The sources of a method as they are before they train: what is measured needs no better ones.
+    /// The sources of a method, and those that they have themselves, as they are before they train: what is measured
+    /// needs no better ones.
     ///
     /// # Errors
     /// When a setting of a source asks for what the backbone does not have.
@@ -280,15 +282,23 @@ impl dyn Backbone + '_ {
     ) -> Result<Vec<SourceTensors>, String> {
         let untrained = |spec: SourceSpec| {
             let built = spec.build().map_err(|problem| problem.to_string())?;
-            Ok(SourceTensors::of(&self.start(built.method.as_ref(), &[seed], tokenize)?))
+            let (method, own) = (built.method.as_ref(), built.method.sources());
+            let sources =
+                if own.is_empty() { Vec::new() } else { self.untrained_sources(method, seed, tokenize)? };
+            Ok(SourceTensors::of(&self.start_from(&sources, method, &[seed], tokenize)?))
         };
         method.sources().into_iter().map(untrained).collect()
     }
 
     /// Teacher-forced logits: `[runs, batch, target length, vocab_size]`.
     pub fn target_logits(&self, adaptation: &Adaptation, batch: &Batch) -> Tensor<4> {
+        self.target_state(adaptation, batch).states
+    }
+
+    /// What the last stage of that forward pass gives: the logits, and what was made of the sources.
+    pub fn target_state(&self, adaptation: &Adaptation, batch: &Batch) -> State {
         let pass = self.pass(adaptation, &batch.source, None);
-        self.run_stages(&pass, batch, 0..self.stages(), None).states
+        self.run_stages(&pass, batch, 0..self.stages(), None)
     }
 
     /// Some stages of a forward pass, after those that gave the state.
@@ -317,6 +327,14 @@ impl dyn Backbone + '_ {
     /// What the method adds to the training loss, `[runs]`.
     pub fn penalty(&self, adaptation: &Adaptation, batch: &Batch) -> Option<Tensor<1>> {
         adaptation.method.penalty(self.pass(adaptation, &batch.source, None).context())
+    }
+
+    /// What the distance of the last state from that of the method's teacher adds to the training loss, `[runs]`, or a
+    /// slice's share of it.
+    pub fn distillation(&self, adaptation: &Adaptation, last: &State, batch: &Batch) -> Option<Tensor<1>> {
+        let teacher = adaptation.method.teacher()?;
+        let taught = self.target_state(&Adaptation::new(teacher.method, adaptation.parameters), batch);
+        Some(distance(last, &taught, batch, teacher.temperature) * teacher.weight)
     }
 
     /// Log-probability of each whole target, EOS token included: `[runs, batch]`.
@@ -389,12 +407,18 @@ impl dyn Backbone + '_ {
 /// The loss of [`Backbone::target_loss`], from the logits of all target tokens.
 pub(crate) fn loss(logits: Tensor<4>, batch: &Batch) -> Tensor<1> {
     let log_probabilities = token_log_probabilities(logits, batch);
-    let total = ops::sum_rows(ops::sum_tokens(log_probabilities));
+    mean_over_tokens(log_probabilities, batch).neg()
+}
+
+/// The mean of values of target tokens, 0 for padding, `[runs, batch, target length]`; of a slice, its share of the mean
+/// of the whole batch: `[runs]`.
+pub(crate) fn mean_over_tokens(values: Tensor<3>, batch: &Batch) -> Tensor<1> {
+    let total = ops::sum_rows(ops::sum_tokens(values));
     let tokens = match &batch.slice {
         Some(slice) => slice.tokens.clone(),
         None => ops::sum_rows(ops::sum_tokens(batch.target.mask.clone())),
     };
-    (total / tokens).neg()
+    total / tokens
 }
 
 /// Log-probability of each target token, 0 for padding: `[runs, batch, target length]`.

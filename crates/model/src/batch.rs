@@ -67,6 +67,17 @@ impl Rows {
         let (mut rows, []) = upload(&[Padded::new(sources, padding.id, padding.source)], [], device);
         rows.remove(0)
     }
+
+    /// The same rows with the task of each, `[runs][batch]`.
+    ///
+    /// # Panics
+    /// When there are more or fewer tasks than rows.
+    pub fn of_tasks(self, tasks: &[Vec<u32>]) -> Self {
+        let [runs, batch, _] = self.ids.dims();
+        let tasks: Vec<i64> = tasks.iter().flatten().map(|&task| i64::from(task)).collect();
+        let tasks = Tensor::from_data(TensorData::new(tasks, [runs, batch]), &self.ids.device());
+        Self { tasks: Some(tasks), ..self }
+    }
 }
 
 /// Sends lists of rows, and lists of numbers, to the device in one transfer.
@@ -181,6 +192,17 @@ impl Batch {
             Some(Self { source, target, slice: Some(Slice { first_row, tokens: tokens.clone().float() }) })
         };
         firsts.into_iter().map_while(&mut next).collect()
+    }
+
+    /// Says which task each row of the whole batch is of, `[runs][batch]`; a slice takes those of its own rows.
+    ///
+    /// # Panics
+    /// When there are fewer tasks than rows.
+    pub fn tell_tasks(&mut self, tasks: &[Vec<u32>]) {
+        let first = self.slice.as_ref().map_or(0, |slice| slice.first_row);
+        let [_, count, _] = self.source.ids.dims();
+        let own: Vec<Vec<u32>> = tasks.iter().map(|run| run[first..first + count].to_vec()).collect();
+        self.source = self.source.clone().of_tasks(&own);
     }
 }
 

@@ -72,6 +72,16 @@ pub trait Method: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// How many tasks of a mixture the method tells apart, by [`Context::tasks`]; `None` where all rows are alike to it.
+    fn tasks(&self) -> Option<usize> {
+        None
+    }
+
+    /// What a training learns from beside the targets.
+    fn teacher(&self) -> Option<Teacher> {
+        None
+    }
+
     /// Longest source that the method can take, in tokens; `None` where any length will do.
     fn max_source_length(&self) -> Option<usize> {
         None
@@ -217,6 +227,17 @@ pub trait Method: Debug + Send + Sync {
         let _ = (context, table);
         None
     }
+}
+
+/// The same backbone under another method, which reads the parameters of the one that trains and changes none.
+#[derive(Debug, Clone, Copy)]
+pub struct Teacher {
+    /// The other method.
+    pub method: &'static dyn Method,
+    /// What its part of the loss counts for, beside 1 for the targets.
+    pub weight: f64,
+    /// What logits are divided by before they are compared.
+    pub temperature: f64,
 }
 
 /// How far a training has come.

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::parameters::{Parameter, Parameters};
-use crate::peft;
+use crate::{Method, peft};
 
 /// The setting of a method that lists its source tasks.
 pub const SOURCES: &str = "sources";
+
+/// What joins the names of tasks to that of their mixture.
+pub const MIXTURE: &str = "+";
 
 /// A training of another method on another task, whose result a method starts from.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,4 +89,34 @@ impl SourceSpec {
     pub fn build(&self) -> Result<peft::ConfiguredMethod, crate::Error> {
         peft::build(self.method, &self.settings)
     }
+}
+
+/// Most stages of a method before its own training.
+const MOST_STAGES: usize = 8;
+
+/// The sources of a method, and those that they have themselves, each once and after its own.
+///
+/// # Errors
+/// When a setting of a source is wrong, or there is no end of stages.
+pub fn all_sources(method: &dyn Method) -> Result<Vec<SourceSpec>, String> {
+    let mut all = Vec::new();
+    add_sources(method, MOST_STAGES, &mut all)?;
+    Ok(all)
+}
+
+fn add_sources(method: &dyn Method, stages: usize, all: &mut Vec<SourceSpec>) -> Result<(), String> {
+    for spec in method.sources() {
+        if stages == 0 {
+            return Err(format!(
+                "`{}` has sources that have sources, more than {MOST_STAGES} deep",
+                spec.method
+            ));
+        }
+        if !all.contains(&spec) {
+            let built = spec.build().map_err(|problem| problem.to_string())?;
+            add_sources(built.method.as_ref(), stages - 1, all)?;
+            all.push(spec);
+        }
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use common::{
     relative_error, values,
 };
 use peft_model::peft::ConfiguredMethod;
-use peft_model::{Adaptation, Backbone, Init, Parameter, Parameters, SourceTensors};
+use peft_model::{Adaptation, Backbone, Batch, Init, Parameter, Parameters, SourceTensors};
 use serde_json::json;
 
 fn from_fixture(
@@ -157,6 +157,53 @@ fn rows_have_the_adapters_of_their_tasks() {
 }
 
 #[test]
+fn a_student_comes_near_the_teacher_of_each_rows_task_as_the_reference_does() {
+    for variant in VARIANTS {
+        let (backbone, expected) = (backbone(variant), Expected::read(variant));
+        let of = |name: &str| expected.floats(&format!("mpt-source/{name}"));
+        let tasks = ["rte", "cola", "mrpc"];
+        let settings = json!({"prompt": {"length": 6}, "sources": tasks, "temperature": 2.0});
+        let built = method("mpt-source", settings);
+        let parameters = from_fixture(&built, backbone.as_ref(), &expected, "mpt-source").tracked();
+        let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
+        let tasks: Vec<u32> = expected.ints("mpt-source/tasks").into_iter().map(|task| task as u32).collect();
+        let rows = expected.rows();
+        let pairs: Vec<(&[u32], &[u32])> = rows.iter().map(|(s, t)| (&s[..], &t[..])).collect();
+        let (mut loss, mut added, mut gradients) = (0.0, 0.0, vec![Vec::new(); 3]);
+        // Whole, then in slices whose parts add up to it.
+        for most in [rows.len(), 3] {
+            let (mut losses, mut parts, mut sums) = (0.0, 0.0, vec![None; 4]);
+            for mut batch in Batch::slices(&[pairs.clone()], most, 0, &device()) {
+                batch.tell_tasks(std::slice::from_ref(&tasks));
+                let last = backbone.target_state(&adaptation, &batch);
+                let part = backbone.distillation(&adaptation, &last, &batch).unwrap();
+                let loss = backbone.target_loss(&adaptation, &batch);
+                (losses, parts) =
+                    (losses + values(loss.clone().inner())[0], parts + values(part.clone().inner())[0]);
+                let own = parameters.take_gradients(&mut (loss + part).sum().backward());
+                for (sum, own) in sums.iter_mut().zip(own) {
+                    *sum = match (sum.take(), own) {
+                        (Some(sum), Some(own)) => Some(sum + own),
+                        (sum, own) => sum.or(own),
+                    };
+                }
+            }
+            assert!(sums[3].is_none(), "the teachers' prompts do not train");
+            (loss, added) = (losses, parts);
+            gradients = sums.into_iter().flatten().map(values).collect();
+            let errors = [relative_error(&[loss], &of("loss")), relative_error(&[added], &of("added"))];
+            println!("{variant}, at most {most} rows: relative errors {errors:?}");
+            assert!(errors.iter().all(|error| *error < 1e-5), "{variant}: {errors:?}");
+            for (parameter, gradient) in parameters.declared().iter().zip(&gradients) {
+                let error = relative_error(gradient, &of(&format!("gradient/{}", parameter.name)));
+                assert!(error < 1e-4, "{variant} {}: {error:.1e}", parameter.name);
+            }
+        }
+        assert!(loss > 0.0 && added > 0.0 && gradients.len() == 3);
+    }
+}
+
+#[test]
 fn methods_with_sources_start_from_what_these_trained() {
     for variant in VARIANTS {
         let (backbone, expected) = (backbone(variant), Expected::read(variant));
@@ -171,7 +218,11 @@ fn methods_with_sources_start_from_what_these_trained() {
         let sources: Vec<SourceTensors> = prompts.chunks(length * d).map(trained).collect();
         let start = |name: &str, sources: &[SourceTensors]| {
             let tasks: Vec<String> = (0..sources.len()).map(|i| format!("task {i}")).collect();
-            let built = method(name, json!({"prompt": {"length": length}, "sources": tasks}));
+            let mut settings = json!({"prompt": {"length": length}, "sources": tasks});
+            if name == "mpt" {
+                settings["source_stage"] = "rank-one-fit".into();
+            }
+            let built = method(name, settings);
             let started =
                 backbone.start_from(sources, built.method.as_ref(), &[1, 2], &common::tokenize).unwrap();
             assert_eq!(started.declared().len(), started.values().len());
@@ -186,6 +237,21 @@ fn methods_with_sources_start_from_what_these_trained() {
             assert!(error < 1e-5, "{variant} {name}: {error:.1e}");
         }
 
+        let mixture = method("mpt-source", json!({"prompt": {"length": length}, "sources": ["a", "b", "c"]}));
+        let mixture = from_fixture(&mixture, backbone.as_ref(), &expected, "mpt-source");
+        let target = method("mpt", json!({"prompt": {"length": length}, "sources": ["a", "b", "c"]}));
+        let sources = [SourceTensors::of(&mixture)];
+        let target = backbone.start_from(&sources, target.method.as_ref(), &[1], &common::tokenize).unwrap();
+        for (parameter, values) in target.declared().iter().zip(target.run_to_host(0)) {
+            let trained = expected.floats(&format!("mpt-source/value/{}", parameter.name));
+            let of_tasks = trained.chunks(values.len());
+            let mean =
+                |at: usize| of_tasks.clone().map(|of_task| of_task[at]).sum::<f32>() / of_tasks.len() as f32;
+            let means: Vec<f32> = (0..values.len()).map(mean).collect();
+            assert!(relative_error(&values, &means) < 1e-6, "{variant} {}", parameter.name);
+        }
+
+        let sources: Vec<SourceTensors> = prompts.chunks(length * d).map(trained).collect();
         let built = method("spot", json!({"prompt": {"length": length + 1}}));
         let refused = |sources: &[SourceTensors]| {
             backbone.start_from(sources, built.method.as_ref(), &[1], &common::tokenize).unwrap_err()

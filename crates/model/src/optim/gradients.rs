@@ -26,8 +26,8 @@ pub(super) struct Objective<'a> {
 impl<'a> Objective<'a> {
     /// The loss of each run, `[runs]`, and the gradients of its share, from a graph that keeps every activation.
     pub(super) fn gradients(&self) -> (Tensor<1>, Gradients) {
-        let loss = self.backbone.target_loss(&self.adaptation(self.tracked), self.batch);
-        let objective = self.objective(loss.clone());
+        let state = self.backbone.target_state(&self.adaptation(self.tracked), self.batch);
+        let (loss, objective) = self.objective(state);
         // What depends on no parameter has no gradients.
         let gradients = match objective.is_tracked() {
             true => self.tracked.take_gradients(&mut objective.backward()),
@@ -72,23 +72,23 @@ impl<'a> Objective<'a> {
         let before = before.detached();
         let (tracked, stage) = (self.adaptation(self.tracked), self.backbone.stages() - 1);
         let after = self.backbone.target_stage(&tracked, self.batch, stage, Some(before.clone()));
-        let loss = loss(after.states, self.batch);
-        let mut graph = self.objective(loss.clone()).backward();
+        let (loss, objective) = self.objective(after);
+        let mut graph = objective.backward();
         let of_parameters = self.tracked.take_gradients(&mut graph);
         (loss.inner(), of_parameters, before.gradients(&graph))
     }
 
-    /// What the gradients are of: `[1]`.
-    fn objective(&self, loss: Tensor<1>) -> Tensor<1> {
+    /// The loss of the last state, `[runs]`, and what the gradients are of, `[1]`: all runs' losses with what the method
+    /// adds, and with the distance from its teacher.
+    fn objective(&self, last: State) -> (Tensor<1>, Tensor<1>) {
         let penalty = match self.penalty {
             true => self.backbone.penalty(&self.adaptation(self.tracked), self.batch),
             false => None,
         };
-        let each = match penalty {
-            Some(penalty) => loss + penalty,
-            None => loss,
-        };
-        each.sum() * self.share
+        let distillation = self.backbone.distillation(&self.adaptation(self.tracked), &last, self.batch);
+        let loss = loss(last.states, self.batch);
+        let each = [penalty, distillation].into_iter().flatten().fold(loss.clone(), |sum, more| sum + more);
+        (loss, each.sum() * self.share)
     }
 
     fn adaptation(&self, parameters: &'a Parameters) -> Adaptation<'a> {

@@ -14,17 +14,17 @@
 //! Defaults are those of the authors' `hyperformer++.json`: a reduction of 32, embeddings of 64 before and after the
 //! projection, GELU by its tanh approximation, norms that train, a learning rate of 3e-4. The hidden width of 128, the
 //! layer norm of `I` with an epsilon of 1e-6 and that after the adapter with torch's 1e-5 are from their code, which has
-//! no LN before the adapter. The paper trains eight tasks at once; a run here has as many as `tasks` says, and rows of a
-//! batch that does not tell its tasks, as well as all rows where there is one, are of the first. With one task its
-//! embedding is a bias to the projection, and what is left is sharing between blocks.
+//! no LN before the adapter. The paper trains eight tasks at once: so does a mixture of so many, with `tasks = 8`. With
+//! one task its embedding is a bias to the projection, and what is left is sharing between blocks.
 //!
 //! What goes wrong: generated scales start near zero (deviation 0.01), so adapters start near the identity and learn
 //! slowly at first.
 
-use burn::tensor::{Int, Tensor, activation};
+use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use super::adapter::Nonlinearity;
+use super::tasks::of_rows;
 use super::{Registered, Validate, learning_rate, positive};
 use crate::layout::{Branch, Layout, Stack, SublayerKind};
 use crate::ops::{affine_per_run, layer_norm_per_run};
@@ -129,6 +129,10 @@ impl Method for HyperFormer {
         vec![(Group::NETWORK, self.learning_rate)]
     }
 
+    fn tasks(&self) -> Option<usize> {
+        (self.tasks > 1).then_some(self.tasks)
+    }
+
     fn sublayer(&self, context: &Context, branch: &Branch, output: Tensor<4>) -> Tensor<4> {
         let Some(position) = POSITIONS.iter().position(|kind| *kind == branch.at.kind) else { return output };
         let [runs, batch, length, d] = output.dims();
@@ -138,10 +142,9 @@ impl Method for HyperFormer {
         let (groups, rows) = if tasks.is_some() { (runs * batch, 1) } else { (runs, batch) };
         let generated = |part: &str| -> Tensor<2> {
             let of_tasks = affine(context, branch.at.stack, part, embedding.clone());
-            let width = of_tasks.dims()[3];
             match tasks {
-                Some(tasks) => of_tasks.reshape([runs * self.tasks, width]).select(0, self.rows(tasks)),
-                None => of_tasks.narrow(2, 0, 1).reshape([runs, width]),
+                Some(tasks) => of_rows(of_tasks.squeeze_dim(1), tasks),
+                None => of_tasks.narrow(2, 0, 1).squeeze_dims(&[1, 2]),
             }
         };
         let r = d / self.reduction;
@@ -190,13 +193,6 @@ impl HyperFormer {
         let projected = affine(context, stack, "projection.2", hidden);
         let norm = |part: &str| context.parameters.get::<2>(&name(stack, part));
         layer_norm_per_run(projected, norm("norm.weight"), norm("norm.bias"), 1e-6)
-    }
-
-    /// Where each row's task is among those of all runs: `[runs, batch]` to `[runs x batch]`.
-    fn rows(&self, tasks: &Tensor<2, Int>) -> Tensor<1, Int> {
-        let [runs, _] = tasks.dims();
-        let first = Tensor::<1, Int>::arange(0..runs as i64, &tasks.device()) * self.tasks as i64;
-        (tasks.clone() + first.unsqueeze_dim(1)).reshape([-1])
     }
 }
 

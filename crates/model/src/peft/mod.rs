@@ -24,6 +24,7 @@ mod lora;
 mod low_rank;
 mod lst;
 mod mpt;
+mod mpt_source;
 mod p_tuning;
 mod p_tuning_v2;
 mod prefix_tuning;
@@ -35,6 +36,7 @@ mod rslora;
 mod source_prompts;
 mod spot;
 mod targets;
+mod tasks;
 mod vera;
 
 use std::sync::{PoisonError, RwLock};
@@ -75,6 +77,7 @@ pub static METHODS: &[Registered] = &[
     spot::REGISTERED,
     attempt::REGISTERED,
     mpt::REGISTERED,
+    mpt_source::REGISTERED,
 ];
 
 /// Methods of other crates.
@@ -232,6 +235,7 @@ mod tests {
         // "77.6k": the shared prompt and two factors.
         assert_eq!(trainable("mpt", json!({})), 77_668);
         assert_eq!(trainable("mpt", json!({"prompt": {"length": 60}})), 60 * 768 + 60 + 768);
+        assert_eq!(trainable("mpt-source", json!({})), 100 * 768 + 6 * (100 + 768));
     }
 
     #[test]
@@ -332,7 +336,9 @@ mod tests {
             ("attempt", "sources", json!([])),
             ("attempt", "temperature", json!(0)),
             ("mpt", "sources", json!(["qqp", "qqp"])),
-            ("mpt", "source_stage", json!("multitask-distillation")),
+            ("mpt", "distillation", json!({"weight": -1.0})),
+            ("mpt-source", "temperature", json!(0)),
+            ("mpt-source", "weight", json!("much")),
         ] {
             let error = build(name, json!({key: value}).as_object().unwrap()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(key), "{error}");

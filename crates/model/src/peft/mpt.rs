@@ -4,23 +4,23 @@
 //! task (equation 1). Parameters: `length x d_model + length + d_model`, 77,668 of T5-base (the paper's 77.6k). It acts on
 //! the encoder's input alone. Learning rates are the paper's two: 0.3 for the shared prompt, 0.4 for the factors.
 //!
-//! The published source stage trains P and the factors of all source tasks on a mixture of these tasks, with a loss that
-//! distills the tasks' own prompts (equations 2 to 5). It is not here: trainings have the rows of one task. Instead P and
-//! the factors are fitted to source prompts that were tuned one by one, and the target starts from P and the mean of the
-//! factors, as in the paper. `source_stage` names that; scores under it are not those of the published method.
+//! Both start from a source stage. As published, `source_stage = "multitask-distillation"`, it is one training on the
+//! mixture of the source tasks, which mpt_source.rs describes: the target starts from its P, and from the mean of its
+//! tasks' factors. `"rank-one-fit"` spares that training: P and the factors are fitted to source prompts that were tuned
+//! one by one. Scores under it are not those of the published method.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::mpt_source::{Distillation, MptSource};
 use super::prompt::{NAME, prepend_vectors};
 use super::source_prompts::{SIX_TASKS, SourcePrompt, TargetPrompt, prompts, validate_tasks};
 use super::{Registered, Validate, learning_rate};
 use crate::layout::{Layout, Stack};
 use crate::ops::linear_per_run;
-use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec};
+use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec, SourceTensors};
 
-pub(super) const REGISTERED: Registered =
-    Registered::new::<Mpt>("mpt", "MPT (rank-one fit)", "Wang et al. 2023");
+pub(super) const REGISTERED: Registered = Registered::new::<Mpt>("mpt", "MPT", "Wang et al. 2023");
 
 /// A shared prompt times rank-one factors, before the encoder's input embeddings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ pub(super) struct Mpt {
     pub source_prompt: SourcePrompt,
     /// How the shared prompt and the factors come from the source tasks.
     pub source_stage: SourceStage,
+    /// How the training on the mixture of the source tasks goes, where there is one.
+    pub distillation: Distillation,
     /// Learning rate of the factors.
     pub learning_rate: f64,
 }
@@ -42,10 +44,10 @@ pub(super) struct Mpt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum SourceStage {
-    /// Fitted to prompts that were tuned on one task each; not as published.
-    RankOneFit,
     /// Trained on all source tasks at once, as published.
     MultitaskDistillation,
+    /// Fitted to prompts that were tuned on one task each; not as published.
+    RankOneFit,
 }
 
 impl Default for Mpt {
@@ -54,7 +56,8 @@ impl Default for Mpt {
             prompt: TargetPrompt { length: 100, learning_rate: 0.3 },
             sources: SIX_TASKS.map(String::from).into(),
             source_prompt: SourcePrompt::default(),
-            source_stage: SourceStage::RankOneFit,
+            source_stage: SourceStage::MultitaskDistillation,
+            distillation: Distillation::default(),
             learning_rate: 0.4,
         }
     }
@@ -65,25 +68,29 @@ impl Validate for Mpt {
         self.prompt.validate()?;
         validate_tasks(&self.sources)?;
         self.source_prompt.validate()?;
-        if self.source_stage == SourceStage::MultitaskDistillation {
-            return Err("`source_stage` is \"multitask-distillation\", the published one, which needs trainings on a \
-                        mixture of tasks that the program does not have; \"rank-one-fit\" starts from prompts of single \
-                        tasks instead"
-                .into());
-        }
+        self.distillation.validate()?;
         learning_rate("learning_rate", self.learning_rate)
     }
 }
 
-const POSITION_FACTOR: &str = "position_factor";
-const FEATURE_FACTOR: &str = "feature_factor";
+pub(super) const POSITION_FACTOR: &str = "position_factor";
+pub(super) const FEATURE_FACTOR: &str = "feature_factor";
 
 impl Method for Mpt {
     fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
-        let (length, d) = (self.prompt.length, layout.d_model);
+        let (length, d, tasks) = (self.prompt.length, layout.d_model, self.sources.len());
+        let stage = self.source_stage;
         let start = |part: fn(Start) -> Vec<f64>| {
             Init::Sources(FromSources::new(move |sources| {
-                let start = Start::fit(&prompts(sources, length, d)?, length, d);
+                let start = match (stage, sources) {
+                    (SourceStage::MultitaskDistillation, [mixture]) => {
+                        Start::distilled(mixture, tasks, length, d)?
+                    }
+                    (SourceStage::MultitaskDistillation, _) => {
+                        return Err("it starts from one mixture".into());
+                    }
+                    (SourceStage::RankOneFit, _) => Start::fit(&prompts(sources, length, d)?, length, d),
+                };
                 Ok(part(start).into_iter().map(|x| x as f32).collect())
             }))
         };
@@ -99,7 +106,13 @@ impl Method for Mpt {
     }
 
     fn sources(&self) -> Vec<SourceSpec> {
-        self.source_prompt.on(&self.sources, self.prompt.length)
+        let Self { prompt, sources, source_prompt, distillation, .. } = self;
+        match self.source_stage {
+            SourceStage::MultitaskDistillation => {
+                vec![MptSource::new(prompt.length, sources, source_prompt, distillation).on_mixture()]
+            }
+            SourceStage::RankOneFit => source_prompt.on(sources, prompt.length),
+        }
     }
 
     fn prompt_length(&self) -> usize {
@@ -143,6 +156,20 @@ struct Start {
 const ROUNDS: usize = 20;
 
 impl Start {
+    /// The shared prompt of a training on a mixture, and the mean of its tasks' factors.
+    fn distilled(mixture: &SourceTensors, tasks: usize, length: usize, d: usize) -> Result<Self, String> {
+        let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+        let mean_of = |name: &str, width: usize| {
+            let all: Vec<Vec<f64>> = mixture.get(name, &[tasks, width])?.chunks(width).map(wide).collect();
+            Ok::<_, String>(mean(&all))
+        };
+        Ok(Self {
+            shared: wide(mixture.get(NAME, &[length, d])?),
+            position: mean_of(POSITION_FACTOR, length)?,
+            feature: mean_of(FEATURE_FACTOR, d)?,
+        })
+    }
+
     /// Fits `P o (u_k v_k^T)` to prompts P_k by alternating least squares, from P their mean and factors of one, and
     /// takes the mean of the factors, each `v_k` scaled to a mean square of one and a positive sum first.
     fn fit(prompts: &[&[f32]], length: usize, d: usize) -> Self {

@@ -7,7 +7,7 @@ use super::prompt::NAME;
 use super::prompt_tuning::PromptTuning;
 use super::{Prompt, PromptInit, learning_rate, positive};
 use crate::Group;
-use crate::source::{SourceSpec, SourceTensors};
+use crate::source::{MIXTURE, SourceSpec, SourceTensors};
 
 /// The source tasks of ATTEMPT and MPT (Asai et al. 2022, section 4.1; Wang et al. 2023, section 4.1).
 pub(super) const SIX_TASKS: [&str; 6] = ["mnli", "qnli", "qqp", "sst2", "squad", "record"];
@@ -81,6 +81,11 @@ pub(super) fn validate_tasks(tasks: &[String]) -> Result<(), String> {
         Some((_, twice)) => Err(format!("`sources` has `{twice}` twice")),
         None => Ok(()),
     }
+}
+
+/// The name of the mixture of tasks.
+pub(super) fn mixture(tasks: &[String]) -> String {
+    tasks.join(MIXTURE)
 }
 
 /// The source prompts, `[length, d_model]` each.

@@ -231,6 +231,8 @@ fn other_paths() -> Vec<(&'static str, &'static str, Value)> {
             "hyperformer",
             json!({"reduction": 4, "tasks": 2, "train_norms": false}),
         ),
+        ("mpt of fitted prompts", "mpt", json!({"prompt": {"length": 4}, "source_stage": "rank-one-fit"})),
+        ("mpt-source in small", "mpt-source", json!({"prompt": {"length": 4}, "sources": ["rte", "cola"]})),
         ("lst from random blocks", "lst", json!({"reduction": 2, "drop_every": 3, "init": "random"})),
     ]
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use peft_model::random::keyed_rng;
-use rand::seq::SliceRandom;
+use rand::Rng;
+use rand::seq::{IndexedRandom, SliceRandom};
 use serde::{Deserialize, Serialize};
 
 /// Sources are bucketed by their length rounded up to this many tokens.
@@ -25,6 +26,10 @@ pub enum Batching {
     /// every run: runs side by side always have batches of one width. But then their batches are alike in
     /// all that goes with length, and so are scores, whose deviation over seeds comes out too small.
     Bucketed,
+    /// Of a mixture, each batch has rows of a few of its tasks: at least two, how many and which is drawn anew, and rows
+    /// in proportion to the tasks' numbers, so that an epoch can have a row twice (Wang et al. 2023, section 3.3). Of a
+    /// single task, as `random`.
+    Tasks,
 }
 
 /// Makes the batches of every epoch.
@@ -40,16 +45,28 @@ enum Order {
     Random,
     /// Rows by rounded source length, ascending.
     Bucketed(Vec<Vec<u32>>),
+    /// Rows by task.
+    Tasks(Vec<Vec<u32>>),
 }
 
 impl Batches {
     /// Batches of rows whose sources have these lengths, in tokens.
     pub fn new(batching: Batching, lengths: &[usize], batch_size: usize) -> Self {
         let order = match batching {
-            Batching::Random => Order::Random,
-            Batching::Bucketed => Order::Bucketed(buckets(lengths)),
+            Batching::Random | Batching::Tasks => Order::Random,
+            Batching::Bucketed => Order::Bucketed(buckets(lengths, BUCKET)),
         };
         Self { order, rows: lengths.len(), batch_size }
+    }
+
+    /// Batches of rows of these parts of a mixture.
+    pub fn of_mixture(batching: Batching, lengths: &[usize], parts: &[u32], batch_size: usize) -> Self {
+        let mut batches = Self::new(batching, lengths, batch_size);
+        if batching == Batching::Tasks {
+            let parts: Vec<usize> = parts.iter().map(|&part| part as usize).collect();
+            batches.order = Order::Tasks(buckets(&parts, 1));
+        }
+        batches
     }
 
     /// Number of batches in an epoch.
@@ -66,7 +83,27 @@ impl Batches {
                 rows.chunks(self.batch_size).map(<[u32]>::to_vec).collect()
             }
             Order::Bucketed(buckets) => self.bucketed(buckets, epoch, seed),
+            Order::Tasks(tasks) => {
+                let mut rng = keyed_rng(seed, &format!("epoch {epoch} of tasks"));
+                (0..self.per_epoch()).map(|_| self.of_few_tasks(tasks, &mut rng)).collect()
+            }
         }
+    }
+
+    fn of_few_tasks(&self, tasks: &[Vec<u32>], rng: &mut impl Rng) -> Vec<u32> {
+        let count = rng.random_range(2.min(tasks.len())..=tasks.len());
+        let chosen: Vec<&Vec<u32>> = tasks.choose_multiple(rng, count).collect();
+        let all: usize = chosen.iter().map(|rows| rows.len()).sum();
+        let row = |mut place: usize| {
+            for rows in &chosen {
+                match rows.get(place) {
+                    Some(&row) => return row,
+                    None => place -= rows.len(),
+                }
+            }
+            unreachable!("the place is below the number of rows")
+        };
+        (0..self.batch_size.min(self.rows)).map(|_| row(rng.random_range(0..all))).collect()
     }
 
     fn bucketed(&self, buckets: &[Vec<u32>], epoch: u64, seed: u64) -> Vec<Vec<u32>> {
@@ -88,10 +125,11 @@ impl Batches {
     }
 }
 
-fn buckets(lengths: &[usize]) -> Vec<Vec<u32>> {
+/// Rows by their numbers, in buckets of so many, ascending.
+fn buckets(numbers: &[usize], width: usize) -> Vec<Vec<u32>> {
     let mut buckets: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-    for (row, length) in lengths.iter().enumerate() {
-        buckets.entry(length.div_ceil(BUCKET)).or_default().push(row as u32);
+    for (row, number) in numbers.iter().enumerate() {
+        buckets.entry(number.div_ceil(width)).or_default().push(row as u32);
     }
     buckets.into_values().collect()
 }
@@ -129,6 +167,31 @@ mod tests {
 
     fn lengths() -> Vec<usize> {
         (0..103).map(|i| 3 + (i * 37) % 90).collect()
+    }
+
+    #[test]
+    fn batches_of_a_mixture_have_few_tasks_in_proportion_to_their_rows() {
+        let parts: Vec<u32> = (0..1000).map(|row| [0, 0, 0, 1, 1, 2][row % 6]).collect();
+        let batches = Batches::of_mixture(Batching::Tasks, &[5; 1000], &parts, 40);
+        let (mut of_two, mut of_three, mut first, mut second) = (0, 0, 0, 0);
+        for batch in (0..40).flat_map(|epoch| batches.epoch(epoch, 7)) {
+            assert_eq!(batch.len(), 40);
+            let count = |part| batch.iter().filter(|&&row| parts[row as usize] == part).count();
+            let counts = [0, 1, 2].map(count);
+            match counts.iter().filter(|count| **count > 0).count() {
+                2 => of_two += 1,
+                3 => {
+                    of_three += 1;
+                    (first, second) = (first + counts[0], second + counts[1]);
+                }
+                _ => panic!("{counts:?}"),
+            }
+        }
+        assert!((400..600).contains(&of_two) && (400..600).contains(&of_three), "{of_two} and {of_three}");
+        let ratio = first as f64 / second as f64;
+        assert!((1.4..1.6).contains(&ratio), "three rows of the first for two of the second: {ratio}");
+        assert_eq!(batches.epoch(3, 7), batches.epoch(3, 7));
+        assert_ne!(batches.epoch(3, 7), batches.epoch(3, 8));
     }
 
     #[test]

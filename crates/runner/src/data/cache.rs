@@ -175,6 +175,7 @@ mod tests {
                 answers: vec!["1".into(), "eins".into()],
                 group: Some("g".into()),
                 class: None,
+                part: None,
             }],
             pairs: vec![Pair { source: vec![5, 70_000, 1], target: vec![3, 1] }],
             truncated_sources: vec![0],

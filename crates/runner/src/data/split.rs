@@ -60,6 +60,11 @@ impl Split {
         });
     }
 
+    /// The place of each row's task in the mixture that the rows are of; `None` for those of a single task.
+    pub fn parts(&self, rows: impl IntoIterator<Item = usize>) -> Option<Vec<u32>> {
+        rows.into_iter().map(|row| self.examples[row].part).collect()
+    }
+
     /// Some of the rows, in this order.
     pub(super) fn select(&self, rows: &[u32]) -> Self {
         let among = |truncated: &[u32]| -> Vec<u32> {
@@ -114,6 +119,7 @@ mod tests {
             answers,
             group: None,
             class: None,
+            part: None,
         };
         let mut split = Split::new(vec![example], &tokenizer, 96, 6);
         split.decode_answers(&tokenizer, 6);

@@ -209,6 +209,7 @@ mod tests {
                 answers: vec![target.into()],
                 group: None,
                 class: None,
+                part: None,
             };
             is_near_unreadable(&example, metric)
         };

@@ -101,7 +101,7 @@ pub(super) fn training_width(
     rows: usize,
 ) -> Width {
     let source = match batching {
-        Batching::Random => lengths.sources.widest(rows),
+        Batching::Random | Batching::Tasks => lengths.sources.widest(rows),
         // Sources of one batch are about as long as each other.
         Batching::Bucketed => lengths.sources.mean(),
     };
@@ -126,13 +126,16 @@ pub(super) struct Counts<'a> {
     layout: &'a Layout,
     /// Names of the tensors that train.
     trained: BTreeSet<String>,
+    /// Whether a teacher makes a forward pass, too.
+    is_taught: bool,
 }
 
 impl<'a> Counts<'a> {
     pub(super) fn new(instance: &Instance, layout: &'a Layout) -> Result<Self, String> {
         let declared = instance.built.method.parameters(layout)?;
         let trained = declared.into_iter().filter(|parameter| parameter.trains);
-        Ok(Self { layout, trained: trained.map(|parameter| parameter.name).collect() })
+        let is_taught = instance.built.method.teacher().is_some();
+        Ok(Self { layout, trained: trained.map(|parameter| parameter.name).collect(), is_taught })
     }
 
     /// A forward pass over a row; the same as answering it step by step.
@@ -148,8 +151,8 @@ impl<'a> Counts<'a> {
         }
         let weights = self.linears(width, |linear| self.trained.contains(&linear.weight));
         let backward = self.linears(width, |_| true) + weights + 2.0 * self.attention(width);
-        let again = if gradient_checkpointing { forward } else { 0.0 };
-        forward + backward + again
+        let again = usize::from(gradient_checkpointing) + usize::from(self.is_taught);
+        forward + backward + again as f64 * forward
     }
 
     fn linears(&self, width: Width, counts: impl Fn(&Linear) -> bool) -> f64 {

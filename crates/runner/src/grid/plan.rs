@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use peft_model::source::all_sources;
 use peft_model::{SourceSpec, peft};
 
 use super::instance::Instance;
@@ -75,13 +76,14 @@ pub fn plan(suite: Suite) -> Result<Plan> {
             let limit = task.spec.limits.source_tokens;
             let instance = suite.instance(method, name, limit)?;
             check_length(&instance, &task)?;
+            check_tasks(&instance, &task)?;
             methods.push((instance, suite.training(method, name)?));
         }
         if !methods.is_empty() {
             tasks.push((task, methods));
         }
     }
-    if suite.split_seed.is_some() && !tasks.iter().any(|(task, _)| task.spec.split.is_drawn()) {
+    if suite.split_seed.is_some() && !tasks.iter().any(|(task, _)| task.has_drawn_split()) {
         bail!("`split_seed` would change nothing: every task has the splits of its dataset");
     }
     let sources = sources(&suite, &tasks)?;
@@ -90,11 +92,8 @@ pub fn plan(suite: Suite) -> Result<Plan> {
 
 /// A task as the suite has it.
 fn find(suite: &Suite, name: &str) -> Result<Task, TaskError> {
-    let mut task = task::find(name)?;
-    if let Some(seed) = suite.split_seed {
-        task.spec.split = task.spec.split.with_seed(seed);
-    }
-    Ok(task)
+    let task = task::find(name)?;
+    Ok(suite.split_seed.map_or_else(|| task.clone(), |seed| task.with_split_seed(seed)))
 }
 
 /// Refuses a method for which a task's sources are too long.
@@ -108,38 +107,52 @@ fn check_length(Instance { name: method, method: registered, built }: &Instance,
     );
 }
 
-/// What the methods start from.
+/// Refuses a method that tells more or fewer tasks apart than a mixture has.
+fn check_tasks(Instance { name: method, built, .. }: &Instance, task: &Task) -> Result<()> {
+    let (name, parts) = (&task.name, task.parts().len().max(1));
+    match built.method.tasks().filter(|&tasks| tasks != parts) {
+        None => Ok(()),
+        Some(tasks) => bail!(
+            "method `{method}` tells {tasks} tasks apart, but `{name}` is {}; a mixture is named `a+b`",
+            if parts == 1 { "a single one".into() } else { format!("a mixture of {parts}") }
+        ),
+    }
+}
+
+/// What the methods start from, and what that starts from itself, which comes before.
 fn sources(suite: &Suite, tasks: &[(Task, Vec<(Instance, TrainSettings)>)]) -> Result<Vec<PlannedSources>> {
-    let mut sources: Vec<PlannedSources> = Vec::new();
+    let mut planned: Vec<PlannedSources> = Vec::new();
     for instance in tasks.iter().flat_map(|(_, methods)| methods).map(|(instance, _)| instance) {
-        for spec in instance.built.method.sources() {
-            let wrong =
-                |problem: String| suite.wrong(format!("methods.{}: `sources`: {problem}", instance.name));
-            let task = find(suite, &spec.task).map_err(|e| wrong(e.to_string()))?;
-            let place =
-                sources.iter().position(|source| source.task.name == task.name).unwrap_or_else(|| {
-                    sources.push(PlannedSources { task, specs: Vec::new(), methods: Vec::new() });
-                    sources.len() - 1
-                });
-            let own = &mut sources[place];
-            if own.specs.contains(&spec) {
-                continue;
+        let wrong = |problem: String| suite.wrong(format!("methods.{}: `sources`: {problem}", instance.name));
+        for spec in all_sources(instance.built.method.as_ref()).map_err(wrong)? {
+            if !planned.iter().any(|own| own.specs.contains(&spec)) {
+                add_source(suite, spec, &mut planned).map_err(|problem| wrong(problem.to_string()))?;
             }
-            let limit = own.task.spec.limits.source_tokens;
-            let built =
-                peft::build_for(spec.method, &spec.settings, limit).map_err(|e| wrong(e.to_string()))?;
-            if !built.method.sources().is_empty() {
-                return Err(wrong(format!("`{}` has sources of its own", spec.method)).into());
-            }
-            let source =
-                Instance { name: format!("{} (source)", spec.method), method: spec.method.into(), built };
-            check_length(&source, &own.task)?;
-            own.methods.push((source, suite.source_training(spec.method, &spec.task)?));
-            own.specs.push(spec);
         }
     }
     suite.source_seed()?;
-    Ok(sources)
+    Ok(planned)
+}
+
+/// Adds a source whose own sources are planned, after them.
+fn add_source(suite: &Suite, spec: SourceSpec, planned: &mut Vec<PlannedSources>) -> Result<()> {
+    let task = find(suite, &spec.task)?;
+    let built = peft::build_for(spec.method, &spec.settings, task.spec.limits.source_tokens)?;
+    let own = built.method.sources();
+    let source = Instance { name: format!("{} (source)", spec.method), method: spec.method.into(), built };
+    check_length(&source, &task)?;
+    check_tasks(&source, &task)?;
+    let has_own = |planned: &PlannedSources| planned.specs.iter().any(|spec| own.contains(spec));
+    let after = planned.iter().rposition(has_own).map_or(0, |place| place + 1);
+    let of_task = planned.iter().skip(after).position(|planned| planned.task.name == task.name);
+    let place = of_task.map_or(planned.len(), |place| after + place);
+    let training = suite.source_training(spec.method, &spec.task)?;
+    if of_task.is_none() {
+        planned.push(PlannedSources { task, specs: Vec::new(), methods: Vec::new() });
+    }
+    planned[place].methods.push((source, training));
+    planned[place].specs.push(spec);
+    Ok(())
 }
 
 /// The first item that occurs a second time.

@@ -210,7 +210,8 @@ impl Making<'_> {
 /// A task's specification as JSON.
 fn task_spec(spec: &TaskSpec) -> String {
     let mut spec = spec.clone();
-    spec.data.files.values_mut().for_each(|file| *file = portable(file));
+    let of_parts = spec.mixture.iter_mut().flat_map(|part| part.data.files.values_mut());
+    spec.data.files.values_mut().chain(of_parts).for_each(|file| *file = portable(file));
     json!(spec).to_string()
 }
 

@@ -88,11 +88,19 @@ impl Resolved {
         groups.filter(|group| group.cells.iter().any(|cell| !done.contains(&cell.id()))).count()
     }
 
-    /// What some of the cells start from.
+    /// What some of the cells start from, and what that starts from itself where it is meant, too.
     fn started_from(&self, is_meant: impl Fn(&Cell) -> bool) -> BTreeSet<String> {
-        let groups = self.tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups);
-        let cells = groups.flat_map(|group| &group.cells);
-        cells.filter(|cell| is_meant(cell)).flat_map(|cell| cell.sources.clone()).collect()
+        let needed = |cell: &&Cell| is_meant(cell);
+        let mut found: BTreeSet<String> =
+            cells(&self.tasks).filter(needed).flat_map(|cell| cell.sources.clone()).collect();
+        let sources: Vec<&Cell> = cells(&self.sources).filter(needed).collect();
+        // Each comes after those that it starts from.
+        for cell in sources.into_iter().rev() {
+            if found.contains(&cell.id()) {
+                found.extend(cell.sources.clone());
+            }
+        }
+        found
     }
 
     /// What can be computed apart, each once: two names can ask for the same cells.
@@ -107,6 +115,11 @@ impl Resolved {
         let specs = self.tasks.iter().filter_map(|task| Some(&task.rows.first()?.task.spec));
         specs.filter_map(|spec| Some((spec.title.clone(), spec.reference?))).collect()
     }
+}
+
+fn cells(tasks: &[ResolvedTask]) -> impl DoubleEndedIterator<Item = &Cell> {
+    let groups = tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups);
+    groups.flat_map(|group| &group.cells)
 }
 
 fn planned(tasks: &[ResolvedTask]) -> Vec<PlannedCell> {
@@ -169,7 +182,8 @@ pub fn resolve_to(
     let source_seed = [suite.source_seed()?];
     let (mut resolved_sources, mut cells) = (Vec::new(), Vec::new());
     for PlannedSources { task, specs, methods } in sources {
-        let runs = Runs { seeds: &source_seed, shots: &[], sources: &[], init_from: None, are_sources: true };
+        let runs =
+            Runs { seeds: &source_seed, shots: &[], sources: &cells, init_from: None, are_sources: true };
         let resolver = Resolver { suite: &suite, runs, model, library, hardware, depth };
         let resolved = resolver.task(task, methods)?;
         cells.extend(specs.into_iter().zip(&resolved.methods).map(|(spec, method)| method.source_cell(spec)));

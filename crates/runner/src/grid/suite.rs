@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use peft_model::SourceSpec;
 use peft_model::settings::{merge, nearest};
-use peft_model::source::SOURCES;
+use peft_model::source::{MIXTURE, SOURCES, all_sources};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -347,14 +347,16 @@ impl Suite {
         })
     }
 
-    /// The trainings that a method starts from on some task of the suite, each once.
+    /// The trainings that a method starts from on some task of the suite, and those that they start from, each once.
     ///
     /// # Errors
     /// When the method is unknown or a setting is wrong.
     pub fn sources(&self, method: &str) -> Result<Vec<SourceSpec>, SuiteError> {
         let mut all = Vec::new();
         for task in &self.tasks {
-            let found = self.instance(method, task, ANY_LENGTH)?.built.method.sources();
+            let instance = self.instance(method, task, ANY_LENGTH)?;
+            let wrong = |problem| self.wrong(format!("methods.{method}: `sources`: {problem}"));
+            let found = all_sources(instance.built.method.as_ref()).map_err(wrong)?;
             let new = found.into_iter().filter(|spec| !all.contains(spec)).collect::<Vec<_>>();
             all.extend(new);
         }
@@ -397,19 +399,15 @@ impl SuiteFile {
         let join = |path: &str| folder.join(path).display().to_string();
         let exceptions = self.exceptions.iter_mut().flat_map(|exception| &mut exception.tasks);
         for task in self.tasks.iter_mut().flatten().chain(exceptions) {
-            if is_file(split_variant(task).0) {
-                *task = join(task);
-            }
+            *task = task_path(task, folder);
         }
         let methods = self.methods.iter_mut().filter_map(|(_, settings)| settings.as_table_mut());
         let exceptions = self.exceptions.iter_mut().map(|exception| &mut exception.settings);
         let sources =
             methods.chain(exceptions).filter_map(|settings| settings.get_mut(SOURCES)?.as_array_mut());
         for task in sources.flatten() {
-            if let toml::Value::String(task) = task
-                && is_file(split_variant(task).0)
-            {
-                *task = join(task);
+            if let toml::Value::String(task) = task {
+                *task = task_path(task, folder);
             }
         }
         if let Some(base) = self.base.as_mut().filter(|base| is_file(base)) {
@@ -448,6 +446,16 @@ fn means(exception: &str, task: &str) -> bool {
 /// A name and what is behind its `@`.
 fn split_variant(name: &str) -> (&str, Option<&str>) {
     name.split_once('@').map_or((name, None), |(base, variant)| (base, Some(variant)))
+}
+
+/// A task of a suite in a folder as the program finds it: files are relative to the folder, those of a mixture, too.
+fn task_path(task: &str, folder: &Path) -> String {
+    let join = |name: &str| folder.join(name).display().to_string();
+    if folder.join(split_variant(task).0).is_file() {
+        return join(task);
+    }
+    let part = |part: &str| if is_file(split_variant(part).0) { join(part) } else { part.into() };
+    task.split(MIXTURE).map(part).collect::<Vec<String>>().join(MIXTURE)
 }
 
 fn is_file(name: &str) -> bool {

@@ -181,6 +181,7 @@ mod tests {
             answers: vec![target.into()],
             group: None,
             class: None,
+            part: None,
         }
     }
 

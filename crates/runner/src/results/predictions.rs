@@ -252,6 +252,7 @@ mod tests {
             answers: vec![target.into(), format!("{target} too")],
             group: (row == 1).then(|| "g".into()),
             class: None,
+            part: None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use peft_model::settings::nearest;
+use peft_model::source::MIXTURE;
 use peft_pocket::{self as pocket, Part, PocketTask};
 
 use super::error::{TaskError, shown};
@@ -27,7 +28,9 @@ pub struct Task {
     /// The TOML, for messages.
     pub(super) file: String,
     /// Local files are relative to this folder.
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
+    /// The tasks of a mixture; none of any other.
+    pub(super) parts: Vec<Task>,
 }
 
 /// Where the rows of a role are.
@@ -46,6 +49,8 @@ pub enum RowSource {
         task: &'static PocketTask,
         part: Part,
     },
+    /// Where the rows of each task of a mixture are.
+    Mixture(Vec<RowSource>),
 }
 
 impl RowSource {
@@ -62,6 +67,10 @@ impl RowSource {
                 Ok(format!("sha256:{}", digest.hex()))
             }
             Self::Generated { .. } => Ok(format!("pocket-{}", pocket::VERSION)),
+            Self::Mixture(parts) => {
+                let parts = parts.iter().map(Self::revision).collect::<Result<Vec<_>, _>>()?;
+                Ok(parts.join("+"))
+            }
         }
     }
 }
@@ -92,11 +101,15 @@ impl Task {
         }
         let spec = spec.with_variant(variant).map_err(wrong)?;
         let templates = spec.check().map_err(wrong)?;
-        Ok(Self { name: name.into(), spec, templates, file: file.into(), folder: folder.into() })
+        let (name, file, folder) = (name.into(), file.into(), folder.into());
+        Ok(Self { name, spec, templates, file, folder, parts: Vec::new() })
     }
 
     /// The task with its name in front of every source, including those of its probes.
     pub fn with_prefix(&self) -> Task {
+        if !self.parts.is_empty() {
+            return self.with_parts(self.parts.iter().map(Self::with_prefix).collect());
+        }
         let own_name = || self.name.split('@').next().unwrap_or_default().to_string();
         let prefix = format!("{} ", self.spec.text.name.clone().unwrap_or_else(own_name));
         let mut task = self.clone();
@@ -110,6 +123,21 @@ impl Task {
             source.insert_str(0, &written);
         }
         task
+    }
+
+    /// The task with another seed of its drawn splits.
+    pub fn with_split_seed(&self, seed: u32) -> Task {
+        if !self.parts.is_empty() {
+            return self.with_parts(self.parts.iter().map(|part| part.with_split_seed(seed)).collect());
+        }
+        let mut task = self.clone();
+        task.spec.split = task.spec.split.with_seed(seed);
+        task
+    }
+
+    /// Whether a seed decides which rows are in which split.
+    pub fn has_drawn_split(&self) -> bool {
+        self.spec.split.is_drawn() || self.parts.iter().any(Self::has_drawn_split)
     }
 
     /// The task with the source template of each of its probes.
@@ -136,6 +164,10 @@ impl Task {
     /// # Errors
     /// When the dataset lacks the configuration or split, or a download fails.
     pub fn source(&self, role: Role, hub: &Hub) -> Result<RowSource, TaskError> {
+        if !self.parts.is_empty() {
+            let parts = self.parts.iter().map(|part| part.source(role, hub));
+            return Ok(RowSource::Mixture(parts.collect::<Result<_, _>>()?));
+        }
         let split = self.spec.split.split(role);
         if let Some(name) = &self.spec.data.generated {
             return self.generator(name, split);
@@ -177,6 +209,7 @@ impl Task {
                 let name = format!("the pocket world's {}, {}", task.name, self.spec.split.split(role));
                 generated(task, *part, &name)
             }
+            RowSource::Mixture(sources) => self.mixed(role, sources)?,
         };
         let indices = self.spec.split.rows(role, rows.len());
         if indices.is_empty() {
@@ -210,13 +243,18 @@ impl Task {
     /// # Errors
     /// When the dataset lacks the configuration or split, or a download fails.
     pub fn fetch(&self, hub: &Hub) -> Result<Option<Fetched>, HubError> {
-        let splits: BTreeSet<&str> = Role::ALL.iter().map(|&role| self.spec.split.split(role)).collect();
         let mut all: Option<Fetched> = None;
+        let mut add = |more: Option<Fetched>| match (&mut all, more) {
+            (Some(all), Some(more)) => all.files.extend(more.files),
+            (None, first) => all = first,
+            (Some(_), None) => {}
+        };
+        for part in &self.parts {
+            add(part.fetch(hub)?);
+        }
+        let splits: BTreeSet<&str> = Role::ALL.iter().map(|&role| self.spec.split.split(role)).collect();
         for split in splits {
-            match (&mut all, self.hub_files(split, hub)?) {
-                (Some(all), Some(more)) => all.files.extend(more.files),
-                (_, first) => all = first,
-            }
+            add(self.hub_files(split, hub)?);
         }
         Ok(all)
     }
@@ -260,13 +298,16 @@ impl Task {
 }
 
 /// Finds a task by path, in `./datasets`, or among the embedded ones, in this order; `task@variant`
-/// chooses a variant.
+/// chooses a variant, and `task+task` is a mixture.
 ///
 /// # Errors
 /// When no task has this name, with the nearest name; or when its TOML is invalid.
 pub fn find(name: &str) -> Result<Task, TaskError> {
     let (base, variant) = name.split_once('@').map_or((name, None), |(base, variant)| (base, Some(variant)));
     let path = Path::new(base);
+    if name.contains(MIXTURE) && !path.is_file() {
+        return Task::mixture(name, name.split(MIXTURE).map(find).collect::<Result<_, _>>()?);
+    }
     if path.extension().is_some_and(|e| e == "toml") {
         return read(path, variant);
     }

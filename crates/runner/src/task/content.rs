@@ -30,6 +30,8 @@ pub struct Content<'a> {
     probes: &'a BTreeMap<String, String>,
     /// It decides which rows train, and only where few do.
     pub few_shot_threshold: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mixture: Vec<Content<'a>>,
 }
 
 impl TaskSpec {
@@ -50,6 +52,7 @@ impl TaskSpec {
             limits,
             probes,
             few_shot_threshold,
+            mixture,
         } = self;
         let Data { repo, config, revision: _, files, quote, separator, generated } = data;
         // The name is in the source where it is asked for.
@@ -73,6 +76,7 @@ impl TaskSpec {
             limits,
             probes,
             few_shot_threshold: *few_shot_threshold,
+            mixture: mixture.iter().map(TaskSpec::content).collect(),
         }
     }
 }

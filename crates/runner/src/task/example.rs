@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::{RoleRows, RowSource, Task};
 use super::error::{TaskError, shown};
+use super::mixture;
 use super::rows::{Row, Rows};
 use super::spec::{ANSWERS, GROUP, Labels, SOURCE, TARGET, TaskSpec, Templates};
 use super::split::Role;
@@ -26,6 +27,8 @@ pub struct Example {
     pub group: Option<String>,
     /// The raw class, for tasks with classes: labels, or the two sides of `few_shot_threshold`.
     pub class: Option<String>,
+    /// The place of its task in a mixture.
+    pub part: Option<u32>,
 }
 
 impl Example {
@@ -68,6 +71,9 @@ impl Task {
     /// # Errors
     /// When files are missing or malformed, or a target's list does not fit the task's specification.
     pub fn count(&self, role: Role, source: &RowSource) -> Result<usize, TaskError> {
+        if let RowSource::Mixture(sources) = source {
+            return self.parts.iter().zip(sources).map(|(part, source)| part.count(role, source)).sum();
+        }
         let target = self.templates.target.as_ref().filter(|_| self.spec.text.expand);
         let Some(target) = target else { return Ok(self.read_columns(role, source, &[])?.indices.len()) };
         let RoleRows { rows, indices } = self.read_columns(role, source, &target.column_names())?;
@@ -129,6 +135,7 @@ fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<V
     let answers =
         templates.answers.as_ref().map(|t| t.render_all(&row)).transpose().map_err(under(ANSWERS))?;
     let group = templates.group.as_ref().map(|t| t.render(&row)).transpose().map_err(under(GROUP))?;
+    let part = if spec.mixture.is_empty() { None } else { mixture::part(row) };
     Ok(targets
         .into_iter()
         .map(|target| Example {
@@ -139,6 +146,7 @@ fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<V
             target,
             group: group.clone(),
             class: class.clone(),
+            part,
         })
         .collect())
 }

@@ -9,6 +9,7 @@ mod few_shot;
 mod files;
 mod generated;
 mod json;
+mod mixture;
 mod numpy;
 mod parquet;
 mod quotes;

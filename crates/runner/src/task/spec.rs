@@ -43,6 +43,9 @@ pub struct TaskSpec {
     /// Alternative texts, such as one with a bug of the reference fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variants: Option<Variants>,
+    /// The tasks whose rows it has, in a mixture, which has no data of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mixture: Vec<TaskSpec>,
 }
 
 /// Scores of the reported metric between which a method's scores should lie: percentages, or errors.
@@ -77,7 +80,7 @@ pub struct Variant {
 }
 
 /// Where the rows are: a dataset on the hub, local files, or a generator.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
     /// Dataset on the hub, `owner/name`.
@@ -390,6 +393,9 @@ impl TaskSpec {
 
     /// Checks everything that does not need the rows; the error names the key.
     pub(super) fn check(&self) -> Result<Templates, String> {
+        if !self.mixture.is_empty() {
+            return Err("`mixture` is no key of a file; the mixture of `a` and `b` is the task `a+b`".into());
+        }
         let data = &self.data;
         let sources = [data.repo.is_some(), !data.files.is_empty(), data.generated.is_some()];
         match sources.iter().filter(|&&given| given).count() {

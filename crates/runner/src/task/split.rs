@@ -104,6 +104,11 @@ fn is_split_seed(seed: &u32) -> bool {
 }
 
 impl SplitRule {
+    /// Splits of the usual names.
+    pub(super) fn official() -> Self {
+        Self::Official { train: train(), validation: validation(), test: test() }
+    }
+
     /// The dataset's split that feeds a role.
     pub fn split(&self, role: Role) -> &str {
         match (self, role) {

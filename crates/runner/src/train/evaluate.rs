@@ -37,7 +37,10 @@ pub fn predict<E>(
     for rows in longest_first(split).chunks(generation.batch_size) {
         let sources: Vec<&[u32]> = rows.iter().map(|&row| split.pairs[row].source.as_slice()).collect();
         let padding = backbone.padding(adaptation.method);
-        let sources = Rows::new(&vec![sources; runs], padding, backbone.device());
+        let mut sources = Rows::new(&vec![sources; runs], padding, backbone.device());
+        if let Some(parts) = split.parts(rows.iter().copied()) {
+            sources = sources.of_tasks(&vec![parts; runs]);
+        }
         let generated = backbone.generate(adaptation, sources, generation.max_new_tokens);
         for (run, answers) in generated.iter().enumerate() {
             for (&row, ids) in rows.iter().zip(answers) {

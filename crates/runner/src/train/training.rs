@@ -43,7 +43,11 @@ impl<'a> Training<'a> {
         let settings = job.settings;
         let optimizer = AdamW::new(&parameters, settings.optimizer());
         let lengths: Vec<usize> = job.data.train.pairs.iter().map(|p| p.source.len()).collect();
-        let batches = Batches::new(settings.batching, &lengths, settings.rows_per_batch());
+        let (train, batching, rows) = (&job.data.train, settings.batching, settings.rows_per_batch());
+        let batches = match train.parts(0..train.len()) {
+            Some(parts) => Batches::of_mixture(batching, &lengths, &parts, rows),
+            None => Batches::new(batching, &lengths, rows),
+        };
         Ok(Self {
             job,
             parameters,
@@ -94,19 +98,28 @@ impl<'a> Training<'a> {
 
     /// The batches of the living runs side by side, in slices that the device takes, and the number of rows in them.
     fn batch(&mut self, position: u64) -> (Vec<Batch>, usize) {
-        let pairs = &self.job.data.train.pairs;
-        let runs: Vec<Vec<(&[u32], &[u32])>> = self
-            .alive
-            .iter()
-            .map(|&run| {
-                let rows = self.batches[run].batch(position);
-                rows.iter().map(|&row| &pairs[row as usize]).map(|p| (&p.source[..], &p.target[..])).collect()
-            })
+        let train = &self.job.data.train;
+        let rows_of_runs: Vec<&[u32]> = self
+            .batches
+            .iter_mut()
+            .enumerate()
+            .filter(|(run, _)| self.alive.contains(run))
+            .map(|(_, batches)| batches.batch(position))
             .collect();
+        let pair = |&row: &u32| {
+            let pair = &train.pairs[row as usize];
+            (&pair.source[..], &pair.target[..])
+        };
+        let runs: Vec<Vec<(&[u32], &[u32])>> =
+            rows_of_runs.iter().map(|rows| rows.iter().map(pair).collect()).collect();
         let rows = runs.iter().map(Vec::len).sum();
         let Job { backbone, method, rows_at_once, .. } = *self.job;
         let (most, padding) = (rows_at_once.unwrap_or(usize::MAX), backbone.padding(method));
-        let slices = Batch::slices(&runs, most, padding, backbone.device());
+        let mut slices = Batch::slices(&runs, most, padding, backbone.device());
+        let parts = rows_of_runs.iter().map(|rows| train.parts(rows.iter().map(|&row| row as usize)));
+        if let Some(parts) = parts.collect::<Option<Vec<_>>>() {
+            slices.iter_mut().for_each(|slice| slice.tell_tasks(&parts));
+        }
         let padded = slices.iter().flat_map(|batch| [&batch.source.ids, &batch.target.ids]);
         let padded: usize = padded.map(|ids| ids.dims().iter().product::<usize>()).sum();
         for (&run, pairs) in self.alive.iter().zip(&runs) {

@@ -183,6 +183,7 @@ fn split(rows: usize, tokenizer: &Tokenizer) -> Split {
             answers: vec![label.into()],
             group: None,
             class: Some(label.into()),
+            part: None,
         }
     };
     Split::new((0..rows).map(example).collect(), tokenizer, 64, 8)
