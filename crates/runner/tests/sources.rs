@@ -43,6 +43,12 @@ sources = ["other.toml", "second.toml"]
 [methods.mpt]
 prompt.length = 3
 sources = ["other.toml", "second.toml"]
+
+[methods.mpt-fit]
+method = "mpt"
+prompt.length = 3
+sources = ["other.toml", "second.toml"]
+source_stage = "rank-one-fit"
 "#;
 
 /// The tiny task under three names, and a suite of methods with sources.
@@ -149,17 +155,24 @@ fn targets_start_where_their_sources_ended() {
     let w = workspace(ATTEMPT_AND_MPT);
     // So little that nothing moves.
     let still = |name: &str| format!("methods.{name}.prompt.learning_rate=1e-30");
-    let (spot, attempt, mpt) = (still("spot"), still("attempt"), still("mpt"));
-    let factors = "methods.mpt.learning_rate=1e-30";
-    assert_success(&run(&w, &["--set", &spot, "--set", &attempt, "--set", &mpt, "--set", factors]));
+    let mut settings = ["spot", "attempt", "mpt", "mpt-fit"].map(still).to_vec();
+    settings.extend(["mpt", "mpt-fit"].map(|name| format!("methods.{name}.learning_rate=1e-30")));
+    let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    assert_success(&run(&w, &settings));
     let (targets, sources) = results(&w, "out");
-    assert_eq!((targets.len(), sources.len()), (12, 2), "methods that ask for the same source share it");
+    assert_eq!((targets.len(), sources.len()), (16, 3), "methods that ask for the same source share it");
     let prompt = |task: &str| {
         let source = sources.iter().find(|source| source.task == task).unwrap();
         (source.cell.clone(), tensor(&w, "out", &source.cell, "prompt"))
     };
     let (other, second) = (prompt("other"), prompt("second"));
     assert_ne!(other.1, second.1);
+    let mixture = sources.iter().find(|source| source.task == "other+second").unwrap();
+    let taught_by: Vec<_> = mixture.started_from.iter().map(|origin| origin.cell.clone().unwrap()).collect();
+    assert_eq!(taught_by, [other.0.clone(), second.0.clone()], "each task has its teacher");
+    let of_mixture = |name: &str| tensor(&w, "out", &mixture.cell, name);
+    assert_eq!(of_mixture("teacher_prompts"), [other.1.clone(), second.1.clone()].concat());
+    assert_eq!(mixture.train_rows, 80);
     for target in targets {
         let origins: Vec<&String> =
             target.started_from.iter().filter_map(|origin| origin.cell.as_ref()).collect();
@@ -172,6 +185,24 @@ fn targets_start_where_their_sources_ended() {
             "attempt" => {
                 assert_eq!(origins, [&other.0, &second.0]);
                 assert_eq!(own("source_prompts"), [other.1.clone(), second.1.clone()].concat());
+            }
+            "mpt" => {
+                assert_eq!(origins, [&mixture.cell]);
+                assert_eq!(own("prompt"), of_mixture("prompt"));
+                for name in ["position_factor", "feature_factor"] {
+                    let [first, second] = of_mixture(name)
+                        .chunks(own(name).len())
+                        .map(<[f32]>::to_vec)
+                        .collect::<Vec<_>>()
+                        .try_into()
+                        .unwrap();
+                    let means = first.iter().zip(&second).map(|(a, b)| (a + b) / 2.0);
+                    assert!(
+                        own(name).iter().zip(means).all(|(own, mean)| (own - mean).abs() < 1e-6),
+                        "{name}"
+                    );
+                    assert_ne!(first, second, "tasks have factors of their own");
+                }
             }
             _ => {
                 assert_eq!(origins, [&other.0, &second.0]);
@@ -197,16 +228,18 @@ fn a_plan_shows_sources_and_what_starts_from_them() {
     let json = plan_json(&w, &[]);
     let rows = json["tasks"].as_array().unwrap();
     let sources: Vec<&Value> = rows.iter().filter(|row| row["is_source"] == true).collect();
-    assert_eq!((json["cells"].as_u64(), sources.len()), (Some(14), 2));
-    let mpt = rows.iter().find(|row| row["method"] == "mpt").unwrap();
-    assert_eq!(mpt["sources"], serde_json::json!([sources[0]["cell"], sources[1]["cell"]]));
+    assert_eq!((json["cells"].as_u64(), sources.len()), (Some(19), 3));
+    let of = |method: &str| &rows.iter().find(|row| row["method"] == method).unwrap()["sources"];
+    assert_eq!(*of("mpt"), serde_json::json!([sources[2]["cell"]]));
+    let prompts = serde_json::json!([sources[0]["cell"], sources[1]["cell"]]);
+    assert_eq!((of("mpt-fit"), of("mpt-source (source)")), (&prompts, &prompts));
     assert_success(&run(&w, &["--method", "spot"]));
     let json = plan_json(&w, &["--method", "spot"]);
     assert_eq!((&json["cells"], &json["done"]), (&5.into(), &5.into()));
     let estimate = plan_json(&w, &["--estimate"]);
     let timed =
         estimate["tasks"].as_array().unwrap().iter().filter(|row| row["estimate"]["seconds"].is_f64());
-    assert_eq!(timed.count(), 8);
+    assert_eq!(timed.count(), 11);
 }
 
 #[test]
@@ -322,6 +355,46 @@ fn shards_have_the_sources_of_their_cells_and_merge() {
 }
 
 #[test]
+fn a_shard_has_the_sources_of_its_sources() {
+    let w = workspace(ATTEMPT_AND_MPT);
+    for shard in ["1/4", "2/4", "3/4", "4/4"] {
+        let out = format!("shard-{}", &shard[..1]);
+        let output = w.run(&["run", "stages.toml", "--method", "mpt", "--shard", shard, "--out", &out]);
+        assert_success(&output);
+        assert_eq!(ids(&w, &out).len(), 4, "a target, the mixture, and two prompts");
+    }
+    // What is done needs its sources no more.
+    let done = w.run(&["run", "stages.toml", "--method", "mpt", "--shard", "1/4", "--out", "shard-1"]);
+    assert!(stderr(&done).contains("4 already done, 0 to run"), "{}", stderr(&done));
+}
+
+#[test]
+fn any_method_trains_on_a_mixture() {
+    let w = workspace("\n[methods.hyperformer]\nreduction = 4\ntasks = 2\n");
+    w.edit("stages.toml", "sources = [\"other.toml\"]", "sources = [\"other.toml+second.toml\"]");
+    let mixed = ["--task", "tiny.toml+second.toml", "--seed", "1"];
+    assert_success(&run(&w, &mixed));
+    let (targets, sources) = results(&w, "out");
+    assert_eq!((targets.len(), sources.len()), (2, 1));
+    assert_eq!(sources[0].task, "other+second");
+    for target in &targets {
+        assert_eq!((target.task.as_str(), target.task_title.as_str()), ("tiny+second", "Tiny + Second"));
+        assert_eq!((target.metric.as_str(), target.train_rows, target.test_rows), ("exact-match", 80, 24));
+    }
+    let tasks = run(&w, &["--method", "hyperformer", "--task", "tiny.toml"]);
+    assert_refused(&tasks, &["`hyperformer` tells 2 tasks apart", "`tiny` is a single one"]);
+    let twice = run(&w, &["--task", "tiny.toml+tiny.toml"]);
+    assert_refused(&twice, &["has `tiny` twice"]);
+    let tried = run(&w, &[&mixed[..], &["--limit", "8", "--method", "hyperformer"]].concat());
+    assert_success(&tried);
+    let limited = results(&w, "out").0.into_iter().find(|record| record.limit == Some(8)).unwrap();
+    assert_eq!((limited.train_rows, limited.test_rows), (8, 8));
+    let batches =
+        run(&w, &[&mixed[..], &["--method", "hyperformer", "--set", "training.batching=tasks"]].concat());
+    assert_success(&batches);
+}
+
+#[test]
 fn processes_on_one_folder_share_sources() {
     let w = workspace(ATTEMPT_AND_MPT);
     let arguments = ["run", "stages.toml", "--out", "shared"];
@@ -351,7 +424,8 @@ fn sources_that_cannot_be_are_refused_by_name() {
     let set = |value: &str| run(&w, &["--set", value]);
     for (value, parts) in [
         ("methods.spot.sources=[\"nowhere\"]", &["methods.spot", "`sources`", "`nowhere`"][..]),
-        ("methods.spot.sources=[\"mnli\", \"qqp\"]", &["`sources` has 2 tasks", "mixture"]),
+        ("methods.spot.sources=[\"mnli\", \"qqp\"]", &["`sources` has 2 tasks", "`mnli+qqp`"]),
+        ("methods.spot.sources=[\"mnli+qqq\"]", &["methods.spot", "did you mean `qqp`"]),
         ("methods.spot.sources=[]", &["`sources` is empty"]),
         ("methods.spot.prompt.init=text", &["`init`"]),
         ("source.stepz=3", &["`stepz`", "did you mean `steps`?"]),
@@ -363,8 +437,8 @@ fn sources_that_cannot_be_are_refused_by_name() {
     }
     let alone = run(&w, &["--method", "lora", "--set", "source.steps=3"]);
     assert_refused(&alone, &["no method that runs starts from a source"]);
-    let mpt = run(&w, &["--method", "mpt", "--set", "methods.mpt.source_stage=multitask-distillation"]);
-    assert_refused(&mpt, &["multitask-distillation", "mixture of tasks"]);
+    let mpt = run(&w, &["--method", "mpt-source"]);
+    assert_refused(&mpt, &["`mpt-source` tells 6 tasks apart", "`tiny` is a single one"]);
     w.edit("stages.toml", "steps = 6", "steps = 6\nepochs = 1");
     assert_refused(&run(&w, &[]), &["stages.toml", "`source` has both"]);
     assert!(!w.path("out").exists());

@@ -336,9 +336,9 @@ mod tests {
             ("attempt", "sources", json!([])),
             ("attempt", "temperature", json!(0)),
             ("mpt", "sources", json!(["qqp", "qqp"])),
-            ("mpt", "distillation", json!({"weight": -1.0})),
+            ("mpt", "distillation", json!(-1.0)),
+            ("mpt", "source_learning_rate", json!(0)),
             ("mpt-source", "temperature", json!(0)),
-            ("mpt-source", "weight", json!("much")),
         ] {
             let error = build(name, json!({key: value}).as_object().unwrap()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(key), "{error}");

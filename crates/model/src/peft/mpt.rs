@@ -12,10 +12,10 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::mpt_source::{Distillation, MptSource};
+use super::mpt_source::{MptSource, validate_distillation};
 use super::prompt::{NAME, prepend_vectors};
 use super::source_prompts::{SIX_TASKS, SourcePrompt, TargetPrompt, prompts, validate_tasks};
-use super::{Registered, Validate, learning_rate};
+use super::{Prompt, PromptInit, Registered, Validate, learning_rate};
 use crate::layout::{Layout, Stack};
 use crate::ops::linear_per_run;
 use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec, SourceTensors};
@@ -34,8 +34,12 @@ pub(super) struct Mpt {
     pub source_prompt: SourcePrompt,
     /// How the shared prompt and the factors come from the source tasks.
     pub source_stage: SourceStage,
-    /// How the training on the mixture of the source tasks goes, where there is one.
-    pub distillation: Distillation,
+    /// What the distance from the teacher counts for in the training on the mixture, beside 1 for the targets.
+    pub distillation: f64,
+    /// What logits are divided by before they are compared with the teacher's.
+    pub temperature: f64,
+    /// Learning rate of the training on the mixture.
+    pub source_learning_rate: f64,
     /// Learning rate of the factors.
     pub learning_rate: f64,
 }
@@ -57,7 +61,9 @@ impl Default for Mpt {
             sources: SIX_TASKS.map(String::from).into(),
             source_prompt: SourcePrompt::default(),
             source_stage: SourceStage::MultitaskDistillation,
-            distillation: Distillation::default(),
+            distillation: 0.9,
+            temperature: 1.0,
+            source_learning_rate: 0.3,
             learning_rate: 0.4,
         }
     }
@@ -68,7 +74,8 @@ impl Validate for Mpt {
         self.prompt.validate()?;
         validate_tasks(&self.sources)?;
         self.source_prompt.validate()?;
-        self.distillation.validate()?;
+        validate_distillation(self.distillation, self.temperature)?;
+        learning_rate("source_learning_rate", self.source_learning_rate)?;
         learning_rate("learning_rate", self.learning_rate)
     }
 }
@@ -106,12 +113,9 @@ impl Method for Mpt {
     }
 
     fn sources(&self) -> Vec<SourceSpec> {
-        let Self { prompt, sources, source_prompt, distillation, .. } = self;
         match self.source_stage {
-            SourceStage::MultitaskDistillation => {
-                vec![MptSource::new(prompt.length, sources, source_prompt, distillation).on_mixture()]
-            }
-            SourceStage::RankOneFit => source_prompt.on(sources, prompt.length),
+            SourceStage::MultitaskDistillation => vec![self.source().on_mixture()],
+            SourceStage::RankOneFit => self.source_prompt.on(&self.sources, self.prompt.length),
         }
     }
 
@@ -132,6 +136,21 @@ impl Method for Mpt {
 
     fn as_prompt(&self, context: &Context) -> Option<Tensor<3>> {
         Some(prompt(context))
+    }
+}
+
+impl Mpt {
+    /// The training on the mixture of the source tasks.
+    fn source(&self) -> MptSource {
+        let learning_rate = self.source_learning_rate;
+        MptSource {
+            prompt: Prompt { learning_rate, ..Prompt::new(self.prompt.length, PromptInit::Vocabulary) },
+            sources: self.sources.clone(),
+            source_prompt: self.source_prompt.clone(),
+            distillation: self.distillation,
+            temperature: self.temperature,
+            learning_rate,
+        }
     }
 }
 

@@ -40,60 +40,14 @@ pub(super) struct MptSource {
     /// How the teachers' prompts are tuned.
     pub source_prompt: SourcePrompt,
     /// What the distance from the teacher counts for, beside 1 for the targets.
-    pub weight: f64,
+    pub distillation: f64,
     /// What logits are divided by before they are compared.
     pub temperature: f64,
     /// Learning rate of the factors.
     pub learning_rate: f64,
 }
 
-/// Settings of the training on a mixture that a target prompt starts from.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Distillation {
-    /// What the distance from the teacher counts for, beside 1 for the targets.
-    pub weight: f64,
-    /// What logits are divided by before they are compared.
-    pub temperature: f64,
-    /// Learning rate of the shared prompt and of the factors.
-    pub learning_rate: f64,
-}
-
-impl Default for Distillation {
-    fn default() -> Self {
-        Self { weight: 0.9, temperature: 1.0, learning_rate: 0.3 }
-    }
-}
-
-impl Distillation {
-    pub(super) fn validate(&self) -> Result<(), String> {
-        validate_weight("distillation.weight", self.weight)?;
-        factor("distillation.temperature", self.temperature)?;
-        learning_rate("distillation.learning_rate", self.learning_rate)
-    }
-}
-
-fn validate_weight(key: &str, weight: f64) -> Result<(), String> {
-    match weight.is_finite() && weight >= 0.0 {
-        true => Ok(()),
-        false => Err(format!("`{key}` is {weight}; it must be a number of at least 0")),
-    }
-}
-
 impl MptSource {
-    /// The stage of a target prompt of this length.
-    pub(super) fn new(
-        length: usize,
-        sources: &[String],
-        source_prompt: &SourcePrompt,
-        distillation: &Distillation,
-    ) -> Self {
-        let &Distillation { weight, temperature, learning_rate } = distillation;
-        let prompt = Prompt { learning_rate, ..Prompt::new(length, PromptInit::Vocabulary) };
-        let (sources, source_prompt) = (sources.to_vec(), source_prompt.clone());
-        Self { prompt, sources, source_prompt, weight, temperature, learning_rate }
-    }
-
     /// The training on the mixture of its tasks.
     pub(super) fn on_mixture(&self) -> SourceSpec {
         let settings = serde_json::to_value(self);
@@ -104,8 +58,14 @@ impl MptSource {
 
 impl Default for MptSource {
     fn default() -> Self {
-        let sources = SIX_TASKS.map(String::from);
-        Self::new(100, &sources, &SourcePrompt::default(), &Distillation::default())
+        Self {
+            prompt: Prompt::new(100, PromptInit::Vocabulary),
+            sources: SIX_TASKS.map(String::from).into(),
+            source_prompt: SourcePrompt::default(),
+            distillation: 0.9,
+            temperature: 1.0,
+            learning_rate: 0.3,
+        }
     }
 }
 
@@ -115,10 +75,17 @@ impl Validate for MptSource {
         self.prompt.validate()?;
         validate_tasks(&self.sources)?;
         self.source_prompt.validate()?;
-        validate_weight("weight", self.weight)?;
-        factor("temperature", self.temperature)?;
+        validate_distillation(self.distillation, self.temperature)?;
         learning_rate("learning_rate", self.learning_rate)
     }
+}
+
+/// Refuses a weight that is no number of at least 0, and a temperature that is none above.
+pub(super) fn validate_distillation(weight: f64, temperature: f64) -> Result<(), String> {
+    if !(weight.is_finite() && weight >= 0.0) {
+        return Err(format!("`distillation` is {weight}; it must be a number of at least 0"));
+    }
+    factor("temperature", temperature)
 }
 
 const TEACHERS: &str = "teacher_prompts";
@@ -149,7 +116,7 @@ impl Method for MptSource {
     }
 
     fn teacher(&self) -> Option<Teacher> {
-        Some(Teacher { method: &TeacherPrompts, weight: self.weight, temperature: self.temperature })
+        Some(Teacher { method: &TeacherPrompts, weight: self.distillation, temperature: self.temperature })
     }
 
     fn prompt_length(&self) -> usize {

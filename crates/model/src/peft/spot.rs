@@ -2,14 +2,14 @@
 //!
 //! `prompt = P_source` at the first step (section 2.2.1, "generic SPoT"); all else is prompt tuning, so that the
 //! parameters are `length x d_model`: 76,800 of T5-base. MNLI is the source that ATTEMPT and MPT compare with. The paper
-//! also tunes source prompts on mixtures of tasks and retrieves a source by the similarity of prompts; neither is here,
-//! and `sources` has one task. A source prompt that was tuned too briefly is no better than words of the vocabulary.
+//! also tunes source prompts on mixtures of tasks, here `sources = ["mnli+qqp"]`, and retrieves a source by the similarity
+//! of prompts, which is not here. A source prompt that was tuned too briefly is no better than words of the vocabulary.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::prompt::{NAME, prepend, soft_prompt};
-use super::source_prompts::{SourcePrompt, TargetPrompt, prompts, validate_tasks};
+use super::source_prompts::{SourcePrompt, TargetPrompt, mixture, prompts, validate_tasks};
 use super::{Registered, Validate};
 use crate::layout::{Layout, Stack};
 use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec};
@@ -22,7 +22,7 @@ pub(super) const REGISTERED: Registered = Registered::new::<Spot>("spot", "SPoT"
 pub(super) struct Spot {
     /// The soft prompt that trains.
     pub prompt: TargetPrompt,
-    /// The source task.
+    /// The source task, or the mixture of several.
     pub sources: Vec<String>,
     /// How source prompts are tuned.
     pub source_prompt: SourcePrompt,
@@ -44,8 +44,9 @@ impl Validate for Spot {
         validate_tasks(&self.sources)?;
         if self.sources.len() > 1 {
             return Err(format!(
-                "`sources` has {} tasks; it must have one, since a source prompt of a mixture of tasks cannot be tuned",
-                self.sources.len()
+                "`sources` has {} tasks; it must have one, which may be their mixture, `{}`",
+                self.sources.len(),
+                mixture(&self.sources)
             ));
         }
         self.source_prompt.validate()

@@ -108,7 +108,7 @@ impl Task {
     /// The task with its name in front of every source, including those of its probes.
     pub fn with_prefix(&self) -> Task {
         if !self.parts.is_empty() {
-            return self.with_parts(self.parts.iter().map(Self::with_prefix).collect());
+            return Self::with_parts(self.parts.iter().map(Self::with_prefix).collect());
         }
         let own_name = || self.name.split('@').next().unwrap_or_default().to_string();
         let prefix = format!("{} ", self.spec.text.name.clone().unwrap_or_else(own_name));
@@ -128,7 +128,7 @@ impl Task {
     /// The task with another seed of its drawn splits.
     pub fn with_split_seed(&self, seed: u32) -> Task {
         if !self.parts.is_empty() {
-            return self.with_parts(self.parts.iter().map(|part| part.with_split_seed(seed)).collect());
+            return Self::with_parts(self.parts.iter().map(|part| part.with_split_seed(seed)).collect());
         }
         let mut task = self.clone();
         task.spec.split = task.spec.split.with_seed(seed);
@@ -306,7 +306,7 @@ pub fn find(name: &str) -> Result<Task, TaskError> {
     let (base, variant) = name.split_once('@').map_or((name, None), |(base, variant)| (base, Some(variant)));
     let path = Path::new(base);
     if name.contains(MIXTURE) && !path.is_file() {
-        return Task::mixture(name, name.split(MIXTURE).map(find).collect::<Result<_, _>>()?);
+        return Task::mixture(name.split(MIXTURE).map(find).collect::<Result<_, _>>()?);
     }
     if path.extension().is_some_and(|e| e == "toml") {
         return read(path, variant);

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use peft_model::source::MIXTURE;
+
 use super::catalog::{RowSource, Task};
 use super::error::TaskError;
 use super::rows::{Row, Rows};
@@ -31,8 +33,9 @@ impl Task {
     ///
     /// # Errors
     /// When a task occurs twice, or is a mixture itself.
-    pub(super) fn mixture(name: &str, parts: Vec<Task>) -> Result<Self, TaskError> {
-        let wrong = |problem: String| TaskError::Spec { file: name.into(), problem };
+    pub(super) fn mixture(parts: Vec<Task>) -> Result<Self, TaskError> {
+        let name = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(MIXTURE);
+        let wrong = |problem: String| TaskError::Spec { file: name.clone(), problem };
         let twice =
             parts.iter().enumerate().find(|(i, part)| parts[..*i].iter().any(|p| p.name == part.name));
         if let Some((_, twice)) = twice {
@@ -83,12 +86,12 @@ impl Task {
             mixture: specs.clone(),
         };
         let file = parts.iter().map(|part| part.file.as_str()).collect::<Vec<_>>().join(" and ");
-        Ok(Self { name: name.into(), spec, templates, file, folder: PathBuf::new(), parts })
+        Ok(Self { name, spec, templates, file, folder: PathBuf::new(), parts })
     }
 
-    /// The same mixture of these tasks, each another form of what it was.
-    pub(super) fn with_parts(&self, parts: Vec<Task>) -> Task {
-        Self::mixture(&self.name, parts).expect("the names are those of a mixture")
+    /// A mixture of the same tasks, each in another form.
+    pub(super) fn with_parts(parts: Vec<Task>) -> Task {
+        Self::mixture(parts).expect("the names are those of a mixture")
     }
 
     /// The tasks of a mixture; none of any other task.
