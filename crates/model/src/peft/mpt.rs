@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::mpt_source::{MptSource, validate_distillation};
 use super::prompt::{NAME, prepend_vectors};
 use super::source_prompts::{SIX_TASKS, SourcePrompt, TargetPrompt, prompts, validate_tasks};
-use super::{Prompt, PromptInit, Registered, Validate, learning_rate};
+use super::{Prompt, Registered, Validate, learning_rate};
 use crate::layout::{Layout, Stack};
 use crate::ops::linear_per_run;
 use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec, SourceTensors};
@@ -143,8 +143,9 @@ impl Mpt {
     /// The training on the mixture of the source tasks.
     fn source(&self) -> MptSource {
         let learning_rate = self.source_learning_rate;
+        let SourcePrompt { init, text, .. } = self.source_prompt.clone();
         MptSource {
-            prompt: Prompt { learning_rate, ..Prompt::new(self.prompt.length, PromptInit::Vocabulary) },
+            prompt: Prompt { length: self.prompt.length, init, text, learning_rate },
             sources: self.sources.clone(),
             source_prompt: self.source_prompt.clone(),
             distillation: self.distillation,

@@ -7,8 +7,7 @@
 //! Parameters: `length x d_model + tasks x (length + d_model)`; the teachers' prompts are kept and do not train.
 //!
 //! What the paper leaves open: hidden states are those that the encoder gives, of all positions; the temperature is 1;
-//! the teacher has no dropout; factors start at one, so that every task starts from the same words of the vocabulary.
-//! Batches are of the rows of all tasks in proportion to their number, with `training.batching = "tasks"` of a few tasks
+//! the teacher has no dropout; the shared prompt starts as the teachers' did, and factors at one. Batches are of the rows of all tasks in proportion to their number, with `training.batching = "tasks"` of a few tasks
 //! each, drawn anew for every batch, as published.
 //!
 //! It is there for MPT, which starts from it. A prompt of a task that is not in the mixture is none of its results.
