@@ -44,7 +44,7 @@ pub(super) struct Run {
           value_parser = clap::value_parser!(u64).range(..=YEAR))]
     checkpoint_every: Option<u64>,
     /// Processes that train at once, on the processor [default: one for each core where the model is small, else one]
-    #[arg(long, value_name = "N", env = "PEFT_BENCH_JOBS", allow_negative_numbers = true,
+    #[arg(long, value_name = "N", env = "PEFT_BENCH_JOBS", hide_env_values = true, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u16).range(1..=MOST_JOBS))]
     jobs: Option<u16>,
 }

@@ -147,7 +147,7 @@ pub(super) fn item_scores(answers: &[Vec<Answer>], metrics: &[Metric]) -> Result
 }
 
 impl Store {
-    /// Writes what a cell answered, and the items where they are not there yet; gives the items' name.
+    /// Writes what a cell answered, and the items where they are not there yet, or damaged; gives the items' name.
     ///
     /// # Errors
     /// When a metric cannot take the targets, the disk is full or the folder not writable.
@@ -161,7 +161,7 @@ impl Store {
     ) -> Result<String, PredictionsError> {
         let examples = answered.examples.map(|rows| rows.iter().map(content).collect::<Vec<_>>());
         let name = Digest::of_json(&serde_json::json!(examples)).short();
-        if !self.folder().join(items_file(&name)).is_file() {
+        if !self.is_intact(&items_file(&name)) {
             self.write_table(&items_file(&name), answered.items()?)?;
         }
         let predictions = answered.predictions(metrics, reported, labels)?;
@@ -277,6 +277,11 @@ mod tests {
             |cell| store.write_predictions(cell, answered, &metrics, Metric::SquadF1, &labels).unwrap();
         assert_eq!(write("a"), write("b"));
         assert_eq!(std::fs::read_dir(folder.path().join("items")).unwrap().count(), 1);
+        let path = folder.path().join(items_file(&write("a")));
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        write("b");
+        assert_eq!(std::fs::read(&path).unwrap(), whole, "what is damaged is made anew");
 
         let (items, predictions) =
             (store.items(&write("a")).unwrap().unwrap(), store.predictions("a").unwrap().unwrap());

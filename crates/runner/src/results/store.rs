@@ -12,7 +12,7 @@ use super::parquet::{columns_from_parquet, from_parquet, to_parquet};
 use super::record::{Record, RecordError};
 use super::running::Running;
 use crate::files::digest::Digest;
-use crate::files::{self, atomic, lock};
+use crate::files::{self, atomic, checksum, lock};
 use crate::host;
 use crate::terminal::progress::say;
 use crate::train::{self, StateFile};
@@ -285,6 +285,11 @@ impl Store {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether a table is there, and its checksum right.
+    pub(super) fn is_intact(&self, name: &str) -> bool {
+        files::bytes(&self.folder.join(name)).is_ok_and(|bytes| checksum::check(&bytes).is_ok())
     }
 
     /// Writes a text file beside the cells.
