@@ -11,8 +11,12 @@ use super::shown::ReportedSplit;
 /// row for each, so that nothing is averaged over different things.
 pub(super) fn label(members: &[Member], split: ReportedSplit) -> (Vec<Record>, Vec<String>) {
     let mut labels: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut named: BTreeMap<(&str, Option<u64>), Vec<&Member>> = BTreeMap::new();
+    for member in members {
+        named.entry((&member.entry.method, member.record.limit)).or_default().push(member);
+    }
     let labeled = members.iter().map(|member| {
-        let method = label_of(member, members);
+        let method = label_of(member, &named[&(member.entry.method.as_str(), member.record.limit)]);
         let all = labels.entry(&member.entry.method).or_default();
         if !all.contains(&method) {
             all.push(method.clone());
@@ -31,22 +35,18 @@ pub(super) fn label(members: &[Member], split: ReportedSplit) -> (Vec<Record>, V
     (labeled, several.map(note).collect())
 }
 
-fn label_of(member: &Member, all: &[Member]) -> String {
+/// The name of a cell in the table, given all of the same method and limit.
+fn label_of(member: &Member, named: &[&Member]) -> String {
     let limit = member.record.limit;
-    let named = |other: &&Member| (&other.entry.method, other.record.limit) == (&member.entry.method, limit);
     let is_outdated = member.record.is_outdated();
-    if is_outdated && all.iter().filter(named).any(|other| !other.record.is_outdated()) {
+    if is_outdated && named.iter().any(|other| !other.record.is_outdated()) {
         let mut parts = Vec::from_iter(trial(limit));
         parts.push("earlier version".into());
         return format!("{} ({})", member.entry.method, parts.join("; "));
     }
-    let own: Vec<&Member> =
-        all.iter().filter(named).filter(|other| other.record.is_outdated() == is_outdated).collect();
+    let own: Vec<&&Member> = named.iter().filter(|other| other.record.is_outdated() == is_outdated).collect();
     let mut parts = Vec::from_iter(trial(limit));
-    let mut configurations: Vec<&str> = own.iter().map(|m| m.entry.configuration.as_str()).collect();
-    configurations.sort_unstable();
-    configurations.dedup();
-    if configurations.len() > 1 {
+    if own.iter().any(|other| other.entry.configuration != member.entry.configuration) {
         let changes = &member.entry.changes;
         parts.extend((!changes.is_empty()).then(|| changes.clone()));
         let alike = own.iter().filter(|other| other.entry.changes == *changes);

@@ -8,6 +8,9 @@ use polars_parquet::write::{
 
 use crate::files::checksum;
 
+/// Rows below which a column is not worth a decompressor: a record has dozens of columns and one row.
+const SMALL: usize = 16;
+
 /// A table as the bytes of a Parquet file, with a checksum of all of them in its metadata.
 ///
 /// Polars' own writer declares text as `string_view`, which pyarrow cannot filter or sort by and older
@@ -16,10 +19,14 @@ pub(super) fn to_parquet(frame: &mut DataFrame) -> PolarsResult<Vec<u8>> {
     let frame = frame.rechunk_mut();
     let compatible = CompatLevel::oldest();
     let schema = frame.schema().to_arrow(compatible);
+    let compression = match frame.height() {
+        0..SMALL => CompressionOptions::Uncompressed,
+        _ => CompressionOptions::Zstd(None),
+    };
     let options = WriteOptions {
         statistics: StatisticsOptions::default(),
         version: Version::V1,
-        compression: CompressionOptions::Zstd(None),
+        compression,
         data_page_size: None,
     };
     let encodings = schema.iter_values().map(|field| get_dtype_encoding(&field.dtype)).collect();

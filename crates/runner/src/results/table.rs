@@ -172,12 +172,17 @@ fn average(
 ) -> Option<Comparison> {
     let own: Vec<&Comparison> = rows.iter().filter(|row| row.method == method).collect();
     let tasks = distinct(records.iter().copied(), |r| &r.task_title);
-    let seeds: Vec<BTreeSet<u64>> = tasks.iter().map(|task| seeds(records, method, task)).collect();
+    let own_records: Vec<&Record> = records.iter().copied().filter(|r| r.method == method).collect();
+    let all_seeds = seeds_by_task_and_method(&own_records);
+    let seeds: Vec<BTreeSet<u64>> = tasks
+        .iter()
+        .map(|task| all_seeds.get(&(task.as_str(), method)).cloned().unwrap_or_default())
+        .collect();
     let complete = own.len() == tasks.len() && seeds.iter().all(|other| *other == seeds[0]);
     let comparable = complete && !own.iter().any(|row| row.is_error());
     let means: Option<Vec<f64>> = own.iter().map(|row| row.mean).collect();
     let of_seed = |seed: &u64| {
-        let cells = records.iter().filter(|r| r.method == method && r.seed == *seed);
+        let cells = own_records.iter().filter(|r| r.seed == *seed);
         mean(&cells.map(|r| score(r)).collect::<Option<Vec<f64>>>()?)
     };
     let by_seed: Option<Vec<f64>> = seeds.first()?.iter().map(of_seed).collect();
@@ -199,8 +204,15 @@ fn average(
     })
 }
 
-fn seeds(records: &[&Record], method: &str, task: &str) -> BTreeSet<u64> {
-    records.iter().filter(|r| r.method == method && r.task_title == task).map(|r| r.seed).collect()
+/// Seeds by task and method.
+type SeedsOf<'a> = BTreeMap<(&'a str, &'a str), BTreeSet<u64>>;
+
+fn seeds_by_task_and_method<'a>(records: &[&'a Record]) -> SeedsOf<'a> {
+    let mut seeds = SeedsOf::new();
+    for record in records {
+        seeds.entry((&record.task_title, &record.method)).or_default().insert(record.seed);
+    }
+    seeds
 }
 
 /// What keeps methods from being compared: cells that one has and another lacks.
@@ -218,9 +230,10 @@ pub(super) fn notes(records: &[Record], rows: &[Comparison]) -> Vec<String> {
                 row.metric, row.task
             )
         }));
+        let seeds = seeds_by_task_and_method(&records);
         for method in &methods {
             let lacks: Vec<String> =
-                tasks.iter().filter_map(|task| lacking(&records, method, &methods, task)).collect();
+                tasks.iter().filter_map(|task| lacking(&seeds, method, &methods, task)).collect();
             let average = rows.iter().find(|row| row.average && row.group == group && row.method == *method);
             let lacks_average = average.is_some_and(|row| row.mean.is_none()) && errors.is_none();
             let no_average = match lacks_average && tasks.len() > 1 {
@@ -243,9 +256,10 @@ pub(super) fn notes(records: &[Record], rows: &[Comparison]) -> Vec<String> {
 }
 
 /// The seeds that other methods have on a task and this one lacks.
-fn lacking(records: &[&Record], method: &str, methods: &[String], task: &str) -> Option<String> {
-    let own = seeds(records, method, task);
-    let all: BTreeSet<u64> = methods.iter().flat_map(|other| seeds(records, other, task)).collect();
+fn lacking(seeds: &SeedsOf, method: &str, methods: &[String], task: &str) -> Option<String> {
+    let of = |method: &str| seeds.get(&(task, method)).cloned().unwrap_or_default();
+    let own = of(method);
+    let all: BTreeSet<u64> = methods.iter().flat_map(|other| of(other)).collect();
     let lacks: Vec<u64> = all.difference(&own).copied().collect();
     match (own.is_empty(), lacks.is_empty()) {
         (_, true) => None,
