@@ -2,9 +2,9 @@
 //!
 //! The distance is the Kullback-Leibler divergence of the teacher's distribution of each target token from the student's,
 //! and the mean squared difference of what the encoders make of the sources (Wang et al. 2023, equations 3 and 4, after
-//! Hinton et al. 2015 and Jiao et al. 2020).
+//! Hinton et al. 2015 and Jiao et al. 2020); both in f32, whatever the backbone computes in.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{DType, Tensor, activation};
 
 use crate::Batch;
 use crate::backbone::mean_over_tokens;
@@ -29,7 +29,8 @@ pub(crate) fn distance(student: &State, teacher: &State, batch: &Batch, temperat
 /// Of the teacher's distribution of each target token from the student's, from their logits
 /// `[runs, batch, target length, vocab_size]`: `[runs, batch, target length]`.
 fn divergence(student: Tensor<4>, teacher: Tensor<4>, temperature: f64) -> Tensor<3> {
-    let [own, theirs] = [student, teacher].map(|logits| activation::log_softmax(logits / temperature, 3));
+    let log_softmax = |logits: Tensor<4>| activation::log_softmax(logits.cast(DType::F32) / temperature, 3);
+    let [own, theirs] = [student, teacher].map(log_softmax);
     (theirs.clone().exp() * (theirs - own)).sum_dim(3).squeeze_dim(3)
 }
 
@@ -40,8 +41,8 @@ fn squared_difference(student: Tensor<4>, teacher: Tensor<4>, mask: &Tensor<3>) 
     let before = length - mask.dims()[2];
     let visible = Tensor::ones([runs, batch, before], &mask.device());
     let mask: Tensor<3> = Tensor::cat(vec![visible, mask.clone()], 2);
-    let difference = (student - teacher).powi_scalar(2).cast(mask.dtype());
-    let squares: Tensor<3> = difference.sum_dim(3).squeeze_dim(3) / width as f64;
+    let difference = student.cast(DType::F32) - teacher.cast(DType::F32);
+    let squares: Tensor<3> = difference.powi_scalar(2).sum_dim(3).squeeze_dim(3) / width as f64;
     let positions: Tensor<2> = mask.clone().sum_dim(2).squeeze_dim(2);
     (squares * mask).sum_dim(2).squeeze_dim::<2>(2) / positions
 }

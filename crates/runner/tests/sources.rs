@@ -383,6 +383,21 @@ fn any_method_trains_on_a_mixture() {
     }
     let tasks = run(&w, &["--method", "hyperformer", "--task", "tiny.toml"]);
     assert_refused(&tasks, &["`hyperformer` tells 2 tasks apart", "`tiny` is a single one"]);
+    let adapter = targets.iter().find(|target| target.method == "hyperformer").unwrap();
+    let adapter = format!("out/adapters/{}", adapter.cell);
+    let score = |lines: &str| {
+        w.write("pairs.jsonl", lines);
+        w.run(&["score", "--model", "model", "--adapter", &adapter, "--input", "pairs.jsonl"])
+    };
+    let line = |task: &str| format!("{{\"source\": \"a b\", \"target\": \"c\"{task}}}\n");
+    let both = score(&(line(", \"task\": 0") + &line(", \"task\": 1")));
+    assert_success(&both);
+    let scores: Vec<Value> = stdout(&both).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_ne!(scores[0]["logprob"], scores[1]["logprob"]);
+    for wrong in ["", ", \"task\": 2"] {
+        let refused = score(&(line(", \"task\": 0") + &line(wrong)));
+        assert_refused(&refused, &["pairs.jsonl, line 2", "tells 2 tasks apart", "from 0 to 1"]);
+    }
     let twice = run(&w, &["--task", "tiny.toml+tiny.toml"]);
     assert_refused(&twice, &["has `tiny` twice"]);
     let tried = run(&w, &[&mixed[..], &["--limit", "8", "--method", "hyperformer"]].concat());

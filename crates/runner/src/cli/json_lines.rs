@@ -11,12 +11,7 @@ use super::output;
 use crate::files::atomic;
 use crate::files::{parse_json, read_text};
 
-/// Reads a file; `fields` names the required fields, for messages.
-pub(super) fn read<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<T>> {
-    Ok(read_numbered(path, fields)?.into_iter().map(|(_, object)| object).collect())
-}
-
-/// Reads a file; each object comes with the number of its line, from 1.
+/// Reads a file; each object comes with the number of its line, from 1. `fields` names the required fields, for messages.
 pub(super) fn read_numbered<T: DeserializeOwned>(path: &Path, fields: &str) -> Result<Vec<(usize, T)>> {
     let text = read_text(path)?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());

@@ -38,7 +38,7 @@ pub(super) struct Score {
     /// Folder of a trained adapter, from a run of this program or from Python's peft
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
-    /// JSON lines with "source" and "target"
+    /// JSON lines with "source" and "target"; with "task", a number from 0, for adapters that tell tasks apart
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// File for the JSON lines [default: standard output]
@@ -62,6 +62,8 @@ pub(super) struct Score {
 struct PairText {
     source: String,
     target: String,
+    /// The place of its task in the mixture that the adapter was trained on.
+    task: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,12 +84,15 @@ impl Score {
     }
 
     pub(super) fn execute(self) -> Result<ExitCode> {
-        let pairs: Vec<PairText> = json_lines::read(&self.input, "\"source\" and \"target\"")?;
+        let lines: Vec<(usize, PairText)> =
+            json_lines::read_numbered(&self.input, "\"source\" and \"target\"")?;
         let device = self.device.open()?;
         self.precision.ensure(&device, self.device)?;
         let model = Model::open(&self.model, &Hub::from_env(Progress::detect())?, &device, self.precision)?;
         let (built, parameters) = self.method(&model)?;
         let longest = self.source_length(&built)?;
+        self.check_tasks(built.method.tasks(), &lines)?;
+        let pairs: Vec<PairText> = lines.into_iter().map(|(_, pair)| pair).collect();
         let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
         let mut lines = Vec::new();
         let mut truncated = 0;
@@ -119,6 +124,21 @@ impl Score {
         }
         let parameters = trained.parameters(backbone.device(), backbone.dtype());
         Ok((trained.built, parameters))
+    }
+
+    /// Refuses a line that does not say which of the adapter's tasks it is of.
+    fn check_tasks(&self, tasks: Option<usize>, lines: &[(usize, PairText)]) -> Result<()> {
+        let Some(tasks) = tasks else { return Ok(()) };
+        let is_wrong = |(_, pair): &&(usize, PairText)| pair.task.is_none_or(|task| task as usize >= tasks);
+        match lines.iter().find(is_wrong) {
+            None => Ok(()),
+            Some((number, _)) => bail!(
+                "{}, line {number}: the adapter tells {tasks} tasks apart, so that each line needs \"task\", a number from 0 \
+                 to {}",
+                self.input.display(),
+                tasks - 1
+            ),
+        }
     }
 
     /// Refuses a batch that does not fit into memory, in scoring or in generation.
@@ -175,7 +195,10 @@ impl Score {
         let rows = sources.iter().zip(&targets).map(|(s, t)| (&s.ids[..], &t.ids[..])).collect();
         let (backbone, layout) = (&model.backbone, model.backbone.layout());
         self.ensure_memory(adaptation, layout, &sources, &targets)?;
-        let batch = Batch::new(&[rows], layout.tokens.pad, backbone.device());
+        let mut batch = Batch::new(&[rows], layout.tokens.pad, backbone.device());
+        if adaptation.method.tasks().is_some() {
+            batch.tell_tasks(&[pairs.iter().filter_map(|pair| pair.task).collect()]);
+        }
         let log_probabilities: Vec<f32> = backbone
             .target_log_probabilities(adaptation, &batch)
             .try_into_vec_as()

@@ -38,54 +38,51 @@ pub fn execute(mut resolved: Resolved, execution: Execution, watcher: &mut dyn W
     let is_source = |group: &Group, cell: &String| group.sources.iter().any(|source| source.id == *cell);
     loop {
         let (mut busy, mut some_done) = (Vec::new(), false);
-        let mut next_slot = 0;
+        let mut slots = results.iter_mut();
         // What others start from comes first.
         for task in resolved.sources.iter_mut().chain(&mut resolved.tasks) {
-            let groups =
-                task.methods.iter().flat_map(|method| method.groups.iter().map(move |g| (method, g)));
-            let mut groups: Vec<_> = (next_slot..).zip(groups).collect();
-            next_slot += groups.len();
-            // The longest first: processes that share the work end at about the same time.
-            groups.sort_by_key(|(_, (_, group))| std::cmp::Reverse(group.work_of_all()));
-            for (slot, (method, group)) in groups {
-                let slot = &mut results[slot];
-                if slot.is_some() {
-                    continue;
-                }
-                let rows = &task.rows[method.rows];
-                let (suite, init_from) = (&resolved.suite, resolved.init_from.as_ref());
-                let run = GroupRun { suite, rows, method, group, init_from, execution };
-                let lacking =
-                    group.sources.iter().find_map(|source| Some((source, without_source.get(&source.id)?)));
-                let progressed = match lacking {
-                    Some((source, problem)) => {
-                        Progressed::Blocked(format!("its source {}: {problem}", source.described()))
-                    }
-                    None => run.run(watcher)?,
-                };
-                match progressed {
-                    // Of sources, only what starts from them is a result.
-                    Progressed::Done(records) => {
-                        (*slot, some_done) = (Some(if group.is_source { Vec::new() } else { records }), true);
-                    }
-                    // A source whose result somebody removed, and that seemed to be done when this began.
-                    Progressed::Busy(cell) if is_source(group, &cell) && !sources.contains(&cell) => {
-                        return Err(store.vanished(&cell).into());
-                    }
-                    Progressed::Busy(cell) => busy.push((cell, run.title())),
-                    Progressed::Blocked(problem) => {
-                        say!("error: {} does not run: {problem}", run.title());
-                        (*slot, failed) = (Some(Vec::new()), failed + 1);
-                    }
-                    Progressed::Failed(problem) => {
-                        let device = execution.hardware.device;
-                        say!("error: {}: {device} failed: {problem}", run.title());
-                        device.open()?;
-                        if group.is_source {
-                            let ids = group.cells.iter().map(Cell::id);
-                            without_source.extend(ids.map(|id| (id, format!("{device} failed: {problem}"))));
+            for method in &task.methods {
+                for group in &method.groups {
+                    let Some(slot) = slots.next().filter(|slot| slot.is_none()) else { continue };
+                    let rows = &task.rows[method.rows];
+                    let (suite, init_from) = (&resolved.suite, resolved.init_from.as_ref());
+                    let run = GroupRun { suite, rows, method, group, init_from, execution };
+                    let lacking = group
+                        .sources
+                        .iter()
+                        .find_map(|source| Some((source, without_source.get(&source.id)?)));
+                    let progressed = match lacking {
+                        Some((source, problem)) => {
+                            Progressed::Blocked(format!("its source {}: {problem}", source.described()))
                         }
-                        (*slot, failed) = (Some(Vec::new()), failed + 1);
+                        None => run.run(watcher)?,
+                    };
+                    match progressed {
+                        // Of sources, only what starts from them is a result.
+                        Progressed::Done(records) => {
+                            (*slot, some_done) =
+                                (Some(if group.is_source { Vec::new() } else { records }), true);
+                        }
+                        // A source whose result somebody removed, and that seemed to be done when this began.
+                        Progressed::Busy(cell) if is_source(group, &cell) && !sources.contains(&cell) => {
+                            return Err(store.vanished(&cell).into());
+                        }
+                        Progressed::Busy(cell) => busy.push((cell, run.title())),
+                        Progressed::Blocked(problem) => {
+                            say!("error: {} does not run: {problem}", run.title());
+                            (*slot, failed) = (Some(Vec::new()), failed + 1);
+                        }
+                        Progressed::Failed(problem) => {
+                            let device = execution.hardware.device;
+                            say!("error: {}: {device} failed: {problem}", run.title());
+                            device.open()?;
+                            if group.is_source {
+                                let ids = group.cells.iter().map(Cell::id);
+                                without_source
+                                    .extend(ids.map(|id| (id, format!("{device} failed: {problem}"))));
+                            }
+                            (*slot, failed) = (Some(Vec::new()), failed + 1);
+                        }
                     }
                 }
             }

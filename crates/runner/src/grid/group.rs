@@ -82,11 +82,6 @@ impl Group {
         }
     }
 
-    /// The work of all of its cells; 0 where it is not counted.
-    pub(super) fn work_of_all(&self) -> u64 {
-        self.cells.iter().map(|cell| self.work(cell)).sum()
-    }
-
     fn work(&self, cell: &Cell) -> u64 {
         self.flops.map_or(0, |flops| (flops.total(&cell.training) / 1e6).clamp(1.0, MOST_WORK) as u64)
     }

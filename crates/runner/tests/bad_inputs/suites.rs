@@ -45,12 +45,13 @@ fn huge_training_settings_are_refused_or_harmless() {
 }
 
 /// What a method needs to fit the tiny model and its task.
-const FITTING: [(&str, &str); 5] = [
+const FITTING: [(&str, &str); 6] = [
     ("adapter-drop", "drop_layers = 1"),
     ("hyperformer", "reduction = 4"),
     ("spot", "sources = [\"tiny.toml\"]"),
     ("attempt", "sources = [\"tiny.toml\"]"),
     ("mpt", "sources = [\"tiny.toml\"]"),
+    ("mpt-source", "sources = [\"tiny.toml\"]"),
 ];
 
 /// A method with one setting, in place of the suite's methods.
