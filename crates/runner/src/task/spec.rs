@@ -43,8 +43,8 @@ pub struct TaskSpec {
     /// Alternative texts, such as one with a bug of the reference fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variants: Option<Variants>,
-    /// The tasks whose rows it has, in a mixture, which has no data of its own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The tasks whose rows it has, in a mixture, which has no data of its own and no TOML.
+    #[serde(skip_deserializing, skip_serializing_if = "Vec::is_empty")]
     pub mixture: Vec<TaskSpec>,
 }
 
@@ -393,9 +393,6 @@ impl TaskSpec {
 
     /// Checks everything that does not need the rows; the error names the key.
     pub(super) fn check(&self) -> Result<Templates, String> {
-        if !self.mixture.is_empty() {
-            return Err("`mixture` is no key of a file; the mixture of `a` and `b` is the task `a+b`".into());
-        }
         let data = &self.data;
         let sources = [data.repo.is_some(), !data.files.is_empty(), data.generated.is_some()];
         match sources.iter().filter(|&&given| given).count() {
