@@ -50,10 +50,11 @@ def install(folder):
 def run(args, tools, out, sm, *command):
     library, headers, _ = tools
     out.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(library), "CUDA_PATH": str(headers), "DRY_RUN_SM": str(sm),
+    # A folder of its own, so that no run finds the kernels and the choices that another one kept.
+    environment = {**os.environ, "HOME": str(out), "LD_LIBRARY_PATH": str(library), "CUDA_PATH": str(headers), "DRY_RUN_SM": str(sm),
                    "DRY_RUN_OUT": str(out), "DRY_RUN_MIB": str(args.gib << 10), "CUBECL_AUTOTUNE_LEVEL": "0"}
     command = [*command, "--device", "cuda"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=out, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stderr[-4000:]}")
     return json.loads((out / "counts.json").read_text())
@@ -102,6 +103,7 @@ def main():
     parser.add_argument("--gib", type=int, default=80)
     parser.add_argument("--model", help="a folder whose config.json has another shape than T5-base")
     args = parser.parse_args()
+    args.binary, args.program = (str(pathlib.Path(path).resolve()) for path in (args.binary, args.program))
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

@@ -135,6 +135,14 @@ impl Task {
         task
     }
 
+    /// Whether the program makes all of its rows.
+    pub fn is_generated(&self) -> bool {
+        match self.parts.is_empty() {
+            true => self.spec.data.generated.is_some(),
+            false => self.parts.iter().all(Self::is_generated),
+        }
+    }
+
     /// Whether a seed decides which rows are in which split.
     pub fn has_drawn_split(&self) -> bool {
         self.spec.split.is_drawn() || self.parts.iter().any(Self::has_drawn_split)

@@ -26,7 +26,7 @@ impl Show {
     pub(super) fn execute(self) -> Result<ExitCode> {
         let task = task::find(&self.task)?;
         let hub = Hub::from_env(Progress::detect())?;
-        let default = if task.spec.data.generated.is_some() { "pocket" } else { "google-t5/t5-base" };
+        let default = if task.is_generated() { "pocket" } else { "google-t5/t5-base" };
         let tokenizer = model::tokenizer(self.model.as_deref().unwrap_or(default), &hub)?;
         output::line(format_args!("{} ({}): {}", task.spec.title, task.name, task.spec.description))?;
         for role in Role::ALL {
