@@ -222,13 +222,13 @@ impl GroupRun<'_> {
             if hardware.device == DeviceName::CPU {
                 return train(&job, state, progress).with_context(|| self.title()).map(Ok);
             }
-            let problem = match panics::catch(|| train(&job, state, progress)) {
+            let problem = match panics::catch_whole(|| train(&job, state, progress)) {
                 Ok(trained) => return trained.with_context(|| self.title()).map(Ok),
                 Err(problem) => problem,
             };
             let rows = job.rows_at_once.unwrap_or(usize::MAX).min(job.settings.rows_per_batch());
             if !is_out_of_memory(&problem) || rows == 1 {
-                return Ok(Err(problem));
+                return Ok(Err(panics::shortened(&problem)));
             }
             job.backbone.device().memory_cleanup();
             let fewer = rows.div_ceil(2);
@@ -239,7 +239,28 @@ impl GroupRun<'_> {
     }
 }
 
-/// Whether CubeCL's message is about memory.
+/// How CubeCL says that there is no memory, by the names of its errors and in words.
+const OUT_OF_MEMORY: [&str; 5] =
+    ["OutOfMemory", "BufferTooBig", "out of device memory", "out of memory", "can't allocate buffer of size"];
+
 fn is_out_of_memory(problem: &str) -> bool {
-    ["OutOfMemory", "BufferTooBig"].iter().any(|name| problem.contains(name))
+    OUT_OF_MEMORY.iter().any(|words| problem.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_memory_is_told_from_other_failures_of_a_device() {
+        // As CUDA's allocator ended a training, behind what it left undone.
+        let failed = "values are floats: Execution(An error happened during execution Caused by: Several failures at \
+                      once Caused by: The bytes were never written (failure #375) skipped `ElemwiseFuse` Caused by: An \
+                      IO error happened Caused by: out of device memory allocating 2097152 bytes No backtrace)";
+        assert!(is_out_of_memory(failed));
+        assert!(is_out_of_memory("can't allocate buffer of size: 17179869184"));
+        assert!(!is_out_of_memory(
+            "Execution(An error happened during execution Caused by: illegal address)"
+        ));
+    }
 }

@@ -14,8 +14,16 @@ thread_local! {
 /// inconsistent after a panic and must be dropped.
 ///
 /// # Errors
-/// The panic's message, on one line.
+/// The panic's message, on one line; of a long one, its beginning and its end.
 pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_whole(run).map_err(|message| shortened(&message))
+}
+
+/// As [`catch`].
+///
+/// # Errors
+/// The panic's whole message, on one line.
+pub(crate) fn catch_whole<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let report = panic::take_hook();
@@ -35,7 +43,7 @@ fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("unknown");
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    shortened(&lines.join(" "))
+    lines.join(" ")
 }
 
 /// Characters of a long message's beginning and of its end that are told. Those of devices may have whole kernels in
@@ -45,7 +53,8 @@ const TOLD: usize = 300;
 /// Longest message that is told whole.
 const MOST: usize = 2 * TOLD;
 
-fn shortened(text: &str) -> String {
+/// The beginning and the end of a long message.
+pub(crate) fn shortened(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
     match characters.len() {
         0..=MOST => text.into(),
