@@ -139,7 +139,8 @@ def main():
             results = [(sm, future.result()) for sm, future in work]
     failed |= any(result is None for _, result in results)
     for sm in args.sms:
-        of_sm = [result for its, result in results if its == sm and result]
+        # By name, which says what a kernel is of; NVRTC's text is not the same each time.
+        of_sm = list({result[0]: result for its, result in results if its == sm and result}.values())
         spills = [result for result in of_sm if result[2]]
         print(f"\nsm_{sm}: {len(of_sm)} distinct kernels compiled by NVRTC and accepted by ptxas; {len(spills)} spill registers")
         for name, registers, spilled, shared in sorted(spills, key=lambda r: -r[2]):
