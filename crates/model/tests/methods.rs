@@ -173,7 +173,7 @@ fn a_student_comes_near_the_teacher_of_each_rows_task_as_the_reference_does() {
         // Whole, then in slices whose parts add up to it.
         for most in [rows.len(), 3] {
             let (mut losses, mut parts, mut sums) = (0.0, 0.0, vec![None; 4]);
-            for mut batch in Batch::slices(&[pairs.clone()], most, 0, &device()) {
+            for mut batch in Batch::slices(std::slice::from_ref(&pairs), most, 0, &device()) {
                 batch.tell_tasks(std::slice::from_ref(&tasks));
                 let last = backbone.target_state(&adaptation, &batch);
                 let part = backbone.distillation(&adaptation, &last, &batch).unwrap();
