@@ -93,14 +93,18 @@ fn a_second_signal_terminates_the_program_immediately() {
     let rows = w.read("rows/validation.csv");
     let (head, rows) = rows.split_once('\n').unwrap();
     w.write("rows/validation.csv", &format!("{head}\n{}", rows.repeat(1000)));
-    let mut run = Running::start(&w, &arguments("out"));
-    run.wait_for("800 steps, 2 runs");
-    std::thread::sleep(Duration::from_millis(300));
-    run.send(libc::SIGINT);
-    std::thread::sleep(Duration::from_millis(20));
-    run.send(libc::SIGINT);
-    let said = run.ended(130);
-    assert!(!said.contains("the state after update"), "{said}");
+    let said = |wait| {
+        let mut run = Running::start(&w, &arguments(&format!("out-{wait}")));
+        run.wait_for("800 steps, 2 runs");
+        std::thread::sleep(Duration::from_millis(wait));
+        run.send(libc::SIGINT);
+        std::thread::sleep(Duration::from_millis(20));
+        run.send(libc::SIGINT);
+        run.ended(130)
+    };
+    // On a busy machine the first update, after which a signal is heeded, takes longer.
+    let is_immediate = |wait| !said(wait).contains("the state after update");
+    assert!([300, 1000, 3000].into_iter().any(is_immediate), "the first signal alone ended it each time");
 }
 
 #[test]
