@@ -51,8 +51,8 @@ def run(args, tools, out, sm, *command):
     library, headers, _ = tools
     out.mkdir(parents=True, exist_ok=True)
     # A folder of its own, so that no run finds the kernels and the choices that another one kept.
-    environment = {**os.environ, "HOME": str(out), "LD_LIBRARY_PATH": str(library), "CUDA_PATH": str(headers), "DRY_RUN_SM": str(sm),
-                   "DRY_RUN_OUT": str(out), "DRY_RUN_MIB": str(args.gib << 10), "CUBECL_AUTOTUNE_LEVEL": "0"}
+    environment = {**os.environ, "HOME": str(out), "LD_LIBRARY_PATH": str(library), "CUDA_PATH": str(headers),
+                   "DRY_RUN_SM": str(sm), "DRY_RUN_OUT": str(out), "DRY_RUN_MIB": str(args.gib << 10), "CUBECL_AUTOTUNE_LEVEL": "0"}
     command = [*command, "--device", "cuda"]
     done = subprocess.run(command, cwd=out, env=environment, capture_output=True, text=True)
     if done.returncode != 0:

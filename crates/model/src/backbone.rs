@@ -282,9 +282,8 @@ impl dyn Backbone + '_ {
     ) -> Result<Vec<SourceTensors>, String> {
         let untrained = |spec: SourceSpec| {
             let built = spec.build().map_err(|problem| problem.to_string())?;
-            let (method, own) = (built.method.as_ref(), built.method.sources());
-            let sources =
-                if own.is_empty() { Vec::new() } else { self.untrained_sources(method, seed, tokenize)? };
+            let method = built.method.as_ref();
+            let sources = self.untrained_sources(method, seed, tokenize)?;
             Ok(SourceTensors::of(&self.start_from(&sources, method, &[seed], tokenize)?))
         };
         method.sources().into_iter().map(untrained).collect()

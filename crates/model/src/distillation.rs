@@ -1,7 +1,7 @@
 //! What a training learns from a teacher: the same backbone under another method, whose answers and states it comes near.
 //!
 //! The distance is the Kullback-Leibler divergence of the teacher's distribution of each target token from the student's,
-//! and the mean squared difference of what the encoders make of the sources (Wang et al. 2023, equations 3 and 4, after
+//! and the mean squared difference of what the encoders make of the sources (Wang et al. 2023, section 3.3, after
 //! Hinton et al. 2015 and Jiao et al. 2020); both in f32, whatever the backbone computes in.
 
 use burn::tensor::{DType, Tensor, activation};

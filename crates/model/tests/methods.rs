@@ -169,18 +169,17 @@ fn a_student_comes_near_the_teacher_of_each_rows_task_as_the_reference_does() {
         let tasks: Vec<u32> = expected.ints("mpt-source/tasks").into_iter().map(|task| task as u32).collect();
         let rows = expected.rows();
         let pairs: Vec<(&[u32], &[u32])> = rows.iter().map(|(s, t)| (&s[..], &t[..])).collect();
-        let (mut loss, mut added, mut gradients) = (0.0, 0.0, vec![Vec::new(); 3]);
         // Whole, then in slices whose parts add up to it.
         for most in [rows.len(), 3] {
-            let (mut losses, mut parts, mut sums) = (0.0, 0.0, vec![None; 4]);
+            let (mut loss, mut added, mut sums) = (0.0, 0.0, vec![None; 4]);
             for mut batch in Batch::slices(std::slice::from_ref(&pairs), most, 0, &device()) {
                 batch.tell_tasks(std::slice::from_ref(&tasks));
                 let last = backbone.target_state(&adaptation, &batch);
                 let part = backbone.distillation(&adaptation, &last, &batch).unwrap();
-                let loss = backbone.target_loss(&adaptation, &batch);
-                (losses, parts) =
-                    (losses + values(loss.clone().inner())[0], parts + values(part.clone().inner())[0]);
-                let own = parameters.take_gradients(&mut (loss + part).sum().backward());
+                let of_targets = backbone.target_loss(&adaptation, &batch);
+                loss += values(of_targets.clone().inner())[0];
+                added += values(part.clone().inner())[0];
+                let own = parameters.take_gradients(&mut (of_targets + part).sum().backward());
                 for (sum, own) in sums.iter_mut().zip(own) {
                     *sum = match (sum.take(), own) {
                         (Some(sum), Some(own)) => Some(sum + own),
@@ -189,8 +188,8 @@ fn a_student_comes_near_the_teacher_of_each_rows_task_as_the_reference_does() {
                 }
             }
             assert!(sums[3].is_none(), "the teachers' prompts do not train");
-            (loss, added) = (losses, parts);
-            gradients = sums.into_iter().flatten().map(values).collect();
+            let gradients: Vec<Vec<f32>> = sums.into_iter().flatten().map(values).collect();
+            assert!(loss > 0.0 && added > 0.0 && gradients.len() == 3);
             let errors = [relative_error(&[loss], &of("loss")), relative_error(&[added], &of("added"))];
             println!("{variant}, at most {most} rows: relative errors {errors:?}");
             assert!(errors.iter().all(|error| *error < 1e-5), "{variant}: {errors:?}");
@@ -199,7 +198,6 @@ fn a_student_comes_near_the_teacher_of_each_rows_task_as_the_reference_does() {
                 assert!(error < 1e-4, "{variant} {}: {error:.1e}", parameter.name);
             }
         }
-        assert!(loss > 0.0 && added > 0.0 && gradients.len() == 3);
     }
 }
 

@@ -17,7 +17,7 @@ use super::prompt::{NAME, prepend_vectors};
 use super::source_prompts::{SIX_TASKS, SourcePrompt, TargetPrompt, prompts, validate_tasks};
 use super::{Prompt, Registered, Validate, learning_rate};
 use crate::layout::{Layout, Stack};
-use crate::ops::linear_per_run;
+use crate::ops::{linear_per_run, per_sentence};
 use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec, SourceTensors};
 
 pub(super) const REGISTERED: Registered = Registered::new::<Mpt>("mpt", "MPT", "Wang et al. 2023");
@@ -157,12 +157,20 @@ impl Mpt {
 
 /// `P o (u v^T)`: `[runs, length, d_model]`; in f32, whatever the backbone computes in.
 fn prompt(context: &Context) -> Tensor<3> {
-    let shared: Tensor<3> = context.parameters.get_f32(NAME);
-    let [runs, length, d] = shared.dims();
-    let position = context.parameters.get_f32::<2>(POSITION_FACTOR).reshape([runs, 1, length, 1]);
-    let feature = context.parameters.get_f32::<2>(FEATURE_FACTOR).reshape([runs, d, 1]);
+    let factor = |name: &str| context.parameters.get_f32::<2>(name).unsqueeze_dim(1);
+    let of_tasks =
+        prompts_of_tasks(context.parameters.get_f32(NAME), factor(POSITION_FACTOR), factor(FEATURE_FACTOR));
+    of_tasks.squeeze_dim::<3>(1).cast(context.weights.dtype())
+}
+
+/// `P o (u_k v_k^T)` for each task, from `[runs, length, d_model]`, `[runs, tasks, length]` and `[runs, tasks, d_model]`:
+/// `[runs, tasks, length, d_model]`.
+pub(super) fn prompts_of_tasks(shared: Tensor<3>, position: Tensor<3>, feature: Tensor<3>) -> Tensor<4> {
+    let ([runs, tasks, length], [.., d]) = (position.dims(), feature.dims());
     // A product rather than broadcasting, whose gradient would depend on the runs beside it.
-    (shared * linear_per_run(position, feature).squeeze_dim(1)).cast(context.weights.dtype())
+    let position = position.reshape([runs * tasks, 1, length, 1]);
+    let factors = linear_per_run(position, feature.reshape([runs * tasks, d, 1]));
+    per_sentence(shared, tasks) * factors.reshape([runs, tasks, length, d])
 }
 
 /// Where the target starts.

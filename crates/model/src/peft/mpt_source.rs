@@ -3,12 +3,13 @@
 //! The prompt of task k is `P o (u_k v_k^T)`: `P` `[length, d_model]` is shared, `u_k` `[length]` and `v_k` `[d_model]` are
 //! the task's own (equation 1). All of them train on the mixture of the tasks. Beside the loss of the targets stands, with
 //! a weight of 0.9 (equation 5), the distance from a teacher, the backbone with a prompt that was tuned on the row's task
-//! alone: the divergence of its answers (equation 2) and the squared difference of hidden states (equation 3).
+//! alone: the divergence of its answers and the squared difference of hidden states.
 //! Parameters: `length x d_model + tasks x (length + d_model)`; the teachers' prompts are kept and do not train.
 //!
 //! What the paper leaves open: hidden states are those that the encoder gives, of all positions; the temperature is 1;
-//! the teacher has no dropout; the shared prompt starts as the teachers' did, and factors at one. Batches are of the rows of all tasks in proportion to their number, with `training.batching = "tasks"` of a few tasks
-//! each, drawn anew for every batch, as published.
+//! the teacher has no dropout; the shared prompt starts as the teachers' did, and factors at one. Batches are of the rows
+//! of all tasks in proportion to their number, with `training.batching = "tasks"` of a few tasks each, drawn anew for
+//! every batch, as published.
 //!
 //! It is there for MPT, which starts from it. A prompt of a task that is not in the mixture is none of its results.
 
@@ -16,13 +17,12 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::mpt::{FEATURE_FACTOR, POSITION_FACTOR};
+use super::mpt::{FEATURE_FACTOR, POSITION_FACTOR, prompts_of_tasks};
 use super::prompt::{NAME, prepend_vectors, put_before};
 use super::source_prompts::{SIX_TASKS, SourcePrompt, mixture, prompts, validate_tasks};
 use super::tasks::of_rows;
 use super::{Prompt, PromptInit, Registered, Validate, factor, learning_rate, positive};
 use crate::layout::{Layout, Stack};
-use crate::ops::{linear_per_run, per_sentence};
 use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec, Teacher};
 
 pub(super) const REGISTERED: Registered =
@@ -155,15 +155,11 @@ impl Method for TeacherPrompts {
     }
 }
 
-/// `P o (u_k v_k^T)` for each task, in f32, whatever the backbone computes in: `[runs, tasks, length, d_model]`.
+/// The prompt of each task, in f32, whatever the backbone computes in: `[runs, tasks, length, d_model]`.
 fn student_prompts(context: &Context) -> Tensor<4> {
-    let position: Tensor<3> = context.parameters.get_f32(POSITION_FACTOR);
-    let feature: Tensor<3> = context.parameters.get_f32(FEATURE_FACTOR);
-    let ([runs, tasks, length], [.., d]) = (position.dims(), feature.dims());
-    // A product rather than broadcasting, whose gradient would depend on the runs beside it.
-    let position = position.reshape([runs * tasks, 1, length, 1]);
-    let factors = linear_per_run(position, feature.reshape([runs * tasks, d, 1]));
-    per_sentence(context.parameters.get_f32(NAME), tasks) * factors.reshape([runs, tasks, length, d])
+    let parameters = context.parameters;
+    let (position, feature) = (parameters.get_f32(POSITION_FACTOR), parameters.get_f32(FEATURE_FACTOR));
+    prompts_of_tasks(parameters.get_f32(NAME), position, feature)
 }
 
 /// Puts before each row the prompt of its task, of `[runs, tasks, length, d_model]`; rows that do not say are of the first.

@@ -93,7 +93,10 @@ pub fn plan(suite: Suite) -> Result<Plan> {
 /// A task as the suite has it.
 fn find(suite: &Suite, name: &str) -> Result<Task, TaskError> {
     let task = task::find(name)?;
-    Ok(suite.split_seed.map_or_else(|| task.clone(), |seed| task.with_split_seed(seed)))
+    Ok(match suite.split_seed {
+        Some(seed) => task.with_split_seed(seed),
+        None => task,
+    })
 }
 
 /// Refuses a method for which a task's sources are too long.

@@ -10,9 +10,8 @@ use peft_model::source::MIXTURE;
 use super::catalog::{RowSource, Task};
 use super::error::TaskError;
 use super::rows::{Row, Rows};
-use super::spec::{Data, Limits, Metrics, TaskSpec, Templates, Text};
+use super::spec::{Data, Limits, Metrics, TaskSpec, Text};
 use super::split::{Role, SplitRule};
-use super::template::Template;
 use super::value::Value;
 use crate::metric::Metric;
 
@@ -32,7 +31,7 @@ impl Task {
     /// The mixture of tasks.
     ///
     /// # Errors
-    /// When a task occurs twice, or is a mixture itself.
+    /// When a task occurs twice.
     pub(super) fn mixture(parts: Vec<Task>) -> Result<Self, TaskError> {
         let name = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(MIXTURE);
         let wrong = |problem: String| TaskError::Spec { file: name.clone(), problem };
@@ -44,14 +43,6 @@ impl Task {
         let specs: Vec<TaskSpec> = parts.iter().map(|part| part.spec.clone()).collect();
         let titles: Vec<&str> = specs.iter().map(|spec| spec.title.as_str()).collect();
         let largest = |limit: Limit| specs.iter().map(|spec| limit(&spec.limits)).max().unwrap_or_default();
-        let template = |column: &str| Template::parse(&format!("{{{column}}}")).map_err(&wrong);
-        let templates = Templates {
-            source: template(SOURCE)?,
-            target: Some(template(TARGET)?),
-            answers: Some(template(ANSWERS)?),
-            group: None,
-            probes: Vec::new(),
-        };
         let text = |column: &str| format!("{{{column}}}");
         let spec = TaskSpec {
             title: titles.join(" + "),
@@ -85,6 +76,7 @@ impl Task {
             variants: None,
             mixture: specs.clone(),
         };
+        let templates = spec.templates().map_err(wrong)?;
         let file = parts.iter().map(|part| part.file.as_str()).collect::<Vec<_>>().join(" and ");
         Ok(Self { name, spec, templates, file, folder: PathBuf::new(), parts })
     }

@@ -455,6 +455,11 @@ impl TaskSpec {
                 ));
             }
         }
+        self.templates()
+    }
+
+    /// The templates, parsed; the error names the key.
+    pub(super) fn templates(&self) -> Result<Templates, String> {
         let parse = |key: &str, text: &str| Template::parse(text).map_err(|e| format!("`{key}`: {e}"));
         let with_column = |key: &str, text: &str| match parse(key, text)? {
             template if template.columns().is_empty() => {
