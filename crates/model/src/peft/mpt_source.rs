@@ -2,7 +2,7 @@
 //!
 //! The prompt of task k is `P o (u_k v_k^T)`: `P` `[length, d_model]` is shared, `u_k` `[length]` and `v_k` `[d_model]` are
 //! the task's own (equation 1). All of them train on the mixture of the tasks. Beside the loss of the targets stands, with
-//! a weight of 0.9 (equation 5), the distance from a teacher, the backbone with a prompt that was tuned on the row's task
+//! a weight of 0.9, the distance from a teacher, the backbone with a prompt that was tuned on the row's task
 //! alone: the divergence of its answers and the squared difference of hidden states.
 //! Parameters: `length x d_model + tasks x (length + d_model)`; the teachers' prompts are kept and do not train.
 //!
