@@ -85,7 +85,8 @@ pub enum Init {
     Normal(f64),
     /// The backbone tensor of the same name.
     Backbone,
-    /// The embeddings of a text's tokens, EOS token included, repeated from the first until the tensor is full.
+    /// The embeddings of a text's tokens, EOS token included, repeated from the first until the table is full; of several
+    /// tables, each.
     Text(String),
     /// Distinct random rows among this many first ones of the embedding table.
     SampledEmbeddingRows(usize),
@@ -312,11 +313,13 @@ impl Origin<'_> {
             Init::Backbone => to_host(self.weights.get(&parameter.name).clone()),
             Init::Text(text) => {
                 let ids = (self.tokenize)(text);
-                self.embedding_rows(ids.iter().copied().cycle().take(parameter.shape[0]).collect())
+                let [.., rows, width] = parameter.shape[..] else { unreachable!("a table of embeddings") };
+                let one: Vec<u32> = ids.iter().copied().cycle().take(rows).collect();
+                self.embedding_rows(one.repeat(count / (rows * width)))
             }
             Init::SampledEmbeddingRows(first) => {
                 let first = (*first).min(self.layout.vocab_size);
-                let rows = parameter.shape[0];
+                let rows = count / self.layout.d_model;
                 self.embedding_rows(if rows <= first {
                     index::sample(&mut rng, first, rows).iter().map(|i| i as u32).collect()
                 } else {

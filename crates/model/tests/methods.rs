@@ -9,7 +9,9 @@ use common::{
     relative_error, values,
 };
 use peft_model::peft::ConfiguredMethod;
+use peft_model::random::keyed_rng;
 use peft_model::{Adaptation, Backbone, Batch, Init, Parameter, Parameters, SourceTensors};
+use rand::Rng;
 use serde_json::json;
 
 fn from_fixture(
@@ -122,11 +124,31 @@ fn what_starts_from_the_backbone_starts_where_the_reference_does() {
 }
 
 #[test]
-fn rows_have_the_adapters_of_their_tasks() {
-    let (backbone, expected) = (backbone("v1_1"), Expected::read("v1_1"));
-    let scores = |tasks: usize, run: &[Vec<f32>], rows: Option<[i64; 4]>| {
-        let built = method("hyperformer", json!({"reduction": 4, "tasks": tasks}));
+fn rows_have_what_is_of_their_tasks() {
+    let sources = json!(["a", "b"]);
+    for (name, settings) in [
+        ("hyperformer", json!({"reduction": 4})),
+        ("attempt", json!({"prompt": {"length": 3}, "sources": sources, "temperature": 0.01})),
+        ("mpt", json!({"prompt": {"length": 3}, "sources": sources})),
+    ] {
+        for variant in VARIANTS {
+            check_rows_of_tasks(variant, name, &settings);
+        }
+    }
+}
+
+/// A method of two tasks scores each row as the method of one does that has what is of the row's task.
+fn check_rows_of_tasks(variant: &str, name: &str, settings: &serde_json::Value) {
+    let (backbone, expected) = (backbone(variant), Expected::read(variant));
+    let of_tasks = |tasks: usize| {
+        let mut settings = settings.clone();
+        settings["tasks"] = tasks.into();
+        let built = method(name, settings);
         let declared = built.method.parameters(backbone.layout()).unwrap();
+        (built, declared)
+    };
+    let scores = |tasks: usize, run: &[Vec<f32>], rows: Option<[i64; 4]>| {
+        let (built, declared) = of_tasks(tasks);
         let parameters = Parameters::from_host(declared, &[run], &device(), DType::F32);
         let mut batch = expected.batch(1);
         let tensor = |rows: [i64; 4]| Tensor::from_data(TensorData::new(rows.to_vec(), [1, 4]), &device());
@@ -135,25 +157,26 @@ fn rows_have_the_adapters_of_their_tasks() {
             backbone.target_log_probabilities(&Adaptation::new(built.method.as_ref(), &parameters), &batch),
         )
     };
-    let built = method("hyperformer", json!({"reduction": 4, "tasks": 2}));
-    let both: Vec<Vec<f32>> = initial(&built, &[3], backbone.as_ref())
-        .run_to_host(0)
-        .into_iter()
-        .map(|values| values.into_iter().map(|value| 10.0 * value).collect())
-        .collect();
-    // The embeddings of the tasks come first.
+    let ((_, single), (_, double)) = (of_tasks(1), of_tasks(2));
+    let random = |parameter: &Parameter| -> Vec<f32> {
+        let mut rng = keyed_rng(3, &parameter.name);
+        (0..parameter.len()).map(|_| rng.random_range(-1.0..1.0)).collect()
+    };
+    let both: Vec<Vec<f32>> = double.iter().map(random).collect();
     let of_task = |task: usize| {
-        let mut one = both.clone();
-        let width = one[0].len() / 2;
-        one[0] = one[0][task * width..][..width].to_vec();
-        scores(1, &one, None)
+        let own = both.iter().zip(&single).map(|(values, one)| match values.len() == one.len() {
+            true => values.clone(),
+            false => values[task * one.len()..][..one.len()].to_vec(),
+        });
+        scores(1, &own.collect::<Vec<_>>(), None)
     };
     let (first, second) = (of_task(0), of_task(1));
-    assert!(first.iter().zip(&second).all(|(a, b)| (a - b).abs() > 1e-3), "{first:?} {second:?}");
+    assert!(first.iter().zip(&second).all(|(a, b)| (a - b).abs() > 1e-3), "{name}: {first:?} {second:?}");
     let mixed = scores(2, &both, Some([0, 1, 1, 0]));
     let expected = [first[0], second[1], second[2], first[3]];
-    assert!(relative_error(&mixed, &expected) < 1e-5, "{mixed:?} {expected:?}");
-    assert!(relative_error(&scores(2, &both, None), &first) < 1e-5, "rows that do not say are of the first");
+    assert!(relative_error(&mixed, &expected) < 1e-5, "{variant} {name}: {mixed:?} {expected:?}");
+    let untold = scores(2, &both, None);
+    assert!(relative_error(&untold, &first) < 1e-5, "{name}: rows that do not say are of the first");
 }
 
 #[test]

@@ -515,3 +515,201 @@ fn cells_start_from_an_adapter_of_their_method() {
         run(&w, &["--method", "spot", "--seed", "1", "--task", "tiny.toml", "--init-from", &spot.cell]);
     assert_refused(&output, &["--init-from", "starts from its sources"]);
 }
+
+const MULTI_TASK: &str = r#"
+[methods.adapter]
+bottleneck = 2
+
+[methods.adapter-multi]
+method = "adapter"
+bottleneck = 2
+train_on = "tiny.toml+second.toml"
+
+[methods.hyperformer-multi]
+method = "hyperformer"
+reduction = 4
+tasks = 2
+train_on = "tiny.toml+second.toml"
+"#;
+
+/// The suite of methods that train once for several tasks.
+fn multi_task(more: &str) -> Workspace {
+    let w = workspace(&format!("{MULTI_TASK}{more}"));
+    w.edit("stages.toml", "[methods.spot]\nprompt.length = 3\nsources = [\"other.toml\"]\n", "");
+    w
+}
+
+/// What a cell answered to the test rows of a task, by the rows' texts.
+fn answers(w: &Workspace, record: &Record, word: &str) -> Vec<(String, String)> {
+    let store = Store::read_only(&w.path("out")).unwrap();
+    let items = store.items(record.evidence.as_ref().unwrap().items.as_ref().unwrap()).unwrap().unwrap();
+    let predictions = store.predictions(&record.cell).unwrap().unwrap();
+    let text = |frame: &polars::prelude::DataFrame, column: &str| -> Vec<String> {
+        frame.column(column).unwrap().str().unwrap().iter().map(|text| text.unwrap().into()).collect()
+    };
+    let rows = text(&items, "source").into_iter().zip(text(&predictions, "prediction"));
+    let mut own: Vec<_> = rows.filter(|(source, _)| source.starts_with(word)).collect();
+    own.sort();
+    own
+}
+
+#[test]
+fn one_training_on_several_tasks_is_scored_on_each() {
+    let w = multi_task("");
+    let output = run(&w, &[]);
+    assert_success(&output);
+    let (scored, trainings) = results(&w, "out");
+    assert_eq!(
+        (scored.len(), trainings.len()),
+        (12, 4),
+        "three methods, two tasks, two seeds; two trainings of each seed"
+    );
+    for record in &scored {
+        assert_eq!((record.metric.as_str(), record.test_rows), ("accuracy", 12), "{}", record.method);
+        let alone = scored.iter().find(|other| {
+            (&*other.method, &other.task, other.seed) == ("adapter", &record.task, record.seed)
+        });
+        let items = |record: &Record| record.evidence.as_ref().unwrap().items.clone();
+        assert_eq!(items(record), items(alone.unwrap()), "statistics pair the same items");
+        let has_adapter = w.path(&format!("out/adapters/{}", record.cell)).exists();
+        assert_eq!(has_adapter, record.method == "adapter");
+        if record.method == "adapter" {
+            continue;
+        }
+        let [origin] = &record.started_from[..] else { panic!("{:?}", record.started_from) };
+        let training =
+            trainings.iter().find(|training| Some(&training.cell) == origin.cell.as_ref()).unwrap();
+        assert_eq!(
+            (origin.role, training.task.as_str(), training.seed),
+            (Role::Scored, "tiny+second", record.seed)
+        );
+        assert_eq!(
+            (record.best_step, record.train_seconds),
+            (training.best_step, training.train_seconds / 2.0)
+        );
+        assert_eq!(record.trainable_parameters, training.trainable_parameters);
+        let word = if record.task == "tiny" { "sentence:" } else { "red" };
+        let own = answers(&w, record, word);
+        assert_eq!(own, answers(&w, training, word), "{} on {}", record.method, record.task);
+        assert_eq!(own.len(), 24, "validation and test");
+    }
+    for training in &trainings {
+        assert_eq!(training.selection_metric, "mean over tasks of accuracy; accuracy");
+        let own = scored.iter().filter(|record| {
+            record.started_from.iter().any(|origin| origin.cell.as_ref() == Some(&training.cell))
+        });
+        let selected: Vec<f64> = own.map(|record| record.selection_score.unwrap()).collect();
+        assert_eq!(selected.len(), 2);
+        assert!((training.selection_score.unwrap() - selected.iter().sum::<f64>() / 2.0).abs() < 1e-9);
+    }
+    let table = stdout(&output);
+    for part in ["adapter-multi", "Tiny", "Second", "note: adapter-multi was trained on tiny+second"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    assert!(!table.contains("Tiny + Second"), "{table}");
+
+    // What is scored is scored again to the same answers, without training.
+    let record = scored.iter().find(|record| record.method == "hyperformer-multi").unwrap();
+    let path = w.path(&format!("out/cells/{}.parquet", record.cell));
+    fs::remove_file(&path).unwrap();
+    let again = run(&w, &[]);
+    assert_success(&again);
+    assert!(stderr(&again).contains("16 cells, 15 already done, 1 to run"), "{}", stderr(&again));
+    let (scored_again, _) = results(&w, "out");
+    let same = scored_again.iter().find(|other| other.cell == record.cell).unwrap();
+    assert_eq!(
+        (&same.test_scores, &same.validation_scores),
+        (&record.test_scores, &record.validation_scores)
+    );
+    assert_eq!(stdout(&again), table);
+    assert_success(&w.run(&["report", "out"]));
+
+    for shard in ["1/2", "2/2"] {
+        let out = format!("shard-{}", &shard[..1]);
+        assert_success(&w.run(&["run", "stages.toml", "--shard", shard, "--out", &out]));
+    }
+    assert_success(&w.run(&["merge", "shard-1", "shard-2", "--out", "merged"]));
+    assert_eq!(ids(&w, "merged"), ids(&w, "out"));
+}
+
+#[test]
+fn a_training_on_one_task_is_scored_on_others() {
+    let w = multi_task("");
+    w.edit(
+        "stages.toml",
+        "train_on = \"tiny.toml+second.toml\"\n\n[methods.h",
+        "train_on = \"other.toml\"\n\n[methods.h",
+    );
+    assert_success(&run(&w, &["--method", "adapter-multi", "--seed", "1"]));
+    let (scored, trainings) = results(&w, "out");
+    assert_eq!((scored.len(), trainings.len(), trainings[0].task.as_str()), (2, 1, "other"));
+    assert!(scored.iter().all(|record| record.train_seconds == trainings[0].train_seconds));
+    let lines = plan(&w, &["--method", "adapter-multi", "--seed", "1"]);
+    assert!(lines.contains("adapter-multi on Tiny, Second is trained as adapter-multi on Other"), "{lines}");
+    let json = plan_json(&w, &["--method", "adapter-multi", "--seed", "1", "--estimate"]);
+    let steps: Vec<&Value> =
+        json["tasks"].as_array().unwrap().iter().map(|row| &row["estimate"]["steps"]).collect();
+    assert_eq!(steps, [&Value::from(4), &0.into(), &0.into()], "{json}");
+}
+
+#[test]
+fn methods_with_sources_train_on_several_tasks() {
+    let sources =
+        "prompt.length = 3\nsources = [\"other.toml\"]\ntasks = 2\ntrain_on = \"tiny.toml+second.toml\"\n";
+    let w = multi_task(&format!("\n[methods.attempt]\nbottleneck = 2\n{sources}\n[methods.mpt]\n{sources}"));
+    assert_success(&run(&w, &["--method", "attempt", "--method", "mpt", "--seed", "1"]));
+    let (scored, trained) = results(&w, "out");
+    assert_eq!(scored.len(), 4);
+    let mut of: Vec<(&str, &str)> = trained.iter().map(|record| (&*record.method, &*record.task)).collect();
+    of.sort();
+    let both = "tiny+second";
+    let source = ("prompt-tuning (source)", "other");
+    assert_eq!(of, [("attempt", both), ("mpt", both), ("mpt-source (source)", "other"), source]);
+    let trained_on = |method: &str| trained.iter().find(|record| record.method == method).unwrap();
+    let prompts = tensor(&w, "out", &trained_on("attempt").cell, "prompt");
+    assert_eq!(prompts.len(), 2 * 3 * 16, "a prompt of each task");
+    assert_eq!(tensor(&w, "out", &trained_on("mpt").cell, "feature_factor").len(), 2 * 16);
+}
+
+#[test]
+fn what_a_training_on_other_rows_cannot_be_is_refused() {
+    let w = multi_task("");
+    let refused = |from: &str, to: &str, more: &[&str], parts: &[&str]| {
+        let before = w.read("stages.toml");
+        w.edit("stages.toml", from, to);
+        assert_refused(&run(&w, more), parts);
+        w.write("stages.toml", &before);
+    };
+    let key = "train_on = \"tiny.toml+second.toml\"";
+    let end = &w.read("stages.toml");
+    let with = |more: &str| format!("{end}{more}");
+    refused(key, "train_on = 3", &[], &["stages.toml", "`train_on` is 3", "a task"]);
+    refused(key, "train_on = \"tinny.toml\"", &[], &["methods.adapter-multi: `train_on`", "tinny.toml"]);
+    refused(key, key, &["--set", "shots=[4]"], &["methods.adapter-multi: `train_on`", "no `shots`"]);
+    refused(
+        end,
+        &with("\n[[for]]\ntasks = [\"second.toml\"]\ntraining = { steps = 3 }\n"),
+        &[],
+        &["a `[[for]]` sets `adapter-multi` on `second.toml`", "trains on `tiny.toml+second.toml`"],
+    );
+    refused(
+        "tasks = [\"tiny.toml\", \"second.toml\"]",
+        "tasks = [\"tiny.toml\", \"other.toml\"]",
+        &["--method", "hyperformer-multi"],
+        &["methods.hyperformer-multi: `train_on`", "`other` is none of the tasks that it tells apart"],
+    );
+    refused("tasks = 2", "tasks = 3", &[], &["`hyperformer-multi` tells 3 tasks apart", "a mixture of 2"]);
+    let sweep = "\n[sweep]\nseeds = [9]\n\n[sweep.adapter-multi]\nbottleneck = [2, 3]\n";
+    refused(end, &with(sweep), &["--method", "adapter-multi"], &["`train_on`", "no [sweep]"]);
+}
+
+#[test]
+fn a_training_that_diverges_fails_what_is_scored_after_it_by_name() {
+    let w = multi_task("");
+    let spoiled = ["--set", "methods.adapter-multi.learning_rate=1e38", "--steps", "30", "--seed", "1"];
+    let output = run(&w, &spoiled);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let told = "error: adapter-multi on tiny does not run: its source adapter on tiny+second, seed 1 (cell ";
+    assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    assert_eq!(results(&w, "out").0.len(), 4, "the other methods are scored");
+}

@@ -4,6 +4,10 @@
 //! task (equation 1). Parameters: `length x d_model + length + d_model`, 77,668 of T5-base (the paper's 77.6k). It acts on
 //! the encoder's input alone. Learning rates are the paper's two: 0.3 for the shared prompt, 0.4 for the factors.
 //!
+//! Several target tasks can train at once, on a mixture of so many with `tasks` (the multi-task rows of tables): they
+//! share P and have factors of their own, `length x d_model + tasks x (length + d_model)`: 10,468 for each of eight tasks,
+//! the paper's 10.5k.
+//!
 //! Both start from a source stage. As published, `source_stage = "multitask-distillation"`, it is one training on the
 //! mixture of the source tasks, which mpt_source.rs describes: the target starts from its P, and from the mean of its
 //! tasks' factors. `"rank-one-fit"` spares that training: P and the factors are fitted to source prompts that were tuned
@@ -12,10 +16,10 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::mpt_source::{MptSource, validate_distillation};
+use super::mpt_source::{MptSource, prepend_prompts_of_tasks, trained_prompts, validate_distillation};
 use super::prompt::{NAME, prepend_vectors};
 use super::source_prompts::{SIX_TASKS, SourcePrompt, TargetPrompt, prompts, validate_tasks};
-use super::{Prompt, Registered, Validate, learning_rate};
+use super::{Prompt, Registered, Validate, learning_rate, positive};
 use crate::layout::{Layout, Stack};
 use crate::ops::{linear_per_run, per_sentence};
 use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec, SourceTensors};
@@ -28,6 +32,8 @@ pub(super) const REGISTERED: Registered = Registered::new::<Mpt>("mpt", "MPT", "
 pub(super) struct Mpt {
     /// The shared prompt; source prompts have its length.
     pub prompt: TargetPrompt,
+    /// Target tasks that train at once, each with factors of its own.
+    pub tasks: usize,
     /// The source tasks.
     pub sources: Vec<String>,
     /// How source prompts are tuned.
@@ -58,6 +64,7 @@ impl Default for Mpt {
     fn default() -> Self {
         Self {
             prompt: TargetPrompt { length: 100, learning_rate: 0.3 },
+            tasks: 1,
             sources: SIX_TASKS.map(String::from).into(),
             source_prompt: SourcePrompt::default(),
             source_stage: SourceStage::MultitaskDistillation,
@@ -72,6 +79,7 @@ impl Default for Mpt {
 impl Validate for Mpt {
     fn validate(&self) -> Result<(), String> {
         self.prompt.validate()?;
+        positive("tasks", self.tasks)?;
         validate_tasks(&self.sources)?;
         self.source_prompt.validate()?;
         validate_distillation(self.distillation, self.temperature)?;
@@ -85,26 +93,34 @@ pub(super) const FEATURE_FACTOR: &str = "feature_factor";
 
 impl Method for Mpt {
     fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
-        let (length, d, tasks) = (self.prompt.length, layout.d_model, self.sources.len());
+        let (length, d, source_tasks) = (self.prompt.length, layout.d_model, self.sources.len());
         let stage = self.source_stage;
-        let start = |part: fn(Start) -> Vec<f64>| {
+        let start = |times: usize, part: fn(Start) -> Vec<f64>| {
             Init::Sources(FromSources::new(move |sources| {
                 let start = match (stage, sources) {
                     (SourceStage::MultitaskDistillation, [mixture]) => {
-                        Start::distilled(mixture, tasks, length, d)?
+                        Start::distilled(mixture, source_tasks, length, d)?
                     }
                     (SourceStage::MultitaskDistillation, _) => {
                         return Err("it starts from one mixture".into());
                     }
                     (SourceStage::RankOneFit, _) => Start::fit(&prompts(sources, length, d)?, length, d),
                 };
-                Ok(part(start).into_iter().map(|x| x as f32).collect())
+                let values: Vec<f32> = part(start).into_iter().map(|x| x as f32).collect();
+                Ok(values.repeat(times))
             }))
         };
+        let factor = |name: &str, width: usize, part| {
+            let start = start(self.tasks, part);
+            match self.tasks {
+                1 => Parameter::new(name, &[width], start),
+                tasks => Parameter::new(name, &[tasks, width], start),
+            }
+        };
         Ok(vec![
-            Parameter::new(NAME, &[length, d], start(|start| start.shared)).in_group(Group::PROMPT),
-            Parameter::new(POSITION_FACTOR, &[length], start(|start| start.position)),
-            Parameter::new(FEATURE_FACTOR, &[d], start(|start| start.feature)),
+            Parameter::new(NAME, &[length, d], start(1, |start| start.shared)).in_group(Group::PROMPT),
+            factor(POSITION_FACTOR, length, |start| start.position),
+            factor(FEATURE_FACTOR, d, |start| start.feature),
         ])
     }
 
@@ -119,14 +135,19 @@ impl Method for Mpt {
         }
     }
 
+    fn tasks(&self) -> Option<usize> {
+        (self.tasks > 1).then_some(self.tasks)
+    }
+
     fn prompt_length(&self) -> usize {
         self.prompt.length
     }
 
     fn input(&self, context: &Context, stack: Stack, input: Input) -> Input {
-        match stack {
-            Stack::Encoder => prepend_vectors(prompt(context), input),
-            Stack::Decoder => input,
+        match (stack, self.tasks) {
+            (Stack::Encoder, 1) => prepend_vectors(prompt(context), input),
+            (Stack::Encoder, _) => prepend_prompts_of_tasks(context, trained_prompts(context), input),
+            (Stack::Decoder, _) => input,
         }
     }
 
@@ -135,7 +156,7 @@ impl Method for Mpt {
     }
 
     fn as_prompt(&self, context: &Context) -> Option<Tensor<3>> {
-        Some(prompt(context))
+        (self.tasks == 1).then(|| prompt(context))
     }
 }
 

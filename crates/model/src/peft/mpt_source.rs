@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::mpt::{FEATURE_FACTOR, POSITION_FACTOR, prompts_of_tasks};
-use super::prompt::{NAME, prepend_vectors, put_before};
+use super::prompt::{NAME, put_before};
 use super::source_prompts::{SIX_TASKS, SourcePrompt, mixture, prompts, validate_tasks};
-use super::tasks::of_rows;
+use super::tasks::prompts_of_rows;
 use super::{Prompt, PromptInit, Registered, Validate, factor, learning_rate, positive};
 use crate::layout::{Layout, Stack};
 use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec, Teacher};
@@ -124,7 +124,7 @@ impl Method for MptSource {
 
     fn input(&self, context: &Context, stack: Stack, input: Input) -> Input {
         match stack {
-            Stack::Encoder => prepend_prompts_of_tasks(context, student_prompts(context), input),
+            Stack::Encoder => prepend_prompts_of_tasks(context, trained_prompts(context), input),
             Stack::Decoder => input,
         }
     }
@@ -156,22 +156,14 @@ impl Method for TeacherPrompts {
 }
 
 /// The prompt of each task, in f32, whatever the backbone computes in: `[runs, tasks, length, d_model]`.
-fn student_prompts(context: &Context) -> Tensor<4> {
+pub(super) fn trained_prompts(context: &Context) -> Tensor<4> {
     let parameters = context.parameters;
     let (position, feature) = (parameters.get_f32(POSITION_FACTOR), parameters.get_f32(FEATURE_FACTOR));
     prompts_of_tasks(parameters.get_f32(NAME), position, feature)
 }
 
 /// Puts before each row the prompt of its task, of `[runs, tasks, length, d_model]`; rows that do not say are of the first.
-fn prepend_prompts_of_tasks(context: &Context, prompts: Tensor<4>, input: Input) -> Input {
-    let [runs, tasks, length, d] = prompts.dims();
-    let dtype = context.weights.dtype();
-    match context.tasks {
-        Some(of_each) => {
-            let batch = of_each.dims()[1];
-            let rows = of_rows(prompts.reshape([runs, tasks, length * d]), of_each);
-            put_before(rows.reshape([runs, batch, length, d]).cast(dtype), input)
-        }
-        None => prepend_vectors(prompts.narrow(1, 0, 1).reshape([runs, length, d]).cast(dtype), input),
-    }
+pub(super) fn prepend_prompts_of_tasks(context: &Context, prompts: Tensor<4>, input: Input) -> Input {
+    let batch = input.embeddings.dims()[1];
+    put_before(prompts_of_rows(context, prompts, batch).cast(context.weights.dtype()), input)
 }

@@ -63,13 +63,19 @@ impl Prompt {
 
     /// Declares the prompt, or nothing for length 0.
     pub(super) fn declare(&self, layout: &Layout) -> Option<Parameter> {
+        self.declare_for(1, layout)
+    }
+
+    /// Declares a prompt for each of several tasks, `[tasks, length, d_model]`, or the only one.
+    pub(super) fn declare_for(&self, tasks: usize, layout: &Layout) -> Option<Parameter> {
         let init = match self.init {
             PromptInit::Vocabulary => Init::SampledEmbeddingRows(FREQUENT_TOKENS),
             PromptInit::Normal => Init::Normal(1.0),
             PromptInit::Text => Init::Text(self.text.clone()),
         };
-        let parameter = Parameter::new(NAME, &[self.length, layout.d_model], init).in_group(Group::PROMPT);
-        (self.length > 0).then_some(parameter)
+        let shape = [tasks, self.length, layout.d_model];
+        let shape = if tasks == 1 { &shape[1..] } else { &shape };
+        (self.length > 0).then(|| Parameter::new(NAME, shape, init).in_group(Group::PROMPT))
     }
 }
 

@@ -53,6 +53,7 @@ impl Fetch {
         let mut tasks = suite.tasks.clone();
         for method in suite.methods() {
             tasks.extend(suite.sources(method)?.into_iter().map(|source| source.task));
+            tasks.extend(suite.trained_on(method)?);
         }
         let mut seen = BTreeSet::new();
         tasks.retain(|task| seen.insert(task.clone()));

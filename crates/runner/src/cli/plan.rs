@@ -136,18 +136,19 @@ fn dependencies(cells: &[PlannedCell]) -> Vec<String> {
         // A source that nothing waits for and that has no result is not planned.
         source.map_or(format!("cell {id}"), |cell| format!("{} on {}", cell.method, cell.task_title))
     };
-    let mut groups: Vec<(&str, Vec<String>, Vec<&str>)> = Vec::new();
+    let mut groups: Vec<(&str, String, Vec<&str>)> = Vec::new();
     for cell in cells.iter().filter(|cell| !cell.sources.is_empty()) {
-        let sources = cell.sources.iter().map(title).collect();
-        match groups.iter_mut().find(|(method, from, _)| *method == cell.method && *from == sources) {
+        let sources: Vec<String> = cell.sources.iter().map(title).collect();
+        let verb = if cell.trains { "starts from" } else { "is trained as" };
+        let from = format!("{verb} {}", sources.join(", "));
+        match groups.iter_mut().find(|(method, other, _)| *method == cell.method && *other == from) {
             Some((.., tasks)) if tasks.contains(&cell.task_title.as_str()) => {}
             Some((.., tasks)) => tasks.push(&cell.task_title),
-            None => groups.push((&cell.method, sources, vec![&cell.task_title])),
+            None => groups.push((&cell.method, from, vec![&cell.task_title])),
         }
     }
-    let line = |(method, sources, tasks): (&str, Vec<String>, Vec<&str>)| {
-        format!("{method} on {} starts from {}", tasks.join(", "), sources.join(", "))
-    };
+    let line =
+        |(method, from, tasks): (&str, String, Vec<&str>)| format!("{method} on {} {from}", tasks.join(", "));
     groups.into_iter().map(line).collect()
 }
 

@@ -30,7 +30,14 @@ pub enum Batching {
     /// in proportion to the tasks' numbers, so that an epoch can have a row twice (Wang et al. 2023, section 3.3). Of a
     /// single task, as `random`.
     Tasks,
+    /// Of a mixture, each batch is of one task, drawn with a probability that goes with the tenth root of the number of its
+    /// rows, a temperature of 10 (Karimi Mahabadi et al. 2021, section 3); rows are drawn with repetition, as in their
+    /// code. Of a single task, as `random`.
+    Temperature,
 }
+
+/// Of drawing tasks.
+const TEMPERATURE: f64 = 10.0;
 
 /// Makes the batches of every epoch.
 #[derive(Debug, Clone)]
@@ -45,15 +52,17 @@ enum Order {
     Random,
     /// Rows by rounded source length, ascending.
     Bucketed(Vec<Vec<u32>>),
-    /// Rows by task.
+    /// Rows by task, a few tasks in each batch.
     Tasks(Vec<Vec<u32>>),
+    /// Rows by task, one task in each batch.
+    OneTask(Vec<Vec<u32>>),
 }
 
 impl Batches {
     /// Batches of rows whose sources have these lengths, in tokens.
     pub fn new(batching: Batching, lengths: &[usize], batch_size: usize) -> Self {
         let order = match batching {
-            Batching::Random | Batching::Tasks => Order::Random,
+            Batching::Random | Batching::Tasks | Batching::Temperature => Order::Random,
             Batching::Bucketed => Order::Bucketed(buckets(lengths, BUCKET)),
         };
         Self { order, rows: lengths.len(), batch_size }
@@ -62,9 +71,14 @@ impl Batches {
     /// Batches of rows of these parts of a mixture.
     pub fn of_mixture(batching: Batching, lengths: &[usize], parts: &[u32], batch_size: usize) -> Self {
         let mut batches = Self::new(batching, lengths, batch_size);
-        if batching == Batching::Tasks {
+        let by_task = || {
             let parts: Vec<usize> = parts.iter().map(|&part| part as usize).collect();
-            batches.order = Order::Tasks(buckets(&parts, 1));
+            buckets(&parts, 1)
+        };
+        match batching {
+            Batching::Tasks => batches.order = Order::Tasks(by_task()),
+            Batching::Temperature => batches.order = Order::OneTask(by_task()),
+            Batching::Random | Batching::Bucketed => {}
         }
         batches
     }
@@ -87,6 +101,10 @@ impl Batches {
                 let mut rng = keyed_rng(seed, &format!("epoch {epoch} of tasks"));
                 (0..self.per_epoch()).map(|_| self.of_few_tasks(tasks, &mut rng)).collect()
             }
+            Order::OneTask(tasks) => {
+                let mut rng = keyed_rng(seed, &format!("epoch {epoch} of one task each"));
+                (0..self.per_epoch()).map(|_| self.of_one_task(tasks, &mut rng)).collect()
+            }
         }
     }
 
@@ -104,6 +122,13 @@ impl Batches {
             unreachable!("the place is below the number of rows")
         };
         (0..self.batch_size.min(self.rows)).map(|_| row(rng.random_range(0..all))).collect()
+    }
+
+    fn of_one_task(&self, tasks: &[Vec<u32>], rng: &mut impl Rng) -> Vec<u32> {
+        let weight = |rows: &Vec<u32>| (rows.len() as f64).powf(1.0 / TEMPERATURE);
+        // There are always tasks, and none without rows.
+        let Ok(rows) = tasks.choose_weighted(rng, weight) else { return Vec::new() };
+        (0..self.batch_size.min(self.rows)).map(|_| rows[rng.random_range(0..rows.len())]).collect()
     }
 
     fn bucketed(&self, buckets: &[Vec<u32>], epoch: u64, seed: u64) -> Vec<Vec<u32>> {
@@ -167,6 +192,22 @@ mod tests {
 
     fn lengths() -> Vec<usize> {
         (0..103).map(|i| 3 + (i * 37) % 90).collect()
+    }
+
+    #[test]
+    fn batches_of_one_task_prefer_large_tasks_by_little() {
+        let parts: Vec<u32> = (0..1100).map(|row| u32::from(row >= 1000)).collect();
+        let mut batches =
+            EpochCache::new(Batches::of_mixture(Batching::Temperature, &vec![5; parts.len()], &parts, 20), 1);
+        let mut of_large = 0;
+        for position in 0..2000 {
+            let rows = batches.batch(position);
+            let large = rows.iter().filter(|row| **row < 1000).count();
+            assert!(rows.len() == 20 && (large == 0 || large == 20), "{rows:?}");
+            of_large += large / 20;
+        }
+        // 1000^0.1 : 100^0.1 is 1.995 : 1.585, or 55.7 %.
+        assert!((1070..1160).contains(&of_large), "{of_large}");
     }
 
     #[test]

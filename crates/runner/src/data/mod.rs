@@ -31,6 +31,8 @@ pub struct TaskData {
     pub probes: Vec<(String, Arc<Split>)>,
     /// The distinct labels: those that the task declares, else the distinct answers of its splits.
     pub classes: Vec<String>,
+    /// Of a mixture, the distinct answers to the rows of each of its tasks; none of another task.
+    pub classes_of_tasks: Vec<Vec<String>>,
     /// Ids of the labels that the task declares, EOS token included, in the order of `classes`.
     pub labels: Vec<Vec<u32>>,
     /// Most tokens that an answer may have.
@@ -55,13 +57,20 @@ impl TaskData {
         let probes = task.probes().into_iter();
         let probes = probes.map(|(name, probe)| Ok((name, Arc::new(split(&probe, Role::Test)?))));
         let probes = probes.collect::<Result<_, TaskError>>()?;
-        let classes = classes(task, [&train, &validation, &test]);
+        let splits = [&train, &validation, &test];
+        let classes = match &task.spec.labels {
+            Some(labels) => distinct(labels.words()),
+            None => answers(splits, None),
+        };
+        let of_task = |part| answers(splits, Some(part));
+        let classes_of_tasks = (0..task.parts().len() as u32).map(of_task).collect();
         let labels = match &task.spec.labels {
             Some(_) => classes.iter().map(|word| tokenizer.encode(word, usize::MAX).ids).collect(),
             None => Vec::new(),
         };
         let [train, validation, test] = [train, validation, test].map(Arc::new);
-        Ok(Self { train, validation, test, probes, classes, labels, max_new_tokens: limits.generated })
+        let max_new_tokens = limits.generated;
+        Ok(Self { train, validation, test, probes, classes, classes_of_tasks, labels, max_new_tokens })
     }
 
     /// Whether [`TaskData::load`] would find all of a task's tokens in the cache.
@@ -86,19 +95,27 @@ impl TaskData {
     pub fn with_rows(&self, rows: &[u32]) -> Self {
         Self { train: Arc::new(self.train.select(rows)), ..self.clone() }
     }
+
+    /// The same task, with rows that say their task's place in a mixture.
+    pub fn at_place(&self, part: u32) -> Self {
+        let at_place = |split: &Arc<Split>| Arc::new(split.at_place(part));
+        let [train, validation, test] = [&self.train, &self.validation, &self.test].map(at_place);
+        let probes = self.probes.iter().map(|(name, split)| (name.clone(), at_place(split))).collect();
+        Self { train, validation, test, probes, ..self.clone() }
+    }
 }
 
-/// The distinct labels of a task, in order.
-fn classes(task: &Task, splits: [&Split; 3]) -> Vec<String> {
+/// The distinct answers to the rows of some splits, or to those of one task of a mixture, in alphabetical order.
+fn answers(splits: [&Split; 3], part: Option<u32>) -> Vec<String> {
+    let examples = splits.into_iter().flat_map(|split| &split.examples);
+    let own = examples.filter(|example| part.is_none() || example.part == part);
+    let mut answers: Vec<&str> = own.map(|example| &*example.answers[0]).collect();
+    answers.sort_unstable();
+    distinct(answers)
+}
+
+/// Each word once, in order.
+fn distinct(words: Vec<&str>) -> Vec<String> {
     let mut seen = HashSet::new();
-    let words = match &task.spec.labels {
-        Some(labels) => labels.words(),
-        None => {
-            let answers = splits.into_iter().flat_map(|split| &split.examples);
-            let mut answers: Vec<&str> = answers.map(|example| &*example.answers[0]).collect();
-            answers.sort_unstable();
-            answers
-        }
-    };
     words.into_iter().filter(|word| seen.insert(*word)).map(String::from).collect()
 }

@@ -65,6 +65,13 @@ impl Split {
         rows.into_iter().map(|row| self.examples[row].part).collect()
     }
 
+    /// The same rows, each at this place in a mixture.
+    pub(super) fn at_place(&self, part: u32) -> Self {
+        let mut split = self.clone();
+        split.examples.iter_mut().for_each(|example| example.part = Some(part));
+        split
+    }
+
     /// Some of the rows, in this order.
     pub(super) fn select(&self, rows: &[u32]) -> Self {
         let among = |truncated: &[u32]| -> Vec<u32> {

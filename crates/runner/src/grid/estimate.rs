@@ -46,7 +46,7 @@ pub fn estimates(
             let training = &group.cells[0].training;
             all.push(Estimated {
                 cells: group.cells.iter().map(|cell| cell.id()).collect(),
-                steps: training.steps,
+                steps: flops.updates(training),
                 flops_per_step: flops.step,
                 flops: flops.total(training),
                 memory_bytes: method.estimate(rows, group, model, library)?.of_one_run(),

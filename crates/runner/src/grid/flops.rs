@@ -81,6 +81,16 @@ impl Flops {
         })
     }
 
+    /// Of scoring what another cell has trained.
+    pub(super) fn of_scoring(self) -> Self {
+        Self { step: 0.0, validation: Scoring::default(), test: self.validation.and(self.test) }
+    }
+
+    /// Updates of a training; none where another cell has trained.
+    pub fn updates(&self, settings: &TrainSettings) -> u64 {
+        if self.step > 0.0 { settings.steps } else { 0 }
+    }
+
     /// All of a training of so many updates.
     pub fn total(&self, settings: &TrainSettings) -> f64 {
         self.step * settings.steps as f64 + self.scoring(settings).flops
@@ -101,7 +111,7 @@ pub(super) fn training_width(
     rows: usize,
 ) -> Width {
     let source = match batching {
-        Batching::Random | Batching::Tasks => lengths.sources.widest(rows),
+        Batching::Random | Batching::Tasks | Batching::Temperature => lengths.sources.widest(rows),
         // Sources of one batch are about as long as each other.
         Batching::Bucketed => lengths.sources.mean(),
     };
@@ -205,7 +215,7 @@ mod tests {
 
     fn instance(method: &str) -> Instance {
         let built = peft::build(method, json!({}).as_object().unwrap()).unwrap();
-        Instance { name: method.into(), method: method.into(), built }
+        Instance { name: method.into(), method: method.into(), built, train_on: None }
     }
 
     fn lengths(rows: usize, source: usize, target: usize) -> SplitLengths {

@@ -14,12 +14,23 @@ pub(super) struct Group {
     pub sources: Vec<SourceCell>,
     /// Whether others start from them.
     pub is_source: bool,
+    /// For a single cell that scores what its only source has trained: on what.
+    pub scores: Option<TrainedOn>,
     /// Whether seeds train side by side.
     pub together: bool,
     /// What each of them computes, where it is known.
     pub flops: Option<Flops>,
     /// Parameters that each of them trains.
     pub trainable: u64,
+}
+
+/// The rows on which a scored method was trained.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TrainedOn {
+    /// Number of tasks.
+    pub tasks: usize,
+    /// The place among them of the task that is scored; `None` where it is not there.
+    pub place: Option<u32>,
 }
 
 /// A cell that a plan has, trained or not.
@@ -48,6 +59,8 @@ pub struct PlannedCell {
     pub sources: Vec<String>,
     /// Whether it is there for others that start from it.
     pub is_source: bool,
+    /// Whether it trains, rather than to score what its only source has trained.
+    pub trains: bool,
 }
 
 /// Work of a cell that nobody could compute; sums of less cannot overflow.
@@ -105,6 +118,7 @@ impl Group {
             work: self.work(cell),
             sources: cell.sources.clone(),
             is_source: self.is_source,
+            trains: cell.trains,
         }
     }
 
@@ -141,12 +155,14 @@ mod tests {
             seed,
             company: company.to_vec(),
             sources: Vec::new(),
+            trains: true,
             init_from: None,
         };
         let flops =
             Flops { step: 2e6, validation: Scoring::default(), test: Scoring { flops: 1e6, steps: 1.0 } };
         let (cells, sources) = ([1, 2].map(cell).into(), Vec::new());
-        Group { cells, sources, is_source: false, together: true, flops: Some(flops), trainable: 7 }
+        let (is_source, scores, flops) = (false, None, Some(flops));
+        Group { cells, sources, is_source, scores, together: true, flops, trainable: 7 }
     }
 
     #[test]

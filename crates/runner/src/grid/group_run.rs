@@ -73,9 +73,12 @@ impl GroupRun<'_> {
 
     /// What the cells start from.
     fn beginning(&self) -> Result<Found> {
-        match self.init_from.filter(|_| !self.group.is_source) {
+        let Execution { model, store, .. } = self.execution;
+        let group = self.group;
+        match self.init_from.filter(|_| group.cells[0].init_from.is_some()) {
             Some(adapter) => Ok(Found::Ready(adapter.beginning().clone())),
-            None => sources::load(&self.group.sources, self.execution.model, self.execution.store),
+            None if group.scores.is_some() => sources::load_to_score(&group.sources[0], model, store),
+            None => sources::load(&group.sources, model, store),
         }
     }
 
@@ -163,11 +166,15 @@ impl GroupRun<'_> {
         let rates = method.learning_rates();
         let runs: Vec<RunSettings> =
             cells.iter().map(|cell| RunSettings { seed: cell.seed, rates: rates.clone() }).collect();
-        let few = self
-            .group
-            .shots()
-            .map(|shots| whole.with_rows(&whole.shots(shots, self.suite.shots_rule, cells[0].seed)));
-        let data = few.as_ref().unwrap_or(whole);
+        let changed = match (self.group.shots(), self.group.scores.and_then(|scores| scores.place)) {
+            (Some(shots), _) => {
+                Some(whole.with_rows(&whole.shots(shots, self.suite.shots_rule, cells[0].seed)))
+            }
+            // To a method that tells tasks apart, rows say which one they are of.
+            (_, Some(place)) if method.tasks().is_some() => Some(whole.at_place(place)),
+            _ => None,
+        };
+        let data = changed.as_ref().unwrap_or(whole);
         let metrics = &self.rows.task.spec.metrics;
         let job = Job {
             backbone,
@@ -175,7 +182,7 @@ impl GroupRun<'_> {
             method,
             data,
             metrics: &metrics.all(),
-            criterion: &self.method.training.selection.criterion(metrics),
+            criterion: &self.method.training.selection.criterion(&self.rows.task.spec),
             // Those of a group differ in nothing else, unless each is trained apart.
             settings: &cells[0].training,
             rows_at_once: self.rows_at_once(runs.len())?,
@@ -197,6 +204,7 @@ impl GroupRun<'_> {
             suite: &self.suite(),
             instance: &self.method.instance,
             started_from: &beginning.origins,
+            trained: beginning.trained.as_deref().zip(self.group.scores.map(|scores| scores.tasks)),
             backbone,
             tokenizer: library.tokenizer,
             weights: self.execution.model.weights_digest()?,

@@ -7,4 +7,6 @@ pub struct Instance {
     /// Name in the registry.
     pub method: String,
     pub built: ConfiguredMethod,
+    /// The task, most often a mixture, that it trains on, where that is not the one on which it is scored.
+    pub train_on: Option<String>,
 }

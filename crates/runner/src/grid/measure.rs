@@ -71,7 +71,7 @@ impl Speed {
 
     /// Seconds of a whole training.
     pub(super) fn seconds(&self, flops: &Flops, settings: &TrainSettings) -> f64 {
-        let (steps, scoring) = (settings.steps as f64, flops.scoring(settings));
+        let (steps, scoring) = (flops.updates(settings) as f64, flops.scoring(settings));
         self.training.seconds(steps, steps * flops.step)
             + self.answering.seconds(scoring.steps, scoring.flops)
     }

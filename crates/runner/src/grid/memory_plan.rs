@@ -220,7 +220,7 @@ mod tests {
 
     fn demand(method: &str, settings: serde_json::Value, training: TrainSettings, data: &TaskData) -> Demand {
         let built = peft::build(method, settings.as_object().unwrap()).unwrap();
-        let instance = Instance { name: method.into(), method: method.into(), built };
+        let instance = Instance { name: method.into(), method: method.into(), built, train_on: None };
         let (name, reference) = (format!("{method} on cola"), families::reference());
         Demand::new(name, &instance, &training, data, None, reference.layout()).unwrap()
     }
@@ -233,6 +233,7 @@ mod tests {
             test: eval,
             probes: Vec::new(),
             classes: Vec::new(),
+            classes_of_tasks: Vec::new(),
             labels: Vec::new(),
             max_new_tokens: 4,
         }

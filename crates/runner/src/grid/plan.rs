@@ -17,6 +17,8 @@ pub struct Plan {
     pub suite: Suite,
     /// What methods start from, each once.
     pub(super) sources: Vec<PlannedSources>,
+    /// What is trained on other rows than those of the task on which it is scored, each once.
+    pub(super) trainings: Vec<(Task, Vec<(Instance, TrainSettings)>)>,
     pub(super) tasks: Vec<(Task, Vec<(Instance, TrainSettings)>)>,
 }
 
@@ -58,7 +60,8 @@ pub fn plan(suite: Suite) -> Result<Plan> {
     if suite.shots.contains(&0) {
         bail!("`shots` has 0; at least one row must train");
     }
-    let mut tasks: Vec<(Task, Vec<(Instance, TrainSettings)>)> = Vec::new();
+    let (mut tasks, mut trainings): (Vec<(Task, Vec<(Instance, TrainSettings)>)>, _) =
+        (Vec::new(), Vec::new());
     for name in &suite.tasks {
         let task = find(&suite, name)?;
         let same =
@@ -75,6 +78,10 @@ pub fn plan(suite: Suite) -> Result<Plan> {
         for method in suite.methods().filter(|method| !suite.is_left_out(method, name)) {
             let limit = task.spec.limits.source_tokens;
             let instance = suite.instance(method, name, limit)?;
+            if let Some(train_on) = &instance.train_on {
+                methods.push(trained_elsewhere(&suite, method, train_on, (name, &task), &mut trainings)?);
+                continue;
+            }
             check_length(&instance, &task)?;
             check_tasks(&instance, &task)?;
             methods.push((instance, suite.training(method, name)?));
@@ -87,7 +94,44 @@ pub fn plan(suite: Suite) -> Result<Plan> {
         bail!("`split_seed` would change nothing: every task has the splits of its dataset");
     }
     let sources = sources(&suite, &tasks)?;
-    Ok(Plan { suite, sources, tasks })
+    Ok(Plan { suite, sources, trainings, tasks })
+}
+
+/// A method on a task that it does not train on, as the training on others has it, which is planned once for all.
+fn trained_elsewhere(
+    suite: &Suite,
+    method: &str,
+    train_on: &str,
+    (name, task): (&str, &Task),
+    trainings: &mut Vec<(Task, Vec<(Instance, TrainSettings)>)>,
+) -> Result<(Instance, TrainSettings)> {
+    let wrong = |problem: String| suite.wrong(format!("methods.{method}: `train_on`: {problem}"));
+    if !suite.shots.is_empty() || suite.sweep.is_some() {
+        let other = if suite.shots.is_empty() { "[sweep]" } else { "`shots`" };
+        return Err(wrong(format!("it goes with no {other}, which is of each task by itself")).into());
+    }
+    suite.check_exceptions(method, name, train_on)?;
+    let trained = find(suite, train_on).map_err(|problem| wrong(problem.to_string()))?;
+    let limit = trained.spec.limits.source_tokens;
+    let own = || suite.instance(method, train_on, limit);
+    let scored = Instance { train_on: Some(trained.name.clone()), ..own()? };
+    check_length(&scored, task)?;
+    if scored.built.method.tasks().is_some() && trained.place_of(task).is_none() {
+        return Err(wrong(format!("`{}` is none of the tasks that it tells apart", task.name)).into());
+    }
+    let training = suite.training(method, train_on)?;
+    let place = trainings.iter().position(|(other, _)| other.name == trained.name).unwrap_or(trainings.len());
+    let own = Instance { train_on: None, ..own()? };
+    check_length(&own, &trained)?;
+    check_tasks(&own, &trained)?;
+    if place == trainings.len() {
+        trainings.push((trained, Vec::new()));
+    }
+    let methods = &mut trainings[place].1;
+    if !methods.iter().any(|(other, _)| other.name == method) {
+        methods.push((own, training.clone()));
+    }
+    Ok((scored, training))
 }
 
 /// A task as the suite has it.
@@ -100,7 +144,10 @@ fn find(suite: &Suite, name: &str) -> Result<Task, TaskError> {
 }
 
 /// Refuses a method for which a task's sources are too long.
-fn check_length(Instance { name: method, method: registered, built }: &Instance, task: &Task) -> Result<()> {
+fn check_length(
+    Instance { name: method, method: registered, built, .. }: &Instance,
+    task: &Task,
+) -> Result<()> {
     let (name, limit) = (&task.name, task.spec.limits.source_tokens);
     let Some(most) = built.method.max_source_length().filter(|&most| most < limit) else { return Ok(()) };
     let setting = peft::find(registered)?.length_setting.unwrap_or_default();
@@ -142,7 +189,8 @@ fn add_source(suite: &Suite, spec: SourceSpec, planned: &mut Vec<PlannedSources>
     let task = find(suite, &spec.task)?;
     let built = peft::build_for(spec.method, &spec.settings, task.spec.limits.source_tokens)?;
     let own = built.method.sources();
-    let source = Instance { name: format!("{} (source)", spec.method), method: spec.method.into(), built };
+    let (name, method) = (format!("{} (source)", spec.method), spec.method.into());
+    let source = Instance { name, method, built, train_on: None };
     check_length(&source, &task)?;
     check_tasks(&source, &task)?;
     let has_own = |planned: &PlannedSources| planned.specs.iter().any(|spec| own.contains(spec));

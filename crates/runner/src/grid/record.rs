@@ -27,6 +27,8 @@ pub(super) struct Making<'a> {
     pub instance: &'a Instance,
     /// The adapters that all of them started from.
     pub started_from: &'a [Origin],
+    /// The training that they score, and the number of tasks that share it; `None` where they train themselves.
+    pub trained: Option<(&'a Record, usize)>,
     pub backbone: &'a dyn Backbone,
     pub tokenizer: &'a Tokenizer,
     /// Digest of the backbone's weights.
@@ -53,11 +55,17 @@ impl Making<'_> {
             let mut recorded = self.evidence(cell, place, trainable, &lengths)?;
             if let Some(best) = &run.best {
                 recorded.items = Some(self.write_predictions(cell, evidence, store)?);
-                let adapter = Adapter::new(cell, &declared, &best.values);
-                adapter.write(&store.adapter_folder(&cell.id()))?;
+                // What is only scored has its adapter where it was trained.
+                if cell.trains {
+                    let adapter = Adapter::new(cell, &declared, &best.values);
+                    adapter.write(&store.adapter_folder(&cell.id()))?;
+                }
                 self.write_offsets(cell, &declared, &best.values, store)?;
             }
-            let record = Record { evidence: Some(recorded), ..self.record(cell, run, trainable) };
+            let mut record = Record { evidence: Some(recorded), ..self.record(cell, run, trainable) };
+            if let Some((training, tasks)) = self.trained {
+                share_costs(&mut record, training, tasks);
+            }
             store.write(&record)?;
             records.push(record);
         }
@@ -140,7 +148,7 @@ impl Making<'_> {
     fn record(&self, cell: &Cell, run: &RunOutcome, trainable: u64) -> Record {
         let metrics = &cell.spec.metrics;
         let (metric, criterion) =
-            (metrics.reported().to_string(), cell.training.selection.criterion(metrics));
+            (metrics.reported().to_string(), cell.training.selection.criterion(&cell.spec));
         let best = run.best.as_ref();
         let json_scores = |scores: Option<&Scores>| json!(scores.cloned().unwrap_or_default()).to_string();
         let (data, outcome, runs) = (self.data, self.outcome, self.outcome.runs.len());
@@ -204,6 +212,19 @@ impl Making<'_> {
             threads: host::threads() as u32,
             format: FORMAT,
         }
+    }
+}
+
+/// Gives a record of what is only scored a task's share of what its training took.
+fn share_costs(record: &mut Record, training: &Record, tasks: usize) {
+    record.train_seconds = training.train_seconds / tasks as f64;
+    record.runs_side_by_side = training.runs_side_by_side;
+    record.peak_memory_bytes = record.peak_memory_bytes.max(training.peak_memory_bytes);
+    if let (Some(own), Some(of_training)) = (&mut record.evidence, &training.evidence) {
+        own.training_flops = of_training.training_flops / tasks as f64;
+        own.real_tokens = of_training.real_tokens / tasks as u64;
+        own.padded_tokens = of_training.padded_tokens / tasks as u64;
+        own.examples_per_second = of_training.examples_per_second;
     }
 }
 

@@ -132,6 +132,7 @@ mod tests {
             work: 1,
             sources: Vec::new(),
             is_source: false,
+            trains: true,
         };
         let mut progress = Reported::new(Box::new(Silent), path.clone(), &[cell]);
         assert_eq!(Running::read(&path), None);

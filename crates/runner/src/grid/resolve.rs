@@ -8,7 +8,7 @@ use peft_model::{SourceSpec, peft};
 use super::check;
 use super::execution::Hardware;
 use super::flops::Flops;
-use super::group::{Group, PlannedCell};
+use super::group::{Group, PlannedCell, TrainedOn};
 use super::instance::Instance;
 use super::memory_plan::Demand;
 use super::plan::{Plan, PlannedSources};
@@ -29,7 +29,8 @@ use crate::train::TrainSettings;
 #[derive(Debug)]
 pub struct Resolved {
     pub suite: Suite,
-    /// What methods start from, trained before the tasks.
+    /// What is trained before the tasks: what methods start from, and then what they are on tasks where they do not
+    /// train.
     pub(super) sources: Vec<ResolvedTask>,
     pub(super) tasks: Vec<ResolvedTask>,
     /// What all cells start from, where the command line says so.
@@ -172,7 +173,7 @@ pub fn resolve_to(
     library: Library,
     hardware: Hardware,
 ) -> Result<Resolved> {
-    let Plan { suite, sources, tasks } = plan;
+    let Plan { suite, sources, trainings, tasks } = plan;
     let init_from = suite.init_from.as_deref().map(|folder| InitFrom::load(folder, model)).transpose()?;
     for (instance, _) in tasks.iter().flat_map(|(_, methods)| methods) {
         let fits = instance.built.method.parameters(model.config.layout());
@@ -182,23 +183,36 @@ pub fn resolve_to(
     let source_seed = [suite.source_seed()?];
     let (mut resolved_sources, mut cells) = (Vec::new(), Vec::new());
     for PlannedSources { task, specs, methods } in sources {
-        let runs =
-            Runs { seeds: &source_seed, shots: &[], sources: &cells, init_from: None, are_sources: true };
+        let runs = Runs {
+            seeds: &source_seed,
+            shots: &[],
+            sources: &cells,
+            trainings: &[],
+            init_from: None,
+            are_sources: true,
+        };
         let resolver = Resolver { suite: &suite, runs, model, library, hardware, depth };
         let resolved = resolver.task(task, methods)?;
-        cells.extend(specs.into_iter().zip(&resolved.methods).map(|(spec, method)| method.source_cell(spec)));
+        let found = resolved.methods.iter().map(|method| method.source_cell(&method.groups[0].cells[0]));
+        cells.extend(specs.into_iter().zip(found));
         resolved_sources.push(resolved);
     }
     let runs = Runs {
         seeds: &suite.seeds,
         shots: &suite.shots,
         sources: &cells,
+        trainings: &[],
         init_from: init_from.as_ref(),
-        are_sources: false,
+        are_sources: true,
     };
     let resolver = Resolver { suite: &suite, runs, model, library, hardware, depth };
+    let trainings = trainings.into_iter().map(|(task, methods)| resolver.task(task, methods));
+    let trainings = trainings.collect::<Result<Vec<_>>>()?;
+    let runs = Runs { trainings: &trainings, are_sources: false, ..runs };
+    let resolver = Resolver { runs, ..resolver };
     let tasks = tasks.into_iter().map(|(task, methods)| resolver.task(task, methods));
     let tasks = tasks.collect::<Result<_>>()?;
+    resolved_sources.extend(trainings);
     Ok(Resolved { suite, sources: resolved_sources, tasks, init_from })
 }
 
@@ -218,7 +232,9 @@ struct Runs<'a> {
     seeds: &'a [u64],
     shots: &'a [usize],
     /// What methods can start from.
-    sources: &'a [SourceCell],
+    sources: &'a [(SourceSpec, SourceCell)],
+    /// What is trained on other rows than those of the task on which it is scored.
+    trainings: &'a [ResolvedTask],
     init_from: Option<&'a InitFrom>,
     /// Whether others start from them.
     are_sources: bool,
@@ -240,11 +256,14 @@ impl Resolver<'_> {
         let training_rows = self.training_rows(&task.name, &rows[0])?;
         let methods = methods.into_iter().map(|(instance, training)| {
             let read = if training.task_prefix { rows.len() - 1 } else { 0 };
-            let groups = training_rows.iter().map(|numbers| {
-                let group = self.group(&rows[read], &instance, &training, numbers);
-                group.with_context(|| format!("{} on {}", instance.name, task.name))
-            });
-            let groups = groups.collect::<Result<_>>()?;
+            let groups = match &instance.train_on {
+                Some(train_on) => self.scored(&rows[read], &instance, &training, train_on),
+                None => {
+                    let group = |numbers| self.group(&rows[read], &instance, &training, numbers);
+                    training_rows.iter().map(group).collect()
+                }
+            };
+            let groups = groups.with_context(|| format!("{} on {}", instance.name, task.name))?;
             Ok(ResolvedMethod { instance, training, rows: read, groups })
         });
         let mut resolved = ResolvedTask { methods: methods.collect::<Result<_>>()?, rows };
@@ -340,36 +359,90 @@ impl Resolver<'_> {
                 seed,
                 company: company.clone(),
                 sources: sources.iter().map(|source| source.id.clone()).collect(),
+                trains: true,
                 init_from: init_from.map(|adapter| adapter.sha256().into()),
             })
         };
         let cells = seeds.iter().zip(&numbers.by_seed).map(cell).collect::<Result<_>>()?;
-        let wrong = |problem: String| anyhow!("methods.{}: {problem}", instance.name);
-        let layout = self.model.config.layout();
-        let flops = match self.depth {
-            Depth::Cells => None,
-            Depth::Work | Depth::Rows => {
-                let lengths = rows.lengths(self.library)?;
-                Some(Flops::new(instance, training, lengths, numbers.shots, layout).map_err(wrong)?)
-            }
+        let flops = self.flops(rows, instance, training, numbers.shots)?;
+        let (is_source, trainable) = (are_sources, self.trainable(instance)?);
+        Ok(Group { cells, sources, is_source, scores: None, together, flops, trainable })
+    }
+
+    /// The cells of a method on a task that it does not train on: one for each training.
+    fn scored(
+        &self,
+        rows: &TaskRows,
+        instance: &Instance,
+        training: &TrainSettings,
+        train_on: &str,
+    ) -> Result<Vec<Group>> {
+        let trainings = self
+            .runs
+            .trainings
+            .iter()
+            .flat_map(|task| task.methods.iter().map(|method| (&task.rows[method.rows].task, method)));
+        let trained = trainings
+            .into_iter()
+            .find(|(task, method)| task.name == train_on && method.instance.name == instance.name);
+        let (trained_on, method) = trained.context("its training is not planned")?;
+        let place = trained_on.place_of(&rows.task).map(|place| place as u32);
+        let scores = Some(TrainedOn { tasks: trained_on.parts().len().max(1), place });
+        let flops = self.flops(rows, instance, training, None)?.map(Flops::of_scoring);
+        let trainable = self.trainable(instance)?;
+        let group = |trained: &Cell| {
+            let cell = Cell {
+                task: rows.task.name.clone(),
+                spec: rows.task.spec.clone(),
+                rows: rows.source.revisions(),
+                company: Vec::new(),
+                sources: vec![trained.id()],
+                trains: false,
+                init_from: None,
+                ..trained.clone()
+            };
+            let sources = vec![method.source_cell(trained)];
+            Group { cells: vec![cell], sources, is_source: false, scores, together: false, flops, trainable }
         };
-        let trainable = peft::num_trainable(instance.built.method.as_ref(), layout);
-        let trainable = trainable.map_err(wrong)? as u64;
-        Ok(Group { cells, sources, is_source: are_sources, together, flops, trainable })
+        Ok(method.groups.iter().flat_map(|group| &group.cells).map(group).collect())
+    }
+
+    /// What a method computes on a task, where it is to be known.
+    fn flops(
+        &self,
+        rows: &TaskRows,
+        instance: &Instance,
+        training: &TrainSettings,
+        shots: Option<usize>,
+    ) -> Result<Option<Flops>> {
+        if self.depth == Depth::Cells {
+            return Ok(None);
+        }
+        let (lengths, layout) = (rows.lengths(self.library)?, self.model.config.layout());
+        let flops = Flops::new(instance, training, lengths, shots, layout);
+        flops.map(Some).map_err(|problem| anyhow!("methods.{}: {problem}", instance.name))
+    }
+
+    fn trainable(&self, instance: &Instance) -> Result<u64> {
+        let trainable = peft::num_trainable(instance.built.method.as_ref(), self.model.config.layout());
+        trainable.map(|count| count as u64).map_err(|problem| anyhow!("methods.{}: {problem}", instance.name))
     }
 
     /// The cells that a method starts from.
     fn sources(&self, instance: &Instance) -> Result<Vec<SourceCell>> {
         let find = |spec: SourceSpec| {
-            let found = self.runs.sources.iter().find(|source| source.spec == spec).cloned();
-            found.with_context(|| format!("the source {} on {} is not planned", spec.method, spec.task))
+            let found = self.runs.sources.iter().find(|(planned, _)| *planned == spec);
+            let found =
+                found.with_context(|| format!("the source {} on {} is not planned", spec.method, spec.task));
+            Ok(found?.1.clone())
         };
         instance.built.method.sources().into_iter().map(find).collect()
     }
 
     /// Refuses trainings that do not fit into memory, and says how the others will where there is a limit.
     fn check_memory(&self, task: &ResolvedTask) -> Result<()> {
-        for method in &task.methods {
+        // What is only scored has been checked where it trains.
+        for method in task.methods.iter().filter(|method| method.instance.train_on.is_none()) {
             let rows = &task.rows[method.rows];
             let data = rows.data(self.library)?;
             if self.hardware.device == DeviceName::CPU {
@@ -393,14 +466,9 @@ impl ResolvedMethod {
         format!("{} on {}", self.instance.name, task.name)
     }
 
-    /// Its only cell, as what others start from.
-    fn source_cell(&self, spec: SourceSpec) -> SourceCell {
-        let cell = &self.groups[0].cells[0];
-        SourceCell {
-            title: format!("{} on {}, seed {}", spec.method, cell.task, cell.seed),
-            id: cell.id(),
-            spec,
-        }
+    /// One of its cells, as what others start from.
+    fn source_cell(&self, cell: &Cell) -> SourceCell {
+        SourceCell { title: format!("{} on {}, seed {}", cell.method, cell.task, cell.seed), id: cell.id() }
     }
 
     fn wrong(&self, problem: &str) -> anyhow::Error {

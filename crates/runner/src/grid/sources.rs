@@ -4,18 +4,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::{DType, Device};
-use peft_model::{SourceSpec, SourceTensors};
+use peft_model::SourceTensors;
 
 use super::instance::Instance;
 use crate::model::ModelFiles;
-use crate::results::{CellStatus, Origin, Role, Store, Trained};
+use crate::results::{CellStatus, Origin, Record, Role, Store, Trained};
 use crate::terminal::progress::say;
 use crate::train::Start;
 
 /// A cell that others start from.
 #[derive(Debug, Clone)]
 pub(super) struct SourceCell {
-    pub spec: SourceSpec,
     pub id: String,
     /// `prompt-tuning on mnli, seed 42`
     pub title: String,
@@ -26,6 +25,8 @@ pub(super) struct SourceCell {
 pub(super) struct Beginning {
     pub start: Start,
     pub origins: Vec<Origin>,
+    /// The result of the training, where nothing is left but to score it.
+    pub trained: Option<Box<Record>>,
 }
 
 /// How far the sources of a training are.
@@ -42,26 +43,32 @@ pub(super) enum Found {
 /// # Errors
 /// When a result is there and cannot be read.
 pub(super) fn load(sources: &[SourceCell], model: &ModelFiles, store: &Store) -> Result<Found> {
-    let (mut trained, mut origins) = (Vec::new(), Vec::new());
+    let (mut tensors, mut origins) = (Vec::new(), Vec::new());
     for source in sources {
-        let failed =
-            |problem: String| Ok(Found::Failed(format!("its source {}: {problem}", source.described())));
-        match store.read(&source.id)?.map(|record| record.status) {
-            None => return Ok(Found::Missing(source.id.clone())),
-            Some(CellStatus::Diverged(problem)) => return failed(format!("diverged: {problem}")),
-            Some(CellStatus::Completed) => {}
-        }
-        match source.adapter(&store.adapter_folder(&source.id), model) {
-            Ok((tensors, origin)) => {
-                trained.push(tensors);
+        match source.result(Role::Source, model, store)? {
+            Ok((_, trained, origin)) => {
+                tensors.push(SourceTensors::of(&trained.parameters(&Device::flex(), DType::F32)));
                 origins.push(origin);
             }
-            Err(problem) => {
-                return failed(format!("{problem:#}; remove cells/{}.parquet to train it again", source.id));
-            }
+            Err(found) => return Ok(found),
         }
     }
-    Ok(Found::Ready(Beginning { start: Start::Sources(trained), origins }))
+    Ok(Found::Ready(Beginning { start: Start::Sources(tensors), origins, trained: None }))
+}
+
+/// Loads what a training has come to, to be scored as it is.
+///
+/// # Errors
+/// When its result is there and cannot be read.
+pub(super) fn load_to_score(source: &SourceCell, model: &ModelFiles, store: &Store) -> Result<Found> {
+    Ok(match source.result(Role::Scored, model, store)? {
+        Ok((record, trained, origin)) => {
+            let step = record.best_step.unwrap_or_default();
+            let start = Start::Trained { values: trained.values, step };
+            Found::Ready(Beginning { start, origins: vec![origin], trained: Some(Box::new(record)) })
+        }
+        Err(found) => found,
+    })
 }
 
 impl SourceCell {
@@ -70,13 +77,33 @@ impl SourceCell {
         format!("{} (cell {})", self.title, self.id)
     }
 
-    fn adapter(&self, folder: &Path, model: &ModelFiles) -> Result<(SourceTensors, Origin)> {
+    /// Its record and its adapter, or why there are none.
+    fn result(
+        &self,
+        role: Role,
+        model: &ModelFiles,
+        store: &Store,
+    ) -> Result<Result<(Record, Trained, Origin), Found>> {
+        let failed = |problem: String| Found::Failed(format!("its source {}: {problem}", self.described()));
+        let Some(record) = store.read(&self.id)? else { return Ok(Err(Found::Missing(self.id.clone()))) };
+        if let CellStatus::Diverged(problem) = &record.status {
+            return Ok(Err(failed(format!("diverged: {problem}"))));
+        }
+        Ok(match self.adapter(role, &store.adapter_folder(&self.id), model) {
+            Ok((trained, origin)) => Ok((record, trained, origin)),
+            Err(problem) => {
+                Err(failed(format!("{problem:#}; remove cells/{}.parquet to train it again", self.id)))
+            }
+        })
+    }
+
+    fn adapter(&self, role: Role, folder: &Path, model: &ModelFiles) -> Result<(Trained, Origin)> {
         let trained = Trained::read(folder, model.config.layout())?;
-        let origin = Origin::read(Role::Source, &trained.method, folder)?;
+        let origin = Origin::read(role, &trained.method, folder)?;
         if let Some(other) = origin.cell.as_ref().filter(|cell| **cell != self.id) {
             bail!("{}: the adapter is of cell {other}", folder.display());
         }
-        Ok((SourceTensors::of(&trained.parameters(&Device::flex(), DType::F32)), origin))
+        Ok((trained, origin))
     }
 }
 
@@ -108,7 +135,7 @@ impl InitFrom {
         let origin = Origin::read(Role::InitFrom, &trained.method, folder).context("--init-from")?;
         let Trained { method, built, declared, values, .. } = trained;
         Ok(Self {
-            beginning: Beginning { start: Start::Values(values), origins: vec![origin] },
+            beginning: Beginning { start: Start::Values(values), origins: vec![origin], trained: None },
             folder: folder.display().to_string(),
             tensors: declared.into_iter().map(|parameter| (parameter.name, parameter.shape)).collect(),
             method,

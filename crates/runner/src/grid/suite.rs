@@ -288,11 +288,51 @@ impl Suite {
             Some(Value::String(method)) => method,
             Some(other) => return Err(wrong(format!("`method` is {other}; it must be text"))),
         };
+        let train_on = match settings.shift_remove(TRAIN_ON) {
+            None => None,
+            Some(Value::String(task)) => Some(task),
+            Some(other) => {
+                return Err(wrong(format!(
+                    "`{TRAIN_ON}` is {other}; it must be a task, or several as \"a+b\""
+                )));
+            }
+        };
         let built = peft_model::peft::build_for(&method, &settings, source_tokens).map_err(|e| match e {
             peft_model::Error::InvalidSetting { problem, .. } => wrong(problem),
             other => wrong(other.to_string()),
         })?;
-        Ok(Instance { name: name.into(), method, built })
+        Ok(Instance { name: name.into(), method, built, train_on })
+    }
+
+    /// The tasks on which a method trains instead of those of the suite, each once.
+    ///
+    /// # Errors
+    /// When the method is unknown or a setting is wrong.
+    pub fn trained_on(&self, method: &str) -> Result<Vec<String>, SuiteError> {
+        let mut all = Vec::new();
+        for task in &self.tasks {
+            let train_on = self.instance(method, task, ANY_LENGTH)?.train_on;
+            all.extend(train_on.filter(|task| !all.contains(task)));
+        }
+        Ok(all)
+    }
+
+    /// Refuses exceptions for a task on which a method is scored alone, which would have no effect.
+    pub(super) fn check_exceptions(
+        &self,
+        method: &str,
+        task: &str,
+        train_on: &str,
+    ) -> Result<(), SuiteError> {
+        let is_of_training = |e: &Exception| e.tasks.is_empty() || e.tasks.iter().any(|n| means(n, train_on));
+        let sets = |e: &Exception| !e.training.is_empty() || e.settings.keys().any(|key| key != TRAIN_ON);
+        match self.exceptions(method, task).find(|e| !is_of_training(e) && sets(e)) {
+            None => Ok(()),
+            Some(_) => Err(self.wrong(format!(
+                "a `[[for]]` sets `{method}` on `{task}`, but that trains on `{train_on}`: name this in `for.tasks`, or \
+                 other methods in `for.methods`"
+            ))),
+        }
     }
 
     /// The training settings of a method on a task.
@@ -403,11 +443,19 @@ impl SuiteFile {
         }
         let methods = self.methods.iter_mut().filter_map(|(_, settings)| settings.as_table_mut());
         let exceptions = self.exceptions.iter_mut().map(|exception| &mut exception.settings);
-        let sources =
-            methods.chain(exceptions).filter_map(|settings| settings.get_mut(SOURCES)?.as_array_mut());
-        for task in sources.flatten() {
-            if let toml::Value::String(task) = task {
-                *task = task_path(task, folder);
+        for settings in methods.chain(exceptions) {
+            let mut tasks: Vec<&mut toml::Value> = Vec::new();
+            for (key, value) in settings.iter_mut() {
+                match key.as_str() {
+                    SOURCES => tasks.extend(value.as_array_mut().into_iter().flatten()),
+                    TRAIN_ON => tasks.push(value),
+                    _ => {}
+                }
+            }
+            for task in tasks {
+                if let toml::Value::String(task) = task {
+                    *task = task_path(task, folder);
+                }
             }
         }
         if let Some(base) = self.base.as_mut().filter(|base| is_file(base)) {
@@ -464,6 +512,9 @@ fn is_file(name: &str) -> bool {
 
 /// The settings that say how long a training is.
 const LENGTH: [&str; 2] = ["steps", "epochs"];
+
+/// The key of a method that names the task on which it trains, instead of each of the suite's.
+const TRAIN_ON: &str = "train_on";
 
 /// The key of `[source]` that is no setting of a training.
 const SOURCE_SEED: &str = "seed";
@@ -678,9 +729,9 @@ mod tests {
             ("nq", "exact-match-first", "mean of exact-match-first and squad-f1-first"),
             ("boolq", "accuracy", "accuracy"),
         ] {
-            let metrics = task::find(task).unwrap().spec.metrics;
-            assert_eq!(Selection::First.criterion(&metrics).to_string(), first);
-            assert_eq!(Selection::Average.criterion(&metrics).to_string(), average);
+            let spec = task::find(task).unwrap().spec;
+            assert_eq!(Selection::First.criterion(&spec).to_string(), first);
+            assert_eq!(Selection::Average.criterion(&spec).to_string(), average);
         }
     }
 

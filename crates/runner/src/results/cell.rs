@@ -11,7 +11,7 @@ use crate::train::TrainSettings;
 /// Version of the results: it changes when the same identity would give another result, or a record says something else.
 pub const FORMAT: u32 = 3;
 
-/// One training and what decides its result, under the names that those things have.
+/// One training, or the scoring of another one's result, and what decides what comes of it, under the names that those things have.
 #[derive(Debug, Clone)]
 pub struct Cell {
     /// The task's name.
@@ -41,6 +41,8 @@ pub struct Cell {
     pub company: Vec<u64>,
     /// Ids of the cells that the method starts from, in its order.
     pub sources: Vec<String>,
+    /// Whether it trains at all, rather than to score what its only source has trained.
+    pub trains: bool,
     /// SHA-256 of the adapter's tensors that it starts from instead of the method's initial values.
     pub init_from: Option<String>,
 }
@@ -92,7 +94,7 @@ impl Cell {
             "format": FORMAT,
             "content": content,
             "rows": self.rows,
-            "selection": self.training.selection.criterion(&self.spec.metrics).to_string(),
+            "selection": self.training.selection.criterion(&self.spec).to_string(),
             "shots": self.shots,
             "shots_rule": self.shots_rule,
             "model": self.model_revision,
@@ -105,6 +107,9 @@ impl Cell {
         // Left out where there are none, as the limit is.
         if !self.sources.is_empty() {
             identity["sources"] = json!(self.sources);
+        }
+        if !self.trains {
+            identity["trains"] = false.into();
         }
         if let Some(adapter) = &self.init_from {
             identity["init_from"] = json!(adapter);
@@ -159,6 +164,7 @@ mod tests {
             seed: 1,
             company: Vec::new(),
             sources: Vec::new(),
+            trains: true,
             init_from: None,
         }
     }
@@ -199,7 +205,7 @@ mod tests {
     #[test]
     fn everything_that_decides_the_result_makes_another_identity() {
         type Change = fn(&mut Cell);
-        let changes: [(&str, Change); 40] = [
+        let changes: [(&str, Change); 41] = [
             ("data.repo", |c| c.spec.data.repo = Some("owner/others".into())),
             ("data.config", |c| c.spec.data.config = Some("x".into())),
             ("data.generated", |c| c.spec.data.generated = Some("sense".into())),
@@ -241,6 +247,7 @@ mod tests {
             ("company", |c| c.company = vec![1, 2]),
             ("order of company", |c| c.company = vec![2, 1]),
             ("sources", |c| c.sources = vec!["a".into(), "b".into()]),
+            ("trains", |c| (c.sources, c.trains) = (vec!["a".into(), "b".into()], false)),
             ("order of sources", |c| c.sources = vec!["b".into(), "a".into()]),
             ("init_from", |c| c.init_from = Some("a".into())),
             ("another init_from", |c| c.init_from = Some("b".into())),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::label::trial;
 use super::member::Member;
+use super::origin::Role;
 use super::record::{CellStatus, Record};
 use super::roster::{Entry, Roster};
 use super::table::seeds_text;
@@ -28,6 +29,21 @@ pub(super) fn without_metrics(members: &[Member]) -> impl Iterator<Item = String
             seeds_text(&seeds),
             metrics.join(", "),
             files.join(", ")
+        )
+    })
+}
+
+/// Which methods were trained on other rows than those of the tasks that they are scored on.
+pub(super) fn trained_elsewhere(records: &[Record]) -> impl Iterator<Item = String> {
+    let mut seen = BTreeSet::new();
+    for record in records {
+        let scored = record.started_from.iter().filter(|origin| origin.role == Role::Scored);
+        seen.extend(scored.filter_map(|origin| Some((record.method.clone(), origin.task.clone()?))));
+    }
+    seen.into_iter().map(|(method, task)| {
+        format!(
+            "note: {method} was trained on {task}: its parameters are all that this training has, its seconds a task's \
+             share"
         )
     })
 }

@@ -27,6 +27,8 @@ pub enum Role {
     Source,
     /// The cell goes on where it ended.
     InitFrom,
+    /// The cell scores it as it is.
+    Scored,
 }
 
 /// Files that hold the tensors of an adapter; a folder has one of them.

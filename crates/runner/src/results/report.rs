@@ -37,6 +37,7 @@ impl Report {
         let rows = comparison(&labeled, roster.report);
         notes.extend(roster.sweep.iter().flat_map(Sweep::notes));
         notes.extend(table::notes(&labeled, &rows));
+        notes.extend(notes::trained_elsewhere(&labeled));
         notes.extend(notes::without_metrics(&members));
         notes.extend(notes::diverged(&labeled));
         notes.extend(notes::missing(roster, records));

@@ -134,8 +134,10 @@ fn examples_of_row(spec: &TaskSpec, templates: &Templates, row: Row) -> Result<V
     };
     let answers =
         templates.answers.as_ref().map(|t| t.render_all(&row)).transpose().map_err(under(ANSWERS))?;
-    let group = templates.group.as_ref().map(|t| t.render(&row)).transpose().map_err(under(GROUP))?;
-    let part = if spec.mixture.is_empty() { None } else { mixture::part(row) };
+    let (group, part) = match spec.mixture.is_empty() {
+        true => (templates.group.as_ref().map(|t| t.render(&row)).transpose().map_err(under(GROUP))?, None),
+        false => (mixture::group(row), mixture::part(row)),
+    };
     Ok(targets
         .into_iter()
         .map(|target| Example {

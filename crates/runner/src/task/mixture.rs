@@ -20,9 +20,10 @@ const PART: &str = "part";
 const SOURCE: &str = "source";
 const TARGET: &str = "target";
 const ANSWERS: &str = "answers";
+const GROUP: &str = "group";
 
-/// Title of the group in tables.
-const GROUP: &str = "Mixtures";
+/// Title of their group in tables.
+const TITLE: &str = "Mixtures";
 
 /// Token limit of a task.
 type Limit = fn(&Limits) -> usize;
@@ -31,7 +32,7 @@ impl Task {
     /// The mixture of tasks.
     ///
     /// # Errors
-    /// When a task occurs twice.
+    /// When a task occurs twice, or its checkpoints are chosen by an error, which has no mean with percentages.
     pub(super) fn mixture(parts: Vec<Task>) -> Result<Self, TaskError> {
         let name = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(MIXTURE);
         let wrong = |problem: String| TaskError::Spec { file: name.clone(), problem };
@@ -40,13 +41,23 @@ impl Task {
         if let Some((_, twice)) = twice {
             return Err(wrong(format!("the mixture has `{}` twice", twice.name)));
         }
+        let errors = parts.iter().find_map(|part| {
+            let Metrics { select, average, .. } = &part.spec.metrics;
+            Some((&part.name, average.iter().chain([select]).find(|metric| metric.is_error())?))
+        });
+        if let Some((task, metric)) = errors {
+            return Err(wrong(format!(
+                "`{task}` chooses checkpoints by {metric}, an error in the units of its targets, which has no mean with \
+                 the percentages of other tasks; leave it out"
+            )));
+        }
         let specs: Vec<TaskSpec> = parts.iter().map(|part| part.spec.clone()).collect();
         let titles: Vec<&str> = specs.iter().map(|spec| spec.title.as_str()).collect();
         let largest = |limit: Limit| specs.iter().map(|spec| limit(&spec.limits)).max().unwrap_or_default();
         let text = |column: &str| format!("{{{column}}}");
         let spec = TaskSpec {
             title: titles.join(" + "),
-            group: GROUP.into(),
+            group: TITLE.into(),
             description: format!("the rows of {} tasks", parts.len()),
             data: Data::default(),
             split: SplitRule::official(),
@@ -91,6 +102,11 @@ impl Task {
         &self.parts
     }
 
+    /// The place of a task among those of a mixture.
+    pub fn place_of(&self, task: &Task) -> Option<usize> {
+        self.parts.iter().position(|part| part.name == task.name)
+    }
+
     /// The rows that play a role, one of each task in turn, so that the first ones are of all.
     pub(super) fn mixed(&self, role: Role, sources: &[RowSource]) -> Result<Rows, TaskError> {
         let examples = self.parts.iter().zip(sources).map(|(part, source)| {
@@ -99,7 +115,7 @@ impl Task {
         });
         let mut examples: Vec<_> =
             examples.map(|of_part| of_part.map(Vec::into_iter)).collect::<Result<_, _>>()?;
-        let mut columns = [PART, SOURCE, TARGET, ANSWERS].map(|name| (name.to_string(), Vec::new()));
+        let mut columns = [PART, SOURCE, TARGET, ANSWERS, GROUP].map(|name| (name.to_string(), Vec::new()));
         let mut some_left = true;
         while std::mem::take(&mut some_left) {
             for (part, rows) in (0..).zip(&mut examples) {
@@ -111,6 +127,7 @@ impl Task {
                     Value::Text(row.source),
                     Value::Text(row.target),
                     Value::List(answers),
+                    row.group.map_or(Value::Null, Value::Text),
                 ];
                 columns.iter_mut().zip(values).for_each(|((_, column), value)| column.push(value));
             }
@@ -123,6 +140,14 @@ impl Task {
 pub(super) fn part(row: Row) -> Option<u32> {
     match row.value(PART) {
         Ok(Value::Integer(part)) => u32::try_from(part).ok(),
+        _ => None,
+    }
+}
+
+/// The group in which its task scores a row of a mixture.
+pub(super) fn group(row: Row) -> Option<String> {
+    match row.value(GROUP) {
+        Ok(Value::Text(group)) => Some(group),
         _ => None,
     }
 }

@@ -71,7 +71,12 @@ pub fn label_log_probabilities<E>(
         let batch = |label: &Vec<u32>| {
             let pair = |&row: &usize| (split.pairs[row].source.as_slice(), label.as_slice());
             let pairs: Vec<(&[u32], &[u32])> = rows.iter().map(pair).collect();
-            Batch::new(&vec![pairs; runs], backbone.padding(adaptation.method), backbone.device())
+            let padding = backbone.padding(adaptation.method);
+            let mut batch = Batch::new(&vec![pairs; runs], padding, backbone.device());
+            if let Some(parts) = split.parts(rows.iter().copied()) {
+                batch.tell_tasks(&vec![parts; runs]);
+            }
+            batch
         };
         let batches: Vec<Batch> = labels.iter().map(batch).collect();
         let found = backbone.alternative_log_probabilities(adaptation, &batches);
@@ -102,6 +107,30 @@ pub fn answers(examples: &[Example], predictions: &[String]) -> Vec<Answer> {
         group: example.group.clone(),
     };
     examples.iter().zip(predictions).map(answer).collect()
+}
+
+/// The mean over a mixture's tasks of the mean of each one's metrics on its rows; tasks without rows are left out.
+/// `classes` are those of each task.
+///
+/// # Errors
+/// When a metric cannot take the targets of its task.
+pub(super) fn task_average(
+    split: &Split,
+    predictions: &[String],
+    tasks: &[Vec<Metric>],
+    classes: &[Vec<String>],
+) -> Result<f64, MetricError> {
+    let mut of_tasks: Vec<Vec<Answer>> = vec![Vec::new(); tasks.len()];
+    for (example, answer) in split.examples.iter().zip(answers(&split.examples, predictions)) {
+        of_tasks[example.part.unwrap_or_default() as usize].push(answer);
+    }
+    let with_rows = of_tasks.iter().zip(tasks).zip(classes).filter(|((answers, _), _)| !answers.is_empty());
+    let scores = with_rows.map(|((answers, metrics), classes)| {
+        let scores = metrics.iter().map(|metric| metric.score(answers, Some(classes)));
+        Ok(scores.sum::<Result<f64, MetricError>>()? / metrics.len() as f64)
+    });
+    let scores = scores.collect::<Result<Vec<f64>, MetricError>>()?;
+    Ok(scores.iter().sum::<f64>() / scores.len() as f64)
 }
 
 /// Scores one run's predictions; `classes` are those of the task.

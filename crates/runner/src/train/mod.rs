@@ -33,11 +33,17 @@ fn count(number: usize, thing: &str) -> String {
 /// split. A run whose loss is no longer finite ends; its neighbors go on.
 ///
 /// Where the state file exists, the training goes on from it, to the same bits. A signal that asks the program to end
-/// lets the update finish, and the state be written.
+/// lets the update finish, and the state be written. What starts [`Start::Trained`] is scored, and does not train.
 ///
 /// # Errors
 /// When a metric cannot take the task's targets, the state cannot be read, or a signal came.
 pub fn train(job: &Job, mut state: StateFile, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
+    if let Start::Trained { step, .. } = job.start {
+        progress.start(*step, *step, &count(job.runs.len(), "run"));
+        let outcome = Training::new(job)?.score_as_it_is(*step, progress);
+        progress.finish();
+        return outcome;
+    }
     let (mut training, mut done) = Training::start(job, &state)?;
     progress.start(done, job.settings.steps, &count(job.runs.len(), "run"));
     let outcome = train_on(&mut training, &mut done, &mut state, progress);

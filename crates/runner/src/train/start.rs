@@ -11,6 +11,8 @@ pub enum Start {
     Sources(Vec<SourceTensors>),
     /// Values of another training of the method, in the order of its parameters.
     Values(Vec<Vec<f32>>),
+    /// The same, scored as they are: they had so many updates.
+    Trained { values: Vec<Vec<f32>>, step: u64 },
 }
 
 impl Default for Start {
@@ -29,7 +31,7 @@ impl Start {
                 let tokenize = |text: &str| job.tokenizer.encode(text, usize::MAX).ids;
                 backbone.start_from(sources, method, &seeds, &tokenize)
             }
-            Self::Values(values) => {
+            Self::Values(values) | Self::Trained { values, .. } => {
                 let declared = method.parameters(backbone.layout())?;
                 let runs = vec![values.as_slice(); seeds.len()];
                 Ok(Parameters::from_host(declared, &runs, backbone.device(), backbone.dtype()))

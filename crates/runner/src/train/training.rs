@@ -5,9 +5,10 @@ use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, Part, Rates, Update, linear};
 use peft_model::{Adaptation, Batch, Parameters, StepCount, device};
 
-use super::evaluate::{Generation, Scores, label_log_probabilities, predict, score};
+use super::evaluate::{Generation, Scores, label_log_probabilities, predict, score, task_average};
 use super::job::{Job, TrainError};
 use super::outcome::{Answers, Best, Evidence, Outcome, RunOutcome, RunStatus, Tokens};
+use super::selection::{Criterion, TASK_AVERAGE};
 use crate::data::Split;
 use crate::data::{Batches, EpochCache};
 use crate::host::interrupt;
@@ -216,6 +217,21 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    /// Scores what another training has come to after so many updates, on all splits.
+    ///
+    /// # Errors
+    /// When a metric cannot take the task's targets, or a signal came.
+    pub(super) fn score_as_it_is(
+        &mut self,
+        step: u64,
+        progress: &mut dyn Progress,
+    ) -> Result<Outcome, TrainError> {
+        self.validate(step, progress)?;
+        // What its last update made is not known.
+        self.alive.clear();
+        self.test(progress)
+    }
+
     /// Scores the best checkpoint of every run that has one on the test split and on its probes, and what the last
     /// update made.
     ///
@@ -328,9 +344,15 @@ fn score_split(
         progress.scoring(what, done, split.len());
         interrupt::check()
     })?;
-    let classes = &job.data.classes;
-    let scored =
-        |predictions: Vec<String>| Ok((score(split, &predictions, job.metrics, classes)?, predictions));
+    let data = job.data;
+    let scored = |predictions: Vec<String>| {
+        let mut scores = score(split, &predictions, job.metrics, &data.classes)?;
+        if let Criterion::Tasks(tasks) = job.criterion {
+            let average = task_average(split, &predictions, tasks, &data.classes_of_tasks)?;
+            scores.insert(TASK_AVERAGE.into(), average);
+        }
+        Ok((scores, predictions))
+    };
     predictions.into_iter().map(scored).collect()
 }
 

@@ -69,6 +69,7 @@ impl Small {
             test: split(13),
             probes: Vec::new(),
             classes: vec!["0".into(), "1".into()],
+            classes_of_tasks: Vec::new(),
             labels: Vec::new(),
             max_new_tokens: 2,
         };
