@@ -184,6 +184,28 @@ pub trait Method: Debug + Send + Sync {
         None
     }
 
+    /// What the method makes of what the encoder gives, `[runs, batch, length, d_model]`, for its networks
+    /// [beside](Method::beside) the decoder's sub-layers: `[runs, batch, any length, any width]`. `mask` hides padding:
+    /// 0 for real positions, `[runs, batch, length]`.
+    fn read_source(&self, context: &Context, states: &Tensor<4>, mask: &Tensor<3>) -> Option<Tensor<4>> {
+        let _ = (context, states, mask);
+        None
+    }
+
+    /// A network beside a sub-layer: what it makes of the sub-layer's normed input `[runs, batch, length, d_model]`, which
+    /// joins the residual stream as the sub-layer's output does, without its dropout. In the decoder, `source` is what
+    /// [`Method::read_source`] gave.
+    fn beside(
+        &self,
+        context: &Context,
+        branch: &Branch,
+        input: &Tensor<4>,
+        source: Option<&Tensor<4>>,
+    ) -> Option<Tensor<4>> {
+        let _ = (context, branch, input, source);
+        None
+    }
+
     /// Added to each run's training loss, `[runs]`; reported losses leave it out.
     fn penalty(&self, context: &Context) -> Option<Tensor<1>> {
         let _ = context;

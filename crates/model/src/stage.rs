@@ -10,7 +10,7 @@ pub struct State {
     pub states: Tensor<4>,
     /// What the first stack made of the sources, where a second one reads it: `[runs, batch, length, d_model]`.
     pub encoded: Option<Tensor<4>>,
-    /// What the method's network beside the first stack made, where it has one.
+    /// What the method made of the first stack, where it makes something: with a network beside it, or of what it gave.
     pub side: Option<Tensor<4>>,
     /// What hides padding of the sources, `[runs, batch, length]`.
     pub mask: Tensor<3>,

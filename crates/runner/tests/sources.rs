@@ -603,6 +603,7 @@ fn one_training_on_several_tasks_is_scored_on_each() {
         assert!((training.selection_score.unwrap() - selected.iter().sum::<f64>() / 2.0).abs() < 1e-9);
     }
     let table = stdout(&output);
+    assert!(!table.contains("earlier"), "seeds are of one kind: {table}");
     for part in ["adapter-multi", "Tiny", "Second", "note: adapter-multi was trained on tiny+second"] {
         assert!(table.contains(part), "{part}: {table}");
     }
@@ -669,6 +670,25 @@ fn methods_with_sources_train_on_several_tasks() {
     let prompts = tensor(&w, "out", &trained_on("attempt").cell, "prompt");
     assert_eq!(prompts.len(), 2 * 3 * 16, "a prompt of each task");
     assert_eq!(tensor(&w, "out", &trained_on("mpt").cell, "feature_factor").len(), 2 * 16);
+    for record in &scored {
+        let [training, source] = &record.started_from[..] else { panic!("{:?}", record.started_from) };
+        assert_eq!((training.role, source.role), (Role::Scored, Role::Source));
+    }
+    w.write(
+        "published.csv",
+        "task,group,metric,method,score,regime\ntiny,Tests,accuracy,mpt,50.0,transfer and multi-task\n\
+         second,Tests,accuracy,attempt,50.0,single-task\n",
+    );
+    assert_success(&w.run(&["report", "out", "--compare", "published.csv"]));
+    let page = w.read("out/report.html");
+    for told in [
+        "ours was trained on tiny+second",
+        "published after single-task training, ours is after transfer and multi-task training",
+        "ours starts from our own prompt-tuning on other",
+    ] {
+        assert!(page.contains(told), "{told}");
+    }
+    assert_eq!(page.matches("published after").count(), 1, "one regime is the same");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod folded;
 mod frozen;
 mod full;
 pub mod hf_peft;
+mod hyperdecoder;
 mod hyperformer;
 mod ia3;
 mod layer_norm;
@@ -70,6 +71,7 @@ pub static METHODS: &[Registered] = &[
     layer_norm::REGISTERED,
     adapter_drop::REGISTERED,
     hyperformer::REGISTERED,
+    hyperdecoder::REGISTERED,
     lst::REGISTERED,
     p_tuning::REGISTERED,
     p_tuning_v2::REGISTERED,
@@ -221,6 +223,14 @@ mod tests {
         // 0.29% per task, norms left out.
         let eight = trainable("hyperformer", json!({"tasks": 8, "train_norms": false}));
         assert_eq!(format!("{:.2}", 100.0 * eight as f64 / 8.0 / 222_903_552.0), "0.29");
+        // Adapters of the encoder; the mlp, the embeddings of layers, the projection, and the generators of the decoder's.
+        let adapter = 2 * 768 * 64 + 768 + 64;
+        let generators = 12 * 10 + (768 + 10 + 1) * 128 + (128 + 1) * adapter;
+        let decoder = json!({"mlp": false});
+        assert_eq!(trainable("hyperdecoder", decoder), 12 * adapter + generators);
+        // 1.8M for each of eight tasks in tables of other papers.
+        assert_eq!((12 * adapter + generators, 2 * (768 * 768 + 768)), (14_078_008, 1_181_184));
+        assert_eq!(trainable("hyperdecoder", json!({})), 15_259_192);
         // Side blocks of width 96 beside 9 of 12 blocks, 10 projections down in each stack and one up.
         let (attention, feed_forward) = (4 * 96 * 96 + 96, 2 * 96 * 384 + 96);
         let blocks = 9 * (attention + feed_forward) + 9 * (2 * attention + feed_forward);
@@ -236,6 +246,9 @@ mod tests {
         assert_eq!(trainable("mpt", json!({})), 77_668);
         assert_eq!(trainable("mpt", json!({"prompt": {"length": 60}})), 60 * 768 + 60 + 768);
         assert_eq!(trainable("mpt-source", json!({})), 100 * 768 + 6 * (100 + 768));
+        // "96k" and "10.5k" for each of eight tasks.
+        assert_eq!(trainable("attempt", json!({"tasks": 8})), 8 * 96_192);
+        assert_eq!(trainable("mpt", json!({"tasks": 8})), 8 * 10_468);
     }
 
     #[test]

@@ -74,16 +74,17 @@ pub(super) fn block(
     let bias = bias(pass, model, Stack::Decoder, &state);
     let trace = traced(pass, &state);
     let at = |kind| Sublayer { stack: Stack::Decoder, layer, kind };
-    let states = residual(pass, config, at(SublayerKind::SelfAttention), state.states, |branch, normed| {
+    let (source, states) = (state.side.as_ref(), state.states);
+    let states = residual(pass, config, at(SublayerKind::SelfAttention), source, states, |branch, normed| {
         let own = own_keys_values(pass, branch, &normed, cache.as_deref_mut());
         attend(pass, branch, &normed, &own, Some(&bias), None)
     });
     let encoded = state.encoded.as_ref().expect("a decoder begins with what was encoded");
-    let states = residual(pass, config, at(SublayerKind::CrossAttention), states, |branch, normed| {
+    let states = residual(pass, config, at(SublayerKind::CrossAttention), source, states, |branch, normed| {
         let own = source_keys_values(pass, branch, encoded, cache);
         attend(pass, branch, &normed, &own, None, Some(&state.mask))
     });
-    let states = residual(pass, config, at(SublayerKind::FeedForward), states, |branch, normed| {
+    let states = residual(pass, config, at(SublayerKind::FeedForward), source, states, |branch, normed| {
         feed_forward(pass, config, branch, normed)
     });
     State { states, bias: Some(bias), trace, ..state }

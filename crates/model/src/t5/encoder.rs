@@ -16,7 +16,7 @@ pub(super) struct Encoded {
     pub states: Tensor<4>,
     /// 0 for real positions, [`HIDDEN`] for padding: `[runs, batch, length]`.
     pub mask: Tensor<3>,
-    /// What the method's network beside the encoder gave, where it has one.
+    /// What the method made of the encoder, where it makes something: with a network beside it, or of what it gave.
     pub side: Option<Tensor<4>>,
 }
 
@@ -60,31 +60,39 @@ pub(super) fn block(pass: &Pass, model: &T5, layer: usize, state: State) -> Stat
     let (bias, mask) = (bias(pass, model, Stack::Encoder, &state), &state.mask);
     let trace = traced(pass, &state);
     let at = |kind| Sublayer { stack: Stack::Encoder, layer, kind };
-    let states = residual(pass, config, at(SublayerKind::SelfAttention), state.states, |branch, normed| {
+    let states = state.states;
+    let states = residual(pass, config, at(SublayerKind::SelfAttention), None, states, |branch, normed| {
         let own = project(pass, branch, &normed);
         attend(pass, branch, &normed, &own, Some(&bias), Some(mask))
     });
-    let states = residual(pass, config, at(SublayerKind::FeedForward), states, |branch, normed| {
+    let states = residual(pass, config, at(SublayerKind::FeedForward), None, states, |branch, normed| {
         feed_forward(pass, config, branch, normed)
     });
     State { states, bias: Some(bias), trace, ..state }
 }
 
-/// `states + dropout(method(sub-layer(norm(states))))`.
+/// `states + dropout(method(sub-layer(norm(states))))`, and what the method has beside the sub-layer; `source` is what it
+/// made of the encoder.
 pub(super) fn residual(
     pass: &Pass,
     config: &T5Config,
     at: Sublayer,
+    source: Option<&Tensor<4>>,
     states: Tensor<4>,
     sublayer: impl FnOnce(&Branch, Tensor<4>) -> Tensor<4>,
 ) -> Tensor<4> {
     let (branch, norm) = (pass.layout.branch(at), pass.layout.norm(NormSite::Sublayer(at)));
-    let output = sublayer(branch, pass.rms_norm(norm, states.clone(), config.layer_norm_epsilon));
-    let output = pass.method.sublayer(pass, branch, output);
-    pass.add_dropout(&branch.path, states, output)
+    let normed = pass.rms_norm(norm, states.clone(), config.layer_norm_epsilon);
+    let beside = pass.method.beside(pass, branch, &normed, source);
+    let output = pass.method.sublayer(pass, branch, sublayer(branch, normed));
+    let states = pass.add_dropout(&branch.path, states, output);
+    match beside {
+        Some(beside) => states + beside,
+        None => states,
+    }
 }
 
-/// What comes after the last block of a stack: its normed states, and what a network beside it gives.
+/// What comes after the last block of a stack: its normed states, and what the method makes of the stack.
 pub(super) fn end(pass: &Pass, model: &T5, stack: Stack, state: State) -> (Tensor<4>, Option<Tensor<4>>) {
     let trace = traced(pass, &state);
     let side = side_network(pass, model, stack, &state, &trace);
@@ -95,7 +103,12 @@ pub(super) fn end(pass: &Pass, model: &T5, stack: Stack, state: State) -> (Tenso
         Stack::Decoder => "decoder.output",
     };
     let epsilon = model.configuration.config.layer_norm_epsilon;
-    (pass.dropout(site, pass.rms_norm(norm, states, epsilon)), side)
+    let states = pass.dropout(site, pass.rms_norm(norm, states, epsilon));
+    let side = match stack {
+        Stack::Encoder => side.or_else(|| pass.method.read_source(pass, &states, &state.mask)),
+        Stack::Decoder => side,
+    };
+    (states, side)
 }
 
 fn side_network(

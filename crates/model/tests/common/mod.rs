@@ -128,6 +128,7 @@ pub(crate) fn moved(built: &ConfiguredMethod, seeds: &[u64], backbone: &dyn Back
 pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
     let dept = |offsets| json!({"prompt": {"length": 3}, "rank": 4, "max_length": 20, "offsets": offsets});
     let attempt = |temperature| json!({"prompt": {"length": 6}, "sources": ["rte", "cola", "mrpc"], "bottleneck": 7, "temperature": temperature});
+    let hyperdecoder = |mlp| json!({"encoder_bottleneck": 5, "decoder_bottleneck": 4, "hidden": 7, "mlp": mlp});
     vec![
         ("full", "full", json!({})),
         ("prompt-tuning", "prompt-tuning", json!({"prompt": {"length": 5}})),
@@ -172,6 +173,8 @@ pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
             json!({"prompt": {"length": 5}, "bottleneck": 6, "layer_norm": false}),
         ),
         ("hyperformer", "hyperformer", json!({"reduction": 8, "embedding": 6, "hidden": 7, "projected": 5})),
+        ("hyperdecoder", "hyperdecoder", hyperdecoder(true)),
+        ("hyperdecoder-without-mlp", "hyperdecoder", hyperdecoder(false)),
         ("lst", "lst", json!({"reduction": 2, "drop_every": 2})),
         ("lst-every-block", "lst", json!({"reduction": 2, "drop_every": 0})),
         ("prompt-tuning", "spot", json!({"prompt": {"length": 5}})),
@@ -231,6 +234,12 @@ fn other_paths() -> Vec<(&'static str, &'static str, Value)> {
             "hyperformer",
             json!({"reduction": 4, "tasks": 2, "train_norms": false}),
         ),
+        (
+            "attempt for two tasks",
+            "attempt",
+            json!({"prompt": {"length": 3}, "bottleneck": 4, "tasks": 2, "sources": ["rte"]}),
+        ),
+        ("mpt for two tasks", "mpt", json!({"prompt": {"length": 3}, "tasks": 2, "sources": ["rte"]})),
         ("mpt of fitted prompts", "mpt", json!({"prompt": {"length": 4}, "source_stage": "rank-one-fit"})),
         ("mpt-source in small", "mpt-source", json!({"prompt": {"length": 4}, "sources": ["rte", "cola"]})),
         ("lst from random blocks", "lst", json!({"reduction": 2, "drop_every": 3, "init": "random"})),

@@ -118,7 +118,7 @@ impl Group {
             work: self.work(cell),
             sources: cell.sources.clone(),
             is_source: self.is_source,
-            trains: cell.trains,
+            trains: cell.scores.is_none(),
         }
     }
 
@@ -155,7 +155,7 @@ mod tests {
             seed,
             company: company.to_vec(),
             sources: Vec::new(),
-            trains: true,
+            scores: None,
             init_from: None,
         };
         let flops =

@@ -56,7 +56,7 @@ impl Making<'_> {
             if let Some(best) = &run.best {
                 recorded.items = Some(self.write_predictions(cell, evidence, store)?);
                 // What is only scored has its adapter where it was trained.
-                if cell.trains {
+                if cell.scores.is_none() {
                     let adapter = Adapter::new(cell, &declared, &best.values);
                     adapter.write(&store.adapter_folder(&cell.id()))?;
                 }

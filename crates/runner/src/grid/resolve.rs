@@ -359,7 +359,7 @@ impl Resolver<'_> {
                 seed,
                 company: company.clone(),
                 sources: sources.iter().map(|source| source.id.clone()).collect(),
-                trains: true,
+                scores: None,
                 init_from: init_from.map(|adapter| adapter.sha256().into()),
             })
         };
@@ -397,7 +397,7 @@ impl Resolver<'_> {
                 rows: rows.source.revisions(),
                 company: Vec::new(),
                 sources: vec![trained.id()],
-                trains: false,
+                scores: Some(trained.kind()),
                 init_from: None,
                 ..trained.clone()
             };

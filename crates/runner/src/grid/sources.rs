@@ -65,7 +65,9 @@ pub(super) fn load_to_score(source: &SourceCell, model: &ModelFiles, store: &Sto
         Ok((record, trained, origin)) => {
             let step = record.best_step.unwrap_or_default();
             let start = Start::Trained { values: trained.values, step };
-            Found::Ready(Beginning { start, origins: vec![origin], trained: Some(Box::new(record)) })
+            // What it started from, it has learned from, too.
+            let origins = [vec![origin], record.started_from.clone()].concat();
+            Found::Ready(Beginning { start, origins, trained: Some(Box::new(record)) })
         }
         Err(found) => found,
     })

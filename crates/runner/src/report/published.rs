@@ -1,8 +1,10 @@
 //! Paper against reproduced: published scores beside ours, and in what the protocols differ.
 
+use peft_model::source::MIXTURE;
+
 use super::data::{PublishedRow, TableCell};
 use super::sheet::TaskSheet;
-use crate::results::{Comparison, Origin, PublishedScore, Record, Regime};
+use crate::results::{Comparison, Origin, PublishedScore, Record, Regime, Role};
 
 /// The published scores of the tasks and methods of a report.
 pub(super) fn compare(
@@ -55,6 +57,20 @@ fn row(score: &PublishedScore, ours: &Comparison, record: &Record) -> PublishedR
     }
 }
 
+/// What a cell had learned from beside its task.
+fn regime(record: &Record) -> Regime {
+    let of_several = |origin: &Origin| {
+        origin.role == Role::Scored && origin.task.as_ref().is_some_and(|task| task.contains(MIXTURE))
+    };
+    let several = record.started_from.iter().any(of_several);
+    match (several, record.started_from.iter().all(of_several)) {
+        (false, true) => Regime::SingleTask,
+        (false, false) => Regime::Transfer,
+        (true, true) => Regime::MultiTask,
+        (true, false) => Regime::TransferAndMultiTask,
+    }
+}
+
 /// In what our protocol is known to differ from that of a published score.
 fn differences(score: &PublishedScore, ours: &Comparison, record: &Record) -> Vec<String> {
     let mut found = Vec::new();
@@ -74,16 +90,22 @@ fn differences(score: &PublishedScore, ours: &Comparison, record: &Record) -> Ve
     if let Some(limit) = record.limit {
         found.push(format!("ours is a trial run on {limit} rows of each split"));
     }
-    let own = match record.started_from.is_empty() {
-        true => Regime::SingleTask,
-        false => Regime::Transfer,
-    };
+    let own = regime(record);
     if score.regime != own {
-        let own = if own == Regime::SingleTask { "of the task alone" } else { "after transfer training" };
+        let own = match own {
+            Regime::SingleTask => "of the task alone".into(),
+            other => format!("after {} training", other.name()),
+        };
         found.push(format!("published after {} training, ours is {own}", score.regime.name()));
     }
-    if own == Regime::Transfer {
-        let origins: Vec<String> = record.started_from.iter().map(Origin::title).collect();
+    let (scored, origins): (Vec<&Origin>, Vec<&Origin>) =
+        record.started_from.iter().partition(|origin| origin.role == Role::Scored);
+    let trained_on: Vec<&str> = scored.into_iter().filter_map(|origin| origin.task.as_deref()).collect();
+    if !trained_on.is_empty() {
+        found.push(format!("ours was trained on {}", trained_on.join(", ")));
+    }
+    if !origins.is_empty() {
+        let origins: Vec<String> = origins.into_iter().map(Origin::title).collect();
         found.push(format!("ours starts from our own {}", origins.join(", ")));
     }
     if !score.protocol.is_empty() {

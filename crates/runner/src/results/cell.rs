@@ -41,8 +41,8 @@ pub struct Cell {
     pub company: Vec<u64>,
     /// Ids of the cells that the method starts from, in its order.
     pub sources: Vec<String>,
-    /// Whether it trains at all, rather than to score what its only source has trained.
-    pub trains: bool,
+    /// Of a cell that scores what its only source has trained, and trains nothing: the [kind](Self::kind) of that source.
+    pub scores: Option<String>,
     /// SHA-256 of the adapter's tensors that it starts from instead of the method's initial values.
     pub init_from: Option<String>,
 }
@@ -105,11 +105,10 @@ impl Cell {
             "company": self.company,
         });
         // Left out where there are none, as the limit is.
-        if !self.sources.is_empty() {
+        if let Some(trained) = &self.scores {
+            identity["scores"] = json!(trained);
+        } else if !self.sources.is_empty() {
             identity["sources"] = json!(self.sources);
-        }
-        if !self.trains {
-            identity["trains"] = false.into();
         }
         if let Some(adapter) = &self.init_from {
             identity["init_from"] = json!(adapter);
@@ -164,7 +163,7 @@ mod tests {
             seed: 1,
             company: Vec::new(),
             sources: Vec::new(),
-            trains: true,
+            scores: None,
             init_from: None,
         }
     }
@@ -247,7 +246,7 @@ mod tests {
             ("company", |c| c.company = vec![1, 2]),
             ("order of company", |c| c.company = vec![2, 1]),
             ("sources", |c| c.sources = vec!["a".into(), "b".into()]),
-            ("trains", |c| (c.sources, c.trains) = (vec!["a".into(), "b".into()], false)),
+            ("scores", |c| c.scores = Some("a".into())),
             ("order of sources", |c| c.sources = vec!["b".into(), "a".into()]),
             ("init_from", |c| c.init_from = Some("a".into())),
             ("another init_from", |c| c.init_from = Some("b".into())),
@@ -288,6 +287,12 @@ mod tests {
     fn cells_of_one_kind_differ_in_their_seed_alone() {
         assert_eq!(changed(|c| c.seed = 2).kind(), cell().kind());
         assert_ne!(changed(|c| c.training.steps = 7).kind(), cell().kind());
+        // What is scored is of another cell for each seed, all of them of one kind.
+        let scored = |seed, trained: &str| {
+            changed(|c| (c.seed, c.sources, c.scores) = (seed, vec![trained.into()], Some("kind".into())))
+        };
+        assert_eq!(scored(1, "a").kind(), scored(2, "b").kind());
+        assert_ne!(scored(1, "a").id(), scored(2, "b").id());
     }
 
     #[test]
