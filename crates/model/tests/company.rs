@@ -35,10 +35,16 @@ fn rows(vocab_size: usize, seed: u64, update: u64, shape: Shape) -> Pairs {
     (0..shape.batch).map(|row| (ids(row, 0, shape.source), ids(row, 1 << 20, shape.target))).collect()
 }
 
-fn batch(runs: &[Pairs]) -> Batch {
-    let runs: Vec<Vec<(&[u32], &[u32])>> =
+/// The rows side by side, of each of the method's tasks in turn where it tells them apart.
+fn batch(runs: &[Pairs], built: &ConfiguredMethod) -> Batch {
+    let pairs: Vec<Vec<(&[u32], &[u32])>> =
         runs.iter().map(|rows| rows.iter().map(|(s, t)| (&s[..], &t[..])).collect()).collect();
-    Batch::new(&runs, 0, &Device::flex())
+    let mut batch = Batch::new(&pairs, 0, &Device::flex());
+    if let Some(tasks) = built.method.tasks() {
+        let of_run = |rows: &Pairs| (0..rows.len() as u32).map(|row| row % tasks as u32).collect();
+        batch.tell_tasks(&runs.iter().map(of_run).collect::<Vec<_>>());
+    }
+    batch
 }
 
 /// What a training leaves of each run: the bits of its parameters and of its losses.
@@ -59,7 +65,8 @@ fn train(backbone: &dyn Backbone, built: &ConfiguredMethod, seeds: &[u64], shape
     for update in 0..shape.updates {
         let runs: Vec<Pairs> =
             seeds.iter().map(|&seed| rows(backbone.layout().vocab_size, seed, update, shape)).collect();
-        let part = Part { slices: vec![batch(&runs)], dropout: Dropout::new(seeds, update), share: 1.0 };
+        let part =
+            Part { slices: vec![batch(&runs, built)], dropout: Dropout::new(seeds, update), share: 1.0 };
         let (method, count) = (built.method.as_ref(), StepCount { step: update + 1, steps: shape.updates });
         let update =
             Update { backbone, method, count, rates: &rates, factor: 1.0, gradient_checkpointing: false };
@@ -139,8 +146,8 @@ fn so_do_its_scores_and_answers() {
             let parameters = initial(&built, seeds, backbone.as_ref());
             let adaptation = Adaptation::new(built.method.as_ref(), &parameters);
             let runs = vec![rows(backbone.layout().vocab_size, 1, 0, shape); seeds.len()];
-            let scores: Vec<f32> =
-                backbone.target_log_probabilities(&adaptation, &batch(&runs)).try_into_vec_as().unwrap();
+            let scores = backbone.target_log_probabilities(&adaptation, &batch(&runs, &built));
+            let scores: Vec<f32> = scores.try_into_vec_as().unwrap();
             let sources: Vec<Vec<&[u32]>> =
                 runs.iter().map(|rows| rows.iter().map(|(source, _)| &source[..]).collect()).collect();
             (bits(&scores), backbone.generate(&adaptation, Rows::new(&sources, 0, &Device::flex()), 6))

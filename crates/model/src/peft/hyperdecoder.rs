@@ -24,7 +24,7 @@
 //! What goes wrong: generated weights start near zero, and their gradients, too, so that little moves in the first hundred
 //! updates. Each text has weights of its own: `2 d r` numbers per layer and row in memory.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{DType, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use super::{Registered, Validate, learning_rate, positive};
@@ -117,8 +117,9 @@ impl Method for HyperDecoder {
 
     /// The mean state of each source, `[runs, batch, 1, d_model]`.
     fn read_source(&self, context: &Context, states: &Tensor<4>, mask: &Tensor<3>) -> Option<Tensor<4>> {
-        let real = mask.clone().equal_elem(0).float().unsqueeze_dim::<4>(3);
-        let mean = (states.clone() * real.clone()).sum_dim(2) / real.sum_dim(2);
+        let real = mask.clone().equal_elem(0).float().cast(DType::F32).unsqueeze_dim::<4>(3);
+        let sum = (states.clone().cast(DType::F32) * real.clone()).sum_dim(2);
+        let mean = (sum / real.sum_dim(2)).cast(states.dtype());
         if !self.mlp {
             return Some(mean);
         }

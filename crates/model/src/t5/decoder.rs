@@ -80,10 +80,11 @@ pub(super) fn block(
         attend(pass, branch, &normed, &own, Some(&bias), None)
     });
     let encoded = state.encoded.as_ref().expect("a decoder begins with what was encoded");
-    let states = residual(pass, config, at(SublayerKind::CrossAttention), source, states, |branch, normed| {
-        let own = source_keys_values(pass, branch, encoded, cache);
-        attend(pass, branch, &normed, &own, None, Some(&state.mask))
-    });
+    let states =
+        residual(pass, config, at(SublayerKind::CrossAttention), source, states, |branch, normed| {
+            let own = source_keys_values(pass, branch, encoded, cache);
+            attend(pass, branch, &normed, &own, None, Some(&state.mask))
+        });
     let states = residual(pass, config, at(SublayerKind::FeedForward), source, states, |branch, normed| {
         feed_forward(pass, config, branch, normed)
     });

@@ -128,7 +128,8 @@ pub(crate) fn moved(built: &ConfiguredMethod, seeds: &[u64], backbone: &dyn Back
 pub(crate) fn fixtures() -> Vec<(&'static str, &'static str, Value)> {
     let dept = |offsets| json!({"prompt": {"length": 3}, "rank": 4, "max_length": 20, "offsets": offsets});
     let attempt = |temperature| json!({"prompt": {"length": 6}, "sources": ["rte", "cola", "mrpc"], "bottleneck": 7, "temperature": temperature});
-    let hyperdecoder = |mlp| json!({"encoder_bottleneck": 5, "decoder_bottleneck": 4, "hidden": 7, "mlp": mlp});
+    let hyperdecoder =
+        |mlp| json!({"encoder_bottleneck": 5, "decoder_bottleneck": 4, "hidden": 7, "mlp": mlp});
     vec![
         ("full", "full", json!({})),
         ("prompt-tuning", "prompt-tuning", json!({"prompt": {"length": 5}})),
