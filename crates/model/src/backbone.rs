@@ -280,13 +280,14 @@ impl dyn Backbone + '_ {
         seed: u64,
         tokenize: &dyn Fn(&str) -> Vec<u32>,
     ) -> Result<Vec<SourceTensors>, String> {
-        let untrained = |spec: SourceSpec| {
+        let untrained = |(seed, spec): (u64, SourceSpec)| {
             let built = spec.build().map_err(|problem| problem.to_string())?;
             let method = built.method.as_ref();
             let sources = self.untrained_sources(method, seed, tokenize)?;
             Ok(SourceTensors::of(&self.start_from(&sources, method, &[seed], tokenize)?))
         };
-        method.sources().into_iter().map(untrained).collect()
+        // Each with a seed of its own, for they are prompts of different tasks.
+        (seed..).zip(method.sources()).map(untrained).collect()
     }
 
     /// Teacher-forced logits: `[runs, batch, target length, vocab_size]`.

@@ -12,13 +12,16 @@ use crate::{Method, peft};
 /// The setting of a method that lists its source tasks.
 pub const SOURCES: &str = "sources";
 
+/// The task of a source that trains on the method's own task.
+pub const OWN_TASK: &str = "";
+
 /// What joins the names of tasks to that of their mixture.
 pub const MIXTURE: &str = "+";
 
 /// A training of another method on another task, whose result a method starts from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceSpec {
-    /// Name of the task.
+    /// Name of the task, or [`OWN_TASK`].
     pub task: String,
     /// Name of the method in the registry.
     pub method: &'static str,
@@ -94,28 +97,37 @@ impl SourceSpec {
 /// Most stages of a method before its own training.
 const MOST_STAGES: usize = 8;
 
-/// The sources of a method, and those that they have themselves, each once and after its own.
+/// The sources of a method on a task, in its order, with the names of all tasks.
+pub fn sources_on(method: &dyn Method, task: &str) -> Vec<SourceSpec> {
+    let named = |spec: SourceSpec| match spec.task.as_str() {
+        OWN_TASK => SourceSpec { task: task.into(), ..spec },
+        _ => spec,
+    };
+    method.sources().into_iter().map(named).collect()
+}
+
+/// Sources, and those that they have themselves, each once and after its own.
 ///
 /// # Errors
 /// When a setting of a source is wrong, or there is no end of stages.
-pub fn all_sources(method: &dyn Method) -> Result<Vec<SourceSpec>, String> {
+pub fn with_their_own(sources: &[SourceSpec]) -> Result<Vec<SourceSpec>, String> {
     let mut all = Vec::new();
-    add_sources(method, MOST_STAGES, &mut all)?;
+    add_sources(sources, MOST_STAGES, &mut all)?;
     Ok(all)
 }
 
-fn add_sources(method: &dyn Method, stages: usize, all: &mut Vec<SourceSpec>) -> Result<(), String> {
-    for spec in method.sources() {
+fn add_sources(sources: &[SourceSpec], stages: usize, all: &mut Vec<SourceSpec>) -> Result<(), String> {
+    for spec in sources {
         if stages == 0 {
             return Err(format!(
                 "`{}` has sources that have sources, more than {MOST_STAGES} deep",
                 spec.method
             ));
         }
-        if !all.contains(&spec) {
+        if !all.contains(spec) {
             let built = spec.build().map_err(|problem| problem.to_string())?;
-            add_sources(built.method.as_ref(), stages - 1, all)?;
-            all.push(spec);
+            add_sources(&sources_on(built.method.as_ref(), &spec.task), stages - 1, all)?;
+            all.push(spec.clone());
         }
     }
     Ok(())

@@ -516,6 +516,47 @@ fn cells_start_from_an_adapter_of_their_method() {
     assert_refused(&output, &["--init-from", "starts from its sources"]);
 }
 
+#[test]
+fn the_source_most_similar_to_the_target_is_retrieved() {
+    let w = workspace("");
+    w.edit(
+        "stages.toml",
+        "sources = [\"other.toml\"]",
+        "sources = [\"other.toml\", \"second.toml\"]\nretrieve = 1",
+    );
+    let still = ["--set", "methods.spot.prompt.learning_rate=1e-30", "--seed", "1"];
+    assert_success(&run(&w, &still));
+    let (targets, sources) = results(&w, "out");
+    assert_eq!((targets.len(), sources.len()), (2, 3), "the prompt of a target that is a source is the same");
+    let prompt = |task: &str| {
+        let source = sources.iter().find(|source| source.task == task).unwrap();
+        tensor(&w, "out", &source.cell, "prompt")
+    };
+    let mean =
+        |prompt: &[f32]| -> Vec<f32> { (0..16).map(|at| prompt.iter().skip(at).step_by(16).sum()).collect() };
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let similarity = |a: &str, b: &str| {
+        let (a, b) = (mean(&prompt(a)), mean(&prompt(b)));
+        product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt()
+    };
+    for target in &targets {
+        let trained_on: Vec<&str> =
+            target.started_from.iter().map(|origin| origin.task.as_deref().unwrap()).collect();
+        assert_eq!(trained_on, ["other", "second", &target.task]);
+        let others = ["other", "second"].into_iter().filter(|task| *task != target.task);
+        let nearest = others
+            .max_by(|a, b| similarity(a, &target.task).total_cmp(&similarity(b, &target.task)))
+            .unwrap();
+        assert_eq!(tensor(&w, "out", &target.cell, "prompt"), prompt(nearest));
+    }
+    let lines = plan(&w, &["--seed", "1"]);
+    assert!(lines.contains("spot on Tiny starts from prompt-tuning (source) on Other"), "{lines}");
+    assert_refused(
+        &run(&w, &["--set", "methods.spot.retrieve=3"]),
+        &["`retrieve` is 3", "`sources` has 2 tasks"],
+    );
+}
+
 const MULTI_TASK: &str = r#"
 [methods.adapter]
 bottleneck = 2

@@ -208,15 +208,10 @@ impl<'a> Counts<'a> {
 
 #[cfg(test)]
 mod tests {
-    use peft_model::{families, peft};
+    use peft_model::families;
     use serde_json::json;
 
     use super::*;
-
-    fn instance(method: &str) -> Instance {
-        let built = peft::build(method, json!({}).as_object().unwrap()).unwrap();
-        Instance { name: method.into(), method: method.into(), built, train_on: None }
-    }
 
     fn lengths(rows: usize, source: usize, target: usize) -> SplitLengths {
         let all = |length| std::iter::repeat_n(length, rows).collect();
@@ -235,7 +230,7 @@ mod tests {
 
     fn flops(method: &str, settings: &TrainSettings) -> Flops {
         let reference = families::reference();
-        Flops::new(&instance(method), settings, &task(), None, reference.layout()).unwrap()
+        Flops::new(&Instance::of(method, json!({})), settings, &task(), None, reference.layout()).unwrap()
     }
 
     #[test]
@@ -249,7 +244,7 @@ mod tests {
         let mixing = layers * d * (source * source + target * target + target * source);
         let expected = 2.0 * (encoder + decoder + head) + 4.0 * mixing;
         let reference = families::reference();
-        let counts = Counts::new(&instance("lora"), reference.layout()).unwrap();
+        let counts = Counts::new(&Instance::of("lora", json!({})), reference.layout()).unwrap();
         let forward = counts.forward(Width { source, target });
         assert!((forward / expected - 1.0).abs() < 1e-12, "{forward} {expected}");
     }

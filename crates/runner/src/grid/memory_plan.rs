@@ -219,8 +219,7 @@ mod tests {
     }
 
     fn demand(method: &str, settings: serde_json::Value, training: TrainSettings, data: &TaskData) -> Demand {
-        let built = peft::build(method, settings.as_object().unwrap()).unwrap();
-        let instance = Instance { name: method.into(), method: method.into(), built, train_on: None };
+        let instance = Instance::of(method, settings);
         let (name, reference) = (format!("{method} on cola"), families::reference());
         Demand::new(name, &instance, &training, data, None, reference.layout()).unwrap()
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use peft_model::source::all_sources;
+use peft_model::source::{sources_on, with_their_own};
 use peft_model::{SourceSpec, peft};
 
 use super::instance::Instance;
@@ -174,7 +174,7 @@ fn sources(suite: &Suite, tasks: &[(Task, Vec<(Instance, TrainSettings)>)]) -> R
     let mut planned: Vec<PlannedSources> = Vec::new();
     for instance in tasks.iter().flat_map(|(_, methods)| methods).map(|(instance, _)| instance) {
         let wrong = |problem: String| suite.wrong(format!("methods.{}: `sources`: {problem}", instance.name));
-        for spec in all_sources(instance.built.method.as_ref()).map_err(wrong)? {
+        for spec in with_their_own(&instance.sources).map_err(wrong)? {
             if !planned.iter().any(|own| own.specs.contains(&spec)) {
                 add_source(suite, spec, &mut planned).map_err(|problem| wrong(problem.to_string()))?;
             }
@@ -188,12 +188,12 @@ fn sources(suite: &Suite, tasks: &[(Task, Vec<(Instance, TrainSettings)>)]) -> R
 fn add_source(suite: &Suite, spec: SourceSpec, planned: &mut Vec<PlannedSources>) -> Result<()> {
     let task = find(suite, &spec.task)?;
     let built = peft::build_for(spec.method, &spec.settings, task.spec.limits.source_tokens)?;
-    let own = built.method.sources();
+    let own = sources_on(built.method.as_ref(), &spec.task);
     let (name, method) = (format!("{} (source)", spec.method), spec.method.into());
-    let source = Instance { name, method, built, train_on: None };
+    let source = Instance { name, method, built, sources: own, train_on: None };
     check_length(&source, &task)?;
     check_tasks(&source, &task)?;
-    let has_own = |planned: &PlannedSources| planned.specs.iter().any(|spec| own.contains(spec));
+    let has_own = |planned: &PlannedSources| planned.specs.iter().any(|spec| source.sources.contains(spec));
     let after = planned.iter().rposition(has_own).map_or(0, |place| place + 1);
     let of_task = planned.iter().skip(after).position(|planned| planned.task.name == task.name);
     let place = of_task.map_or(planned.len(), |place| after + place);

@@ -282,7 +282,8 @@ impl Resolver<'_> {
         // The longest: a name before the source only adds to it.
         let Some(longest) = rows.last() else { return Ok(()) };
         let data = longest.data(self.library)?;
-        check::check(&longest.task, data, self.library.tokenizer, self.suite.limit.is_some())
+        let (is_trial, is_shown) = (self.suite.limit.is_some(), !self.runs.are_sources);
+        check::check(&longest.task, data, self.library.tokenizer, is_trial, is_shown)
     }
 
     /// The rows in the texts that the methods read: without the task's name before the source, and with it.
@@ -430,13 +431,13 @@ impl Resolver<'_> {
 
     /// The cells that a method starts from.
     fn sources(&self, instance: &Instance) -> Result<Vec<SourceCell>> {
-        let find = |spec: SourceSpec| {
-            let found = self.runs.sources.iter().find(|(planned, _)| *planned == spec);
+        let find = |spec: &SourceSpec| {
+            let found = self.runs.sources.iter().find(|(planned, _)| planned == spec);
             let found =
                 found.with_context(|| format!("the source {} on {} is not planned", spec.method, spec.task));
             Ok(found?.1.clone())
         };
-        instance.built.method.sources().into_iter().map(find).collect()
+        instance.sources.iter().map(find).collect()
     }
 
     /// Refuses trainings that do not fit into memory, and says how the others will where there is a limit.

@@ -127,8 +127,7 @@ mod tests {
 
     use super::*;
     fn estimate(method: &str, precision: Precision, source: usize) -> Estimate {
-        let built = peft::build(method, json!({}).as_object().unwrap()).unwrap();
-        let instance = Instance { name: method.into(), method: method.into(), built, train_on: None };
+        let instance = Instance::of(method, json!({}));
         let all = |length| std::iter::repeat_n(length, 100).collect();
         let lengths = SplitLengths { sources: all(source), targets: all(3) };
         let (settings, reference) = (TrainSettings::default(), families::reference());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use peft_model::SourceSpec;
 use peft_model::settings::{merge, nearest};
-use peft_model::source::{MIXTURE, SOURCES, all_sources};
+use peft_model::source::{MIXTURE, SOURCES, sources_on, with_their_own};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -301,7 +301,8 @@ impl Suite {
             peft_model::Error::InvalidSetting { problem, .. } => wrong(problem),
             other => wrong(other.to_string()),
         })?;
-        Ok(Instance { name: name.into(), method, built, train_on })
+        let sources = sources_on(built.method.as_ref(), task);
+        Ok(Instance { name: name.into(), method, built, sources, train_on })
     }
 
     /// The tasks on which a method trains instead of those of the suite, each once.
@@ -396,7 +397,7 @@ impl Suite {
         for task in &self.tasks {
             let instance = self.instance(method, task, ANY_LENGTH)?;
             let wrong = |problem| self.wrong(format!("methods.{method}: `sources`: {problem}"));
-            let found = all_sources(instance.built.method.as_ref()).map_err(wrong)?;
+            let found = with_their_own(&instance.sources).map_err(wrong)?;
             let new = found.into_iter().filter(|spec| !all.contains(spec)).collect::<Vec<_>>();
             all.extend(new);
         }
