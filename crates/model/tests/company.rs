@@ -3,7 +3,7 @@
 mod common;
 
 use burn::tensor::{DType, Device};
-use common::{every_path, initial, method};
+use common::{every_path, initial, method, tell_tasks};
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Rates, Update};
 use peft_model::peft::ConfiguredMethod;
@@ -40,10 +40,7 @@ fn batch(runs: &[Pairs], built: &ConfiguredMethod) -> Batch {
     let pairs: Vec<Vec<(&[u32], &[u32])>> =
         runs.iter().map(|rows| rows.iter().map(|(s, t)| (&s[..], &t[..])).collect()).collect();
     let mut batch = Batch::new(&pairs, 0, &Device::flex());
-    if let Some(tasks) = built.method.tasks() {
-        let of_run = |rows: &Pairs| (0..rows.len() as u32).map(|row| row % tasks as u32).collect();
-        batch.tell_tasks(&runs.iter().map(of_run).collect::<Vec<_>>());
-    }
+    tell_tasks(&mut batch, built, runs.len(), runs[0].len());
     batch
 }
 

@@ -4,7 +4,8 @@
 mod common;
 
 use common::{
-    Expected, VARIANTS, backbone, device, every_path, initial, largest, largest_difference, method, values,
+    Expected, VARIANTS, backbone, device, every_path, initial, largest, largest_difference, method,
+    tell_tasks, values,
 };
 use peft_model::dropout::Dropout;
 use peft_model::optim::{AdamW, AdamWSettings, Part, Update};
@@ -57,7 +58,9 @@ fn slices_and_checkpoints_train_as_the_whole_does() {
         for (label, name, settings) in every_path() {
             let built = method(name, settings);
             let train = |most, checkpointing| {
-                update(backbone.as_ref(), &built, Batch::slices(&runs, most, 0, &device()), checkpointing)
+                let mut slices = Batch::slices(&runs, most, 0, &device());
+                slices.iter_mut().for_each(|slice| tell_tasks(slice, &built, runs.len(), runs[0].len()));
+                update(backbone.as_ref(), &built, slices, checkpointing)
             };
             assert!(Batch::slices(&runs, 2, 0, &device()).len() > 1);
             let (loss, whole) = train(usize::MAX, false);

@@ -666,10 +666,13 @@ fn one_training_on_several_tasks_is_scored_on_each() {
     assert_eq!(stdout(&again), table);
     assert_success(&w.run(&["report", "out"]));
 
+    let mut trained = Vec::new();
     for shard in ["1/2", "2/2"] {
         let out = format!("shard-{}", &shard[..1]);
         assert_success(&w.run(&["run", "stages.toml", "--shard", shard, "--out", &out]));
+        trained.extend(results(&w, &out).1.into_iter().map(|training| training.cell));
     }
+    assert_eq!(trained.len(), 4, "each training is in one shard, with all that it is scored on");
     assert_success(&w.run(&["merge", "shard-1", "shard-2", "--out", "merged"]));
     assert_eq!(ids(&w, "merged"), ids(&w, "out"));
 }
@@ -692,6 +695,9 @@ fn a_training_on_one_task_is_scored_on_others() {
     let steps: Vec<&Value> =
         json["tasks"].as_array().unwrap().iter().map(|row| &row["estimate"]["steps"]).collect();
     assert_eq!(steps, [&Value::from(4), &0.into(), &0.into()], "{json}");
+    let seconds = |row: &Value| row["estimate"]["seconds"].as_f64().unwrap();
+    let sum: f64 = json["tasks"].as_array().unwrap().iter().map(seconds).sum();
+    assert!((seconds(&json) - sum).abs() < 0.01, "what others start from takes its time, too: {json}");
 }
 
 #[test]

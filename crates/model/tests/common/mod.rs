@@ -240,11 +240,19 @@ fn other_paths() -> Vec<(&'static str, &'static str, Value)> {
             "attempt",
             json!({"prompt": {"length": 3}, "bottleneck": 4, "tasks": 2, "sources": ["rte"]}),
         ),
-        ("mpt for two tasks", "mpt", json!({"prompt": {"length": 3}, "tasks": 2, "sources": ["rte"]})),
+        ("mpt for two tasks", "mpt", json!({"prompt": {"length": 4}, "tasks": 2, "sources": ["rte"]})),
         ("mpt of fitted prompts", "mpt", json!({"prompt": {"length": 4}, "source_stage": "rank-one-fit"})),
         ("mpt-source in small", "mpt-source", json!({"prompt": {"length": 4}, "sources": ["rte", "cola"]})),
         ("lst from random blocks", "lst", json!({"reduction": 2, "drop_every": 3, "init": "random"})),
     ]
+}
+
+/// Tells a method that tells tasks apart that the rows of each run are of its tasks in turn.
+pub(crate) fn tell_tasks(batch: &mut Batch, built: &ConfiguredMethod, runs: usize, rows: usize) {
+    if let Some(tasks) = built.method.tasks() {
+        let in_turn: Vec<u32> = (0..rows as u32).map(|row| row % tasks as u32).collect();
+        batch.tell_tasks(&vec![in_turn; runs]);
+    }
 }
 
 /// A method that trains nothing that matters: the backbone as it is.

@@ -87,9 +87,11 @@ fn methods(resolved: &Resolved) -> impl Iterator<Item = (&ResolvedMethod, &TaskR
 }
 
 impl Resolved {
-    /// Seconds until so many devices have computed those cells of which the time is given, each device its share.
+    /// Seconds until so many devices have computed those cells of which the time is given, each device its share; what
+    /// others start from is not waited for.
     pub fn seconds_on(&self, devices: usize, seconds: &BTreeMap<&str, f64>) -> f64 {
-        let timed = self.units().into_iter().filter_map(|unit| {
+        let units = self.source_units().into_iter().chain(self.units());
+        let timed = units.filter_map(|unit| {
             let times: Vec<f64> =
                 unit.cells.iter().filter_map(|cell| seconds.get(&**cell).copied()).collect();
             (!times.is_empty()).then(|| (unit.cells, times.iter().sum::<f64>()))

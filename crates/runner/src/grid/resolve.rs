@@ -104,11 +104,31 @@ impl Resolved {
         found
     }
 
-    /// What can be computed apart, each once: two names can ask for the same cells.
+    /// What can be computed apart, each once: two names can ask for the same cells. All that one training is scored on
+    /// stays together, with the work of the training, so that one process trains it.
     pub(super) fn units(&self) -> Vec<Unit> {
-        let groups = self.tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups);
-        let units = groups.flat_map(Group::units).map(|unit| (unit.cells.clone(), unit));
-        units.collect::<BTreeMap<_, _>>().into_values().collect()
+        let (scored, trained): (Vec<&Group>, Vec<&Group>) =
+            groups(&self.tasks).partition(|group| group.scores.is_some());
+        let units = trained.into_iter().flat_map(Group::units).map(|unit| (unit.cells.clone(), unit));
+        let units: BTreeMap<Vec<String>, Unit> = units.collect();
+        let trainings: BTreeMap<String, u64> =
+            groups(&self.sources).flat_map(Group::units).flat_map(Unit::work_of_cells).collect();
+        let mut of_trainings: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
+        for group in scored {
+            let training = &group.sources[0].id;
+            let own = of_trainings.entry(training).or_default();
+            own.extend(group.units().into_iter().flat_map(Unit::work_of_cells));
+        }
+        let scored = of_trainings.into_iter().map(|(training, cells)| {
+            let work = trainings.get(training).copied().unwrap_or_default() + cells.values().sum::<u64>();
+            Unit { cells: cells.into_keys().collect(), work }
+        });
+        units.into_values().chain(scored).collect()
+    }
+
+    /// As [`units`](Self::units), of what others start from.
+    pub(super) fn source_units(&self) -> Vec<Unit> {
+        groups(&self.sources).flat_map(Group::units).collect()
     }
 
     /// Between which scores those of a task are to be read, by the task's title, where its TOML says so.
@@ -118,9 +138,12 @@ impl Resolved {
     }
 }
 
+fn groups(tasks: &[ResolvedTask]) -> impl DoubleEndedIterator<Item = &Group> {
+    tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups)
+}
+
 fn cells(tasks: &[ResolvedTask]) -> impl DoubleEndedIterator<Item = &Cell> {
-    let groups = tasks.iter().flat_map(|task| &task.methods).flat_map(|method| &method.groups);
-    groups.flat_map(|group| &group.cells)
+    groups(tasks).flat_map(|group| &group.cells)
 }
 
 fn planned(tasks: &[ResolvedTask]) -> Vec<PlannedCell> {

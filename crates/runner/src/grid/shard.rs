@@ -20,6 +20,14 @@ pub(super) struct Unit {
     pub work: u64,
 }
 
+impl Unit {
+    /// Each cell with its share of the work.
+    pub(super) fn work_of_cells(self) -> impl Iterator<Item = (String, u64)> {
+        let share = self.work / self.cells.len() as u64;
+        self.cells.into_iter().map(move |cell| (cell, share))
+    }
+}
+
 impl FromStr for Shard {
     type Err = String;
 

@@ -14,7 +14,7 @@ use peft_bench::task::Example;
 use peft_bench::terminal::progress::{Progress, Silent};
 use peft_bench::tokenizer::Tokenizer;
 use peft_bench::train::{
-    Generation, Interval, Job, Outcome, RunSettings, RunStatus, Selection, Start, StateFile, TrainError,
+    Criterion, Generation, Interval, Job, Outcome, RunSettings, RunStatus, Start, StateFile, TrainError,
     TrainSettings, predict, train,
 };
 use peft_model::peft::{ConfiguredMethod, build};
@@ -122,7 +122,6 @@ impl Small {
     }
 
     fn run(&self, interval: Duration, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
-        let metrics = toml::from_str("select = \"accuracy\"").unwrap();
         let declared = self.method.method.learning_rates();
         let rates =
             self.rates.map(|factor| declared.iter().map(|&(group, rate)| (group, factor * rate)).collect());
@@ -134,7 +133,7 @@ impl Small {
             method: self.method.method.as_ref(),
             data: &self.data,
             metrics: &self.metrics,
-            criterion: &Selection::First.criterion(&metrics),
+            criterion: &Criterion::Metrics(vec![Metric::Accuracy]),
             settings: &self.settings,
             rows_at_once: None,
             runs: &runs,
