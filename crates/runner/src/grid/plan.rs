@@ -11,6 +11,9 @@ use super::suite::Suite;
 use crate::task::{self, Task, TaskError};
 use crate::train::TrainSettings;
 
+/// A task, and the methods on it with their trainings.
+pub(super) type PlannedTask = (Task, Vec<(Instance, TrainSettings)>);
+
 /// A suite whose tasks, methods and settings have been checked.
 #[derive(Debug)]
 pub struct Plan {
@@ -18,8 +21,8 @@ pub struct Plan {
     /// What methods start from, each once.
     pub(super) sources: Vec<PlannedSources>,
     /// What is trained on other rows than those of the task on which it is scored, each once.
-    pub(super) trainings: Vec<(Task, Vec<(Instance, TrainSettings)>)>,
-    pub(super) tasks: Vec<(Task, Vec<(Instance, TrainSettings)>)>,
+    pub(super) trainings: Vec<PlannedTask>,
+    pub(super) tasks: Vec<PlannedTask>,
 }
 
 /// The trainings on a task that methods start from.
@@ -60,8 +63,7 @@ pub fn plan(suite: Suite) -> Result<Plan> {
     if suite.shots.contains(&0) {
         bail!("`shots` has 0; at least one row must train");
     }
-    let (mut tasks, mut trainings): (Vec<(Task, Vec<(Instance, TrainSettings)>)>, _) =
-        (Vec::new(), Vec::new());
+    let (mut tasks, mut trainings): (Vec<PlannedTask>, Vec<PlannedTask>) = (Vec::new(), Vec::new());
     for name in &suite.tasks {
         let task = find(&suite, name)?;
         let same =
@@ -103,7 +105,7 @@ fn trained_elsewhere(
     method: &str,
     train_on: &str,
     (name, task): (&str, &Task),
-    trainings: &mut Vec<(Task, Vec<(Instance, TrainSettings)>)>,
+    trainings: &mut Vec<PlannedTask>,
 ) -> Result<(Instance, TrainSettings)> {
     let wrong = |problem: String| suite.wrong(format!("methods.{method}: `train_on`: {problem}"));
     if !suite.shots.is_empty() || suite.sweep.is_some() {
@@ -170,7 +172,7 @@ fn check_tasks(Instance { name: method, built, .. }: &Instance, task: &Task) -> 
 }
 
 /// What the methods start from, and what that starts from itself, which comes before.
-fn sources(suite: &Suite, tasks: &[(Task, Vec<(Instance, TrainSettings)>)]) -> Result<Vec<PlannedSources>> {
+fn sources(suite: &Suite, tasks: &[PlannedTask]) -> Result<Vec<PlannedSources>> {
     let mut planned: Vec<PlannedSources> = Vec::new();
     for instance in tasks.iter().flat_map(|(_, methods)| methods).map(|(instance, _)| instance) {
         let wrong = |problem: String| suite.wrong(format!("methods.{}: `sources`: {problem}", instance.name));

@@ -35,15 +35,18 @@ pub(super) fn without_metrics(members: &[Member]) -> impl Iterator<Item = String
 
 /// Which methods were trained on other rows than those of the tasks that they are scored on.
 pub(super) fn trained_elsewhere(records: &[Record]) -> impl Iterator<Item = String> {
-    let mut seen = BTreeSet::new();
+    let mut trained_on: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for record in records {
         let scored = record.started_from.iter().filter(|origin| origin.role == Role::Scored);
-        seen.extend(scored.filter_map(|origin| Some((record.method.clone(), origin.task.clone()?))));
+        for task in scored.filter_map(|origin| origin.task.as_deref()) {
+            trained_on.entry(&record.method).or_default().insert(task);
+        }
     }
-    seen.into_iter().map(|(method, task)| {
+    trained_on.into_iter().map(|(method, tasks)| {
+        let tasks: Vec<&str> = tasks.into_iter().collect();
         format!(
-            "note: {method} was trained on {task}: its parameters are all that this training has, its seconds a task's \
-             share"
+            "note: {method} was trained on {}: its parameters are all that a training has, its seconds a task's share",
+            tasks.join(" and on ")
         )
     })
 }
