@@ -16,10 +16,12 @@ use crate::distillation::distance;
 use crate::dropout::Dropout;
 use crate::generation_config;
 use crate::layout::Layout;
+use crate::loss::{loss, token_log_probabilities};
 use crate::method::Method;
 use crate::ops;
 use crate::parameters::Parameters;
 use crate::pass::Pass;
+use crate::peft;
 use crate::source::{SourceSpec, SourceTensors};
 use crate::stage::State;
 use crate::weights::{Checkpoint, Weights};
@@ -281,10 +283,10 @@ impl dyn Backbone + '_ {
         tokenize: &dyn Fn(&str) -> Vec<u32>,
     ) -> Result<Vec<SourceTensors>, String> {
         let untrained = |(seed, spec): (u64, SourceSpec)| {
-            let built = spec.build().map_err(|problem| problem.to_string())?;
+            let built = peft::build(spec.method, &spec.settings).map_err(|problem| problem.to_string())?;
             let method = built.method.as_ref();
             let sources = self.untrained_sources(method, seed, tokenize)?;
-            Ok(SourceTensors::of(&self.start_from(&sources, method, &[seed], tokenize)?))
+            Ok(self.start_from(&sources, method, &[seed], tokenize)?.to_source())
         };
         // Each with a seed of its own, for they are prompts of different tasks.
         (seed..).zip(method.sources()).map(untrained).collect()
@@ -402,26 +404,4 @@ impl dyn Backbone + '_ {
         let context = Context { layout, weights, parameters, dropout, tasks, memory };
         Pass::new(method, context, self.configuration().dropout_rate())
     }
-}
-
-/// The loss of [`Backbone::target_loss`], from the logits of all target tokens.
-pub(crate) fn loss(logits: Tensor<4>, batch: &Batch) -> Tensor<1> {
-    let log_probabilities = token_log_probabilities(logits, batch);
-    mean_over_tokens(log_probabilities, batch).neg()
-}
-
-/// The mean of values of target tokens, 0 for padding, `[runs, batch, target length]`; of a slice, its share of the mean
-/// of the whole batch: `[runs]`.
-pub(crate) fn mean_over_tokens(values: Tensor<3>, batch: &Batch) -> Tensor<1> {
-    let total = ops::sum_rows(ops::sum_tokens(values));
-    let tokens = match &batch.slice {
-        Some(slice) => slice.tokens.clone(),
-        None => ops::sum_rows(ops::sum_tokens(batch.target.mask.clone())),
-    };
-    total / tokens
-}
-
-/// Log-probability of each target token, 0 for padding: `[runs, batch, target length]`.
-fn token_log_probabilities(logits: Tensor<4>, batch: &Batch) -> Tensor<3> {
-    ops::log_probabilities(logits, batch.target.ids.clone()) * batch.target.mask.clone()
 }

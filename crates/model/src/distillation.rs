@@ -7,7 +7,7 @@
 use burn::tensor::{DType, Tensor, activation};
 
 use crate::Batch;
-use crate::backbone::mean_over_tokens;
+use crate::loss::mean_over_tokens;
 use crate::stage::State;
 
 /// How far the student's last state is from the teacher's, `[runs]`; of a slice, its share.

@@ -259,6 +259,14 @@ impl Parameters {
         self.with_values(select_runs(&self.values, runs))
     }
 
+    /// The tensors of the first run, for a method that starts from them.
+    pub fn to_source(&self) -> SourceTensors {
+        let tensor = |(parameter, values): (&Parameter, _)| {
+            (parameter.name.clone(), (parameter.shape.clone(), values))
+        };
+        SourceTensors::new(self.declared().iter().zip(self.run_to_host(0)).map(tensor).collect())
+    }
+
     /// Copies one run's values to the host, in declaration order.
     pub fn run_to_host(&self, run: usize) -> Vec<Vec<f32>> {
         self.values

@@ -6,9 +6,6 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::parameters::{Parameter, Parameters};
-use crate::{Method, peft};
-
 /// The setting of a method that lists its source tasks.
 pub const SOURCES: &str = "sources";
 
@@ -36,13 +33,9 @@ pub struct SourceTensors {
 }
 
 impl SourceTensors {
-    /// The first run of a method's parameters.
-    pub fn of(parameters: &Parameters) -> Self {
-        let values = parameters.run_to_host(0);
-        let tensor = |(parameter, values): (&Parameter, _)| {
-            (parameter.name.clone(), (parameter.shape.clone(), values))
-        };
-        Self { tensors: parameters.declared().iter().zip(values).map(tensor).collect() }
+    /// Tensors by name, each a shape and values, row after row.
+    pub(crate) fn new(tensors: HashMap<String, (Vec<usize>, Vec<f32>)>) -> Self {
+        Self { tensors }
     }
 
     /// The values of a tensor, row after row.
@@ -82,53 +75,4 @@ impl Debug for FromSources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("FromSources")
     }
-}
-
-impl SourceSpec {
-    /// The method of the source.
-    ///
-    /// # Errors
-    /// When a setting is wrong.
-    pub fn build(&self) -> Result<peft::ConfiguredMethod, crate::Error> {
-        peft::build(self.method, &self.settings)
-    }
-}
-
-/// Most stages of a method before its own training.
-const MOST_STAGES: usize = 8;
-
-/// The sources of a method on a task, in its order, with the names of all tasks.
-pub fn sources_on(method: &dyn Method, task: &str) -> Vec<SourceSpec> {
-    let named = |spec: SourceSpec| match spec.task.as_str() {
-        OWN_TASK => SourceSpec { task: task.into(), ..spec },
-        _ => spec,
-    };
-    method.sources().into_iter().map(named).collect()
-}
-
-/// Sources, and those that they have themselves, each once and after its own.
-///
-/// # Errors
-/// When a setting of a source is wrong, or there is no end of stages.
-pub fn with_their_own(sources: &[SourceSpec]) -> Result<Vec<SourceSpec>, String> {
-    let mut all = Vec::new();
-    add_sources(sources, MOST_STAGES, &mut all)?;
-    Ok(all)
-}
-
-fn add_sources(sources: &[SourceSpec], stages: usize, all: &mut Vec<SourceSpec>) -> Result<(), String> {
-    for spec in sources {
-        if stages == 0 {
-            return Err(format!(
-                "`{}` has sources that have sources, more than {MOST_STAGES} deep",
-                spec.method
-            ));
-        }
-        if !all.contains(spec) {
-            let built = spec.build().map_err(|problem| problem.to_string())?;
-            add_sources(&sources_on(built.method.as_ref(), &spec.task), stages - 1, all)?;
-            all.push(spec.clone());
-        }
-    }
-    Ok(())
 }

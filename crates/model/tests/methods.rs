@@ -234,7 +234,7 @@ fn methods_with_sources_start_from_what_these_trained() {
         let declared = tuned.method.parameters(backbone.layout()).unwrap();
         let trained = |values: &[f32]| {
             let run = vec![values.to_vec()];
-            SourceTensors::of(&Parameters::from_host(declared.clone(), &[&run], &device(), DType::F32))
+            Parameters::from_host(declared.clone(), &[&run], &device(), DType::F32).to_source()
         };
         let sources: Vec<SourceTensors> = prompts.chunks(length * d).map(trained).collect();
         let start = |name: &str, sources: &[SourceTensors]| {
@@ -261,7 +261,7 @@ fn methods_with_sources_start_from_what_these_trained() {
         let mixture = method("mpt-source", json!({"prompt": {"length": length}, "sources": ["a", "b", "c"]}));
         let mixture = from_fixture(&mixture, backbone.as_ref(), &expected, "mpt-source");
         let target = method("mpt", json!({"prompt": {"length": length}, "sources": ["a", "b", "c"]}));
-        let sources = [SourceTensors::of(&mixture)];
+        let sources = [mixture.to_source()];
         let target = backbone.start_from(&sources, target.method.as_ref(), &[1], &common::tokenize).unwrap();
         for (parameter, values) in target.declared().iter().zip(target.run_to_host(0)) {
             let trained = expected.floats(&format!("mpt-source/value/{}", parameter.name));

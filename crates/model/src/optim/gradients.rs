@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use crate::backbone::loss;
 use crate::dropout::Dropout;
+use crate::loss::loss;
 use crate::stage::{State, StateGradients};
 use crate::{Adaptation, Backbone, Batch, Gradients, Method, Parameters};
 

@@ -31,6 +31,7 @@ mod p_tuning_v2;
 mod prefix_tuning;
 mod prompt;
 mod prompt_tuning;
+mod rank_one;
 mod registered;
 mod residual_prompt_tuning;
 mod rslora;

@@ -16,12 +16,14 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::mpt_source::{MptSource, prepend_prompts_of_tasks, trained_prompts, validate_distillation};
+use super::mpt_source::{MptSource, validate_distillation};
 use super::prompt::{NAME, prepend_vectors};
+use super::rank_one::{
+    FEATURE_FACTOR, POSITION_FACTOR, prepend_prompts_of_tasks, prompts_of_tasks, trained_prompts,
+};
 use super::source_prompts::{SIX_TASKS, SourcePrompt, TargetPrompt, prompts, validate_tasks};
 use super::{Prompt, Registered, Validate, learning_rate, positive};
 use crate::layout::{Layout, Stack};
-use crate::ops::{linear_per_run, per_sentence};
 use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec, SourceTensors};
 
 pub(super) const REGISTERED: Registered = Registered::new::<Mpt>("mpt", "MPT", "Wang et al. 2023");
@@ -87,9 +89,6 @@ impl Validate for Mpt {
         learning_rate("learning_rate", self.learning_rate)
     }
 }
-
-pub(super) const POSITION_FACTOR: &str = "position_factor";
-pub(super) const FEATURE_FACTOR: &str = "feature_factor";
 
 impl Method for Mpt {
     fn parameters(&self, layout: &Layout) -> Result<Vec<Parameter>, String> {
@@ -182,16 +181,6 @@ fn prompt(context: &Context) -> Tensor<3> {
     let of_tasks =
         prompts_of_tasks(context.parameters.get_f32(NAME), factor(POSITION_FACTOR), factor(FEATURE_FACTOR));
     of_tasks.squeeze_dim::<3>(1).cast(context.weights.dtype())
-}
-
-/// `P o (u_k v_k^T)` for each task, from `[runs, length, d_model]`, `[runs, tasks, length]` and `[runs, tasks, d_model]`:
-/// `[runs, tasks, length, d_model]`.
-pub(super) fn prompts_of_tasks(shared: Tensor<3>, position: Tensor<3>, feature: Tensor<3>) -> Tensor<4> {
-    let ([runs, tasks, length], [.., d]) = (position.dims(), feature.dims());
-    // A product rather than broadcasting, whose gradient would depend on the runs beside it.
-    let position = position.reshape([runs * tasks, 1, length, 1]);
-    let factors = linear_per_run(position, feature.reshape([runs * tasks, d, 1]));
-    per_sentence(shared, tasks) * factors.reshape([runs, tasks, length, d])
 }
 
 /// Where the target starts.

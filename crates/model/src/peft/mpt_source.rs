@@ -13,14 +13,11 @@
 //!
 //! It is there for MPT, which starts from it. A prompt of a task that is not in the mixture is none of its results.
 
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::mpt::{FEATURE_FACTOR, POSITION_FACTOR, prompts_of_tasks};
-use super::prompt::{NAME, put_before};
+use super::rank_one::{FEATURE_FACTOR, POSITION_FACTOR, prepend_prompts_of_tasks, trained_prompts};
 use super::source_prompts::{SIX_TASKS, SourcePrompt, mixture, prompts, validate_tasks};
-use super::tasks::prompts_of_rows;
 use super::{Prompt, PromptInit, Registered, Validate, factor, learning_rate, positive};
 use crate::layout::{Layout, Stack};
 use crate::{Context, FromSources, Group, Init, Input, Method, Parameter, SourceSpec, Teacher};
@@ -153,17 +150,4 @@ impl Method for TeacherPrompts {
             Stack::Decoder => input,
         }
     }
-}
-
-/// The prompt of each task, in f32, whatever the backbone computes in: `[runs, tasks, length, d_model]`.
-pub(super) fn trained_prompts(context: &Context) -> Tensor<4> {
-    let parameters = context.parameters;
-    let (position, feature) = (parameters.get_f32(POSITION_FACTOR), parameters.get_f32(FEATURE_FACTOR));
-    prompts_of_tasks(parameters.get_f32(NAME), position, feature)
-}
-
-/// Puts before each row the prompt of its task, of `[runs, tasks, length, d_model]`; rows that do not say are of the first.
-pub(super) fn prepend_prompts_of_tasks(context: &Context, prompts: Tensor<4>, input: Input) -> Input {
-    let batch = input.embeddings.dims()[1];
-    put_before(prompts_of_rows(context, prompts, batch).cast(context.weights.dtype()), input)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use peft_model::source::{sources_on, with_their_own};
+use peft_model::source_stages::{sources_on, with_their_own};
 use peft_model::{SourceSpec, peft};
 
 use super::instance::Instance;

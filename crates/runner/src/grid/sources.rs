@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::{DType, Device};
-use peft_model::SourceTensors;
 
 use super::instance::Instance;
 use crate::model::ModelFiles;
@@ -47,7 +46,7 @@ pub(super) fn load(sources: &[SourceCell], model: &ModelFiles, store: &Store) ->
     for source in sources {
         match source.result(Role::Source, model, store)? {
             Ok((_, trained, origin)) => {
-                tensors.push(SourceTensors::of(&trained.parameters(&Device::flex(), DType::F32)));
+                tensors.push(trained.parameters(&Device::flex(), DType::F32).to_source());
                 origins.push(origin);
             }
             Err(found) => return Ok(found),

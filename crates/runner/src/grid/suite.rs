@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use peft_model::SourceSpec;
 use peft_model::settings::{merge, nearest};
-use peft_model::source::{MIXTURE, SOURCES, sources_on, with_their_own};
+use peft_model::source::{MIXTURE, SOURCES};
+use peft_model::source_stages::{sources_on, with_their_own};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
