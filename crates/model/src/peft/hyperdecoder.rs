@@ -1,8 +1,7 @@
 //! HyperDecoder (Ivison & Peters 2022): a network makes the decoder's adapters of what the encoder has read, for each text.
 //!
 //! Each feed-forward layer has an adapter beside it: `h + FF(LN(h)) + U relu(D LN(h) + a) + b`. The encoder's are trained
-//! as they are. The decoder's are generated (section 3): with `e` the mean of the encoder's states over the source, layer
-//! `l` has
+//! as they are. The decoder's are generated: with `e` the mean of the encoder's states over the source, layer `l` has
 //!
 //! ```text
 //! x = relu(W [mlp(e); l] + c)        mlp(e) = W2 relu(W1 e + c1) + c2
@@ -17,9 +16,9 @@
 //! that is 15,259,192, or 14,078,008 without the mlp, of which an eighth for each of GLUE's tasks is the 1.8M of other
 //! papers' tables.
 //!
-//! Defaults are those of the authors' `glue_t5_base.json`: adapters of 64 units, a hidden layer of 128, the mlp, adapters
-//! that read normed states, a learning rate of 3e-4; initial values are those of their code, with which adapters start as
-//! good as off. A soft prompt would count in the mean; there is none.
+//! All of this is read from the authors' code. Defaults are those of its `glue_t5_base.json`: adapters of 64 units, a hidden
+//! layer of 128, the mlp, adapters that read normed states, a learning rate of 3e-4; initial values are the code's, too,
+//! with which adapters start as good as off.
 //!
 //! What goes wrong: generated weights start near zero, and their gradients, too, so that little moves in the first hundred
 //! updates. Each text has weights of its own: `2 d r` numbers per layer and row in memory.

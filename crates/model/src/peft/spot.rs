@@ -5,10 +5,10 @@
 //! also tunes source prompts on mixtures of tasks, here `sources = ["mnli+qqp"]`.
 //!
 //! With `retrieve = k`, the prompt starts from the k of the sources that are most similar to a prompt tuned on the target
-//! task itself ("targeted SPoT", section 3): similarity is the cosine of the prompts' mean tokens, and several are averaged
-//! with their similarities for weights, none below zero. The paper compares prompts after their first 10,000 steps; here
-//! they are compared as they are at their best checkpoint, and the target's is tuned as the sources' are. A source that is
-//! the target task itself is left out.
+//! task itself, the paper's "targeted" transfer: similarity is the cosine of the prompts' mean tokens, and several are
+//! averaged with their similarities for weights, none below zero. The paper compares prompts of early checkpoints; here
+//! they are compared as they are at their best, and the target's is tuned as the sources' are. A source that is the target
+//! task itself is left out.
 //!
 //! What goes wrong: a source prompt that was tuned too briefly is no better than words of the vocabulary.
 

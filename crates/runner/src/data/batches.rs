@@ -31,8 +31,8 @@ pub enum Batching {
     /// single task, as `random`.
     Tasks,
     /// Of a mixture, each batch is of one task, drawn with a probability that goes with the tenth root of the number of its
-    /// rows, a temperature of 10 (Karimi Mahabadi et al. 2021, section 3); rows are drawn with repetition, as in their
-    /// code. Of a single task, as `random`.
+    /// rows, a temperature of 10, and rows are drawn with repetition, as in the code of Karimi Mahabadi et al. 2021. Of a
+    /// single task, as `random`.
     Temperature,
 }
 
