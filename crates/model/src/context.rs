@@ -78,6 +78,12 @@ impl Context<'_> {
         }
     }
 
+    /// What the method's own affine map makes of `[runs, batch, length, in]`: `name.weight` `[out, in]` and `name.bias`.
+    pub fn affine(&self, name: &str, input: Tensor<4>) -> Tensor<4> {
+        let weight = self.parameters.get::<3>(&format!("{name}.weight"));
+        ops::affine_per_run(input, weight, self.parameters.get(&format!("{name}.bias")))
+    }
+
     /// Dropout at a rate of the method's own. A site has one mask per step, so methods name sites of their own.
     pub fn dropout(&self, site: &str, input: Tensor<4>, rate: f64) -> Tensor<4> {
         match self.dropout.and_then(|dropout| dropout.mask(site, &input.dims(), rate)) {

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Registered, Validate, learning_rate, positive};
 use crate::layout::{Branch, Layout, Sublayer, SublayerKind};
-use crate::ops::affine_per_run;
 use crate::{Context, Group, Init, Method, Parameter};
 
 pub(super) const REGISTERED: Registered =
@@ -114,11 +113,7 @@ impl Method for Adapter {
         if !self.adapts(branch.at) {
             return output;
         }
-        let affine = |input, part: &str| {
-            let weight = context.parameters.get::<3>(&name(branch, &format!("{part}.weight")));
-            let bias = context.parameters.get::<2>(&name(branch, &format!("{part}.bias")));
-            affine_per_run(input, weight, bias)
-        };
+        let affine = |input, part: &str| context.affine(&name(branch, part), input);
         let hidden = self.activation.apply(affine(output.clone(), "down"));
         output + affine(hidden, "up")
     }

@@ -21,9 +21,10 @@
 //! code's configuration), and one learning rate of 0.3 for all. The code pools over padding too, since every source is
 //! padded to the limit; here pooling leaves padding out, so that an answer does not depend on the texts beside it.
 //! The target prompt starts from words of the vocabulary, and the attention with a deviation of 0.01, as in the code, whose
-//! configurations of several tasks load an attention that was trained on the source tasks before; not so here. The prompt at the start is the target's plus a
-//! mean of all, so its scale is about twice that of prompt tuning; with a temperature near 1 the softmax saturates on one
-//! source and the attention stops learning.
+//! configurations of several tasks load an attention that was trained on the source tasks before; not so here.
+//!
+//! What goes wrong: the prompt at the start is the target's plus a mean of all, so its scale is about twice that of prompt
+//! tuning; with a temperature near 1 the softmax saturates on one source and the attention stops learning.
 
 use burn::tensor::{Bool, Int, Tensor, activation};
 use serde::{Deserialize, Serialize};

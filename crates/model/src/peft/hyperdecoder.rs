@@ -122,8 +122,8 @@ impl Method for HyperDecoder {
         if !self.mlp {
             return Some(mean);
         }
-        let hidden = activation::relu(affine(context, &name("mlp.0"), mean));
-        Some(affine(context, &name("mlp.2"), hidden))
+        let hidden = activation::relu(context.affine(&name("mlp.0"), mean));
+        Some(context.affine(&name("mlp.2"), hidden))
     }
 
     fn beside(
@@ -136,8 +136,8 @@ impl Method for HyperDecoder {
         match source {
             None if is_adapted(branch, Stack::Encoder) => {
                 let part = |part: &str| format!("{}.adapter.{part}", branch.path);
-                let hidden = activation::relu(affine(context, &part("down"), input.clone()));
-                Some(affine(context, &part("up"), hidden))
+                let hidden = activation::relu(context.affine(&part("down"), input.clone()));
+                Some(context.affine(&part("up"), hidden))
             }
             Some(source) if is_adapted(branch, Stack::Decoder) => {
                 Some(self.generated_adapter(context, branch.at.layer, input, source))
@@ -180,11 +180,9 @@ impl HyperDecoder {
         let hidden = || {
             let embedding: Tensor<3> = context.parameters.get(LAYERS);
             let embedding = per_sentence(embedding.narrow(1, layer, 1), batch);
-            activation::relu(affine(
-                context,
-                &name("projection"),
-                Tensor::cat(vec![source.clone(), embedding], 3),
-            ))
+            activation::relu(
+                context.affine(&name("projection"), Tensor::cat(vec![source.clone(), embedding], 3)),
+            )
         };
         // Decoding step by step, all of this is the same at each step.
         let once = |part: &str, new: &dyn Fn() -> Tensor<4>| match context.memory {
@@ -192,7 +190,7 @@ impl HyperDecoder {
             None => new(),
         };
         let hidden = once("hidden", &hidden);
-        let generated = |part: &str| once(part, &|| affine(context, &name(part), hidden.clone()));
+        let generated = |part: &str| once(part, &|| context.affine(&name(part), hidden.clone()));
         // Generated in the order of rows, one for each input.
         let weight = |part: &str, [input, out]: [usize; 2]| {
             generated(part).reshape([groups, input, out]).swap_dims(1, 2)
@@ -205,11 +203,6 @@ impl HyperDecoder {
         let up = weight("up.weight_generator", [r, d]);
         affine_per_run(hidden, up, bias("up.bias_generator", d)).reshape([runs, batch, length, d])
     }
-}
-
-fn affine(context: &Context, name: &str, input: Tensor<4>) -> Tensor<4> {
-    let weight = context.parameters.get::<3>(&format!("{name}.weight"));
-    affine_per_run(input, weight, context.parameters.get(&format!("{name}.bias")))
 }
 
 fn name(part: &str) -> String {

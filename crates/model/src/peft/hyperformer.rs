@@ -141,7 +141,7 @@ impl Method for HyperFormer {
         // Where rows differ in their weights, each is a run to the operations.
         let (groups, rows) = if tasks.is_some() { (runs * batch, 1) } else { (runs, batch) };
         let generated = |part: &str| -> Tensor<2> {
-            let of_tasks = affine(context, branch.at.stack, part, embedding.clone());
+            let of_tasks = context.affine(&name(branch.at.stack, part), embedding.clone());
             match tasks {
                 Some(tasks) => of_rows(of_tasks.squeeze_dim(1), tasks),
                 None => of_tasks.narrow(2, 0, 1).squeeze_dims(&[1, 2]),
@@ -189,16 +189,11 @@ impl HyperFormer {
         let tasks: Tensor<3> = context.parameters.get(TASKS);
         let layer = of_place("layer_embeddings", branch.at.layer);
         let all = Tensor::cat(vec![tasks, layer, of_place("position_embeddings", position)], 2);
-        let hidden = activation::relu(affine(context, stack, "projection.0", all.unsqueeze_dim(1)));
-        let projected = affine(context, stack, "projection.2", hidden);
+        let hidden = activation::relu(context.affine(&name(stack, "projection.0"), all.unsqueeze_dim(1)));
+        let projected = context.affine(&name(stack, "projection.2"), hidden);
         let norm = |part: &str| context.parameters.get::<2>(&name(stack, part));
         layer_norm_per_run(projected, norm("norm.weight"), norm("norm.bias"), 1e-6)
     }
-}
-
-fn affine(context: &Context, stack: Stack, part: &str, input: Tensor<4>) -> Tensor<4> {
-    let weight = context.parameters.get::<3>(&name(stack, &format!("{part}.weight")));
-    affine_per_run(input, weight, context.parameters.get(&name(stack, &format!("{part}.bias"))))
 }
 
 fn name(stack: Stack, part: &str) -> String {

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Registered, Validate, learning_rate, positive, probability};
 use crate::layout::{Branch, Layout, Linear, Norm, NormSite, Projection, Site, Stack, SublayerKind};
-use crate::ops::{Attention, affine_per_run, attention, linear_per_run, per_run, rms_norm};
+use crate::ops::{Attention, attention, linear_per_run, per_run, rms_norm};
 use crate::{Computed, Context, Group, Init, Ladder, Method, Parameter, Weights};
 
 pub(super) const REGISTERED: Registered = Registered::new::<Lst>("lst", "LST", "Sung et al. 2022");
@@ -137,9 +137,9 @@ impl Method for Lst {
         let side = Side { context, dropout: self.dropout, ladder };
         // Detached, so that gradient checkpointing takes none through the backbone either.
         let backbone = |i: usize| ladder.trace[i].clone().detach();
-        let mut states = side.project(&first(stack), backbone(0));
+        let mut states = context.affine(&first(stack), backbone(0));
         for layer in (0..context.layout.layers(stack)).filter(|&layer| self.has_block(layer)) {
-            let projected = side.project(&rung(stack, layer), backbone(layer + 1));
+            let projected = context.affine(&rung(stack, layer), backbone(layer + 1));
             let share = side.share(&gate(stack, layer), &states);
             states = projected.clone() + (states - projected) * share;
             for branch in sublayers(context.layout, stack, layer) {
@@ -150,7 +150,7 @@ impl Method for Lst {
         let states = side.norm(NormSite::Final(stack), states);
         Some(match stack {
             Stack::Encoder => side.drop("encoder.output", states),
-            Stack::Decoder => side.project(UP, side.drop("decoder.output", states)),
+            Stack::Decoder => context.affine(UP, side.drop("decoder.output", states)),
         })
     }
 
@@ -173,11 +173,6 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    fn project(&self, path: &str, input: Tensor<4>) -> Tensor<4> {
-        let weight = self.context.parameters.get::<3>(&format!("{path}.weight"));
-        affine_per_run(input, weight, self.context.parameters.get(&format!("{path}.bias")))
-    }
-
     /// A gate's share of the side states, everywhere.
     fn share(&self, name: &str, like: &Tensor<4>) -> Tensor<4> {
         let alpha: Tensor<2> = self.context.parameters.get(name);

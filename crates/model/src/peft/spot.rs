@@ -121,14 +121,14 @@ fn retrieved(sources: &[&[f32]], own: &[f32], count: usize, width: usize) -> Res
         others.map(|source| (cosine(&mean_token(source, width), &target), *source)).collect();
     ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     ranked.truncate(count);
+    if ranked.is_empty() {
+        return Err("`sources` has no task but the target's own".into());
+    }
     let total: f64 = ranked.iter().map(|(similarity, _)| similarity.max(0.0)).sum();
     let weight = |similarity: f64| match total > 0.0 {
         true => similarity.max(0.0) / total,
         false => 1.0 / ranked.len() as f64,
     };
-    if ranked.is_empty() {
-        return Err("`sources` has no task but the target's own".into());
-    }
     let at =
         |i: usize| ranked.iter().map(|(s, prompt)| weight(*s) * f64::from(prompt[i])).sum::<f64>() as f32;
     Ok((0..own.len()).map(at).collect())

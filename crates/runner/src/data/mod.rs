@@ -96,12 +96,12 @@ impl TaskData {
         Self { train: Arc::new(self.train.select(rows)), ..self.clone() }
     }
 
-    /// The same task, with rows that say their task's place in a mixture.
+    /// The same task, of which the rows that are scored say their task's place in a mixture.
     pub fn at_place(&self, part: u32) -> Self {
         let at_place = |split: &Arc<Split>| Arc::new(split.at_place(part));
-        let [train, validation, test] = [&self.train, &self.validation, &self.test].map(at_place);
+        let [validation, test] = [&self.validation, &self.test].map(at_place);
         let probes = self.probes.iter().map(|(name, split)| (name.clone(), at_place(split))).collect();
-        Self { train, validation, test, probes, ..self.clone() }
+        Self { validation, test, probes, ..self.clone() }
     }
 }
 

@@ -39,8 +39,9 @@ fn count(number: usize, thing: &str) -> String {
 /// When a metric cannot take the task's targets, the state cannot be read, or a signal came.
 pub fn train(job: &Job, mut state: StateFile, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
     if let Start::Trained { step, .. } = job.start {
+        let mut training = Training::new(job)?;
         progress.start(*step, *step, &count(job.runs.len(), "run"));
-        let outcome = Training::new(job)?.score_as_it_is(*step, progress);
+        let outcome = training.score_as_it_is(*step, progress);
         progress.finish();
         return outcome;
     }
